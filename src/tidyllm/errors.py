@@ -1,0 +1,297 @@
+"""The one tree of errors. It knows nothing of steps, models or HTTP: only what went wrong and what the caller can do.
+
+    TidyllmError
+    ├── ConfigError                 a file or an argument is wrong before anything ran
+    ├── StepError                   a program breaks a rule of composition
+    │   └── NobodyToAsk             `ctx.ask` without anyone to answer
+    ├── Refused                     we said no before any work was done
+    │   ├── BreakerOpen             the circuit breaker is open
+    │   └── LimitExceeded           no free slot or token, and the caller would not wait
+    ├── TimeoutExceeded             a clock of ours ran out (also a builtin TimeoutError)
+    ├── SagaFailed                  a saga failed and some compensation failed too
+    └── ModelError                  a provider said no, or said nothing usable
+        ├── AuthError               key missing, wrong or without permission
+        ├── BadRequest              the provider (or we, before it) cannot take the request
+        │   ├── ContextTooLong      more tokens than the model's window
+        │   ├── ModelNotFound       no such model there
+        │   └── Unsupported         a field which this provider has no place for
+        ├── ContentRefused          a content filter stopped it
+        ├── RateLimited             too many requests or tokens; `retry_after` seconds if it was said
+        ├── Overloaded              the provider is busy or broken (5xx)
+        ├── Unreachable             no connection, or it broke before the answer
+        ├── BadAnswer               the answer is not what the format promises
+        └── StreamInterrupted       a stream ended early; `partial` holds what had come
+
+Each class says whether trying again can help (`retryable`) and what to do (`hint`). Every error survives pickling.
+Cancellation is not an error and never becomes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+__all__ = [
+    "AuthError",
+    "BadAnswer",
+    "BadRequest",
+    "BreakerOpen",
+    "ConfigError",
+    "ContentRefused",
+    "ContextTooLong",
+    "LimitExceeded",
+    "ModelError",
+    "ModelNotFound",
+    "NobodyToAsk",
+    "Overloaded",
+    "RateLimited",
+    "Refused",
+    "SagaFailed",
+    "StepError",
+    "StreamInterrupted",
+    "TidyllmError",
+    "TimeoutExceeded",
+    "Unreachable",
+    "Unsupported",
+]
+
+
+def _restore(cls: type[TidyllmError], args: tuple[Any, ...], state: dict[str, Any]) -> TidyllmError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class TidyllmError(Exception):
+    """Base of every error we raise.
+
+    `message` says what happened and what was expected; `hint` says what to do. `str(error)` is both.
+    """
+
+    retryable: bool = False
+    """Whether the same call may succeed when it is tried again."""
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls cls(*args), which fails for every signature but (message).
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class ConfigError(TidyllmError):
+    """A configuration file or an argument is wrong. `where` names it (`models.fast.retry.attempts`), if known."""
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(f"{where}: {message}" if where else message, hint=hint)
+        self.where = where
+
+
+class StepError(TidyllmError):
+    """A program breaks a rule of composition: a name used twice at once, a key without a branch."""
+
+
+class NobodyToAsk(StepError):
+    """`ctx.ask(question)` was called where no one can answer."""
+
+    default_hint = "Run it in a context made with `asker=`, or decide without a question."
+
+    def __init__(self, question: str, *, path: str) -> None:
+        super().__init__(f"step {path!r} asked {question!r}, but this context has nobody to answer.")
+        self.question = question
+        self.path = path
+
+
+class Refused(TidyllmError):
+    """We said no before any work was done. `retry_after` is the seconds after which it may be allowed, if known."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class BreakerOpen(Refused):
+    """The circuit breaker `name` is open: recent calls failed. Not retryable: a retry would only meet it again."""
+
+    retryable = False
+
+    def __init__(self, name: str, *, failures: int, window: float, retry_after: float) -> None:
+        super().__init__(
+            f"circuit breaker {name!r} is open after {failures} failures within {window:g} s; "
+            f"next probe in {max(retry_after, 0.0):.2f} s.",
+            retry_after=max(retry_after, 0.0),
+            hint="Fall back to another target, or wait for the probe.",
+        )
+        self.name = name
+        self.failures = failures
+        self.window = window
+
+
+class LimitExceeded(Refused):
+    """A limit has no room now and the caller would not (or could not, before its deadline) wait."""
+
+
+class TimeoutExceeded(TidyllmError, TimeoutError):
+    """A clock ran out. `clock` is which: `total`, `first_piece`, `gap` or `deadline`; `seconds` is its setting."""
+
+    retryable = True
+
+    def __init__(self, clock: str, seconds: float, *, what: str, hint: str | None = None) -> None:
+        meaning = {
+            "total": "did not finish",
+            "first_piece": "sent no first piece",
+            "gap": "sent nothing more",
+            "deadline": "did not finish before the deadline,",
+        }.get(clock, "did not finish")
+        super().__init__(f"{what} {meaning} within {seconds:g} s ({clock}).", hint=hint)
+        self.clock = clock
+        self.seconds = seconds
+        self.what = what
+        # An expired deadline belongs to the whole run: trying again cannot help. The other clocks are per attempt.
+        self.retryable = clock != "deadline"
+
+
+class SagaFailed(TidyllmError):
+    """A saga's step failed and at least one compensation failed too: `uncompensated` names what is left as it was."""
+
+    def __init__(self, step: str, error: BaseException, uncompensated: Sequence[tuple[str, BaseException]]) -> None:
+        names = ", ".join(f"{name!r} ({type(e).__name__}: {e})" for name, e in uncompensated)
+        super().__init__(
+            f"step {step!r} failed ({type(error).__name__}: {error}) and these could not be undone: {names}.",
+            hint="Undo them by hand; the other steps were compensated in reverse order.",
+        )
+        self.step = step
+        self.error = error
+        self.uncompensated = tuple(uncompensated)
+
+
+class ModelError(TidyllmError):
+    """A provider said no, or said nothing usable.
+
+    `provider` and `model` name the target; `status` is the HTTP status, `request_id` the provider's id of the call,
+    `code` its own error code, `provider_message` its own words; each None when it did not say.
+    `retry_after` is in seconds, None when the provider did not ask for a pause.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        provider_message: str | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.provider_message = provider_message
+        self.retry_after = retry_after
+
+    def at(self, *, provider: str | None = None, model: str | None = None, request_id: str | None = None) -> Self:
+        """Fill in where it happened, where that is not known yet; returns itself."""
+        self.provider = self.provider or provider
+        self.model = self.model or model
+        self.request_id = self.request_id or request_id
+        return self
+
+    def __str__(self) -> str:
+        where = "/".join(part for part in (self.provider, self.model) if part)
+        tail = f" [request {self.request_id}]" if self.request_id else ""
+        return f"{where}: {super().__str__()}{tail}" if where else f"{super().__str__()}{tail}"
+
+
+class AuthError(ModelError):
+    """The key is missing, wrong, or may not do this (401, 403)."""
+
+    default_hint = "Check the API key of this provider and its permissions."
+
+
+class BadRequest(ModelError):
+    """The request cannot be taken as it is (400, 404, 413, 422). `field` names the culprit, if known."""
+
+    def __init__(self, message: str, *, field: str | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.field = field
+
+
+class ContextTooLong(BadRequest):
+    """The prompt, or prompt plus answer, is longer than the model's window."""
+
+    default_hint = "Shorten the prompt, lower max_output_tokens, or use a model with a larger window."
+
+
+class ModelNotFound(BadRequest):
+    """The provider does not know this model (or this key may not see it)."""
+
+    default_hint = "Check the model's name at this provider."
+
+
+class Unsupported(BadRequest):
+    """`field` has no place in this provider's format: nothing was sent."""
+
+    default_hint = "Leave it out, use another provider, or pass lenient=True to drop it and have that reported."
+
+    def __init__(self, field: str, *, format: str, why: str | None = None, hint: str | None = None) -> None:
+        because = f": {why}" if why else ""
+        super().__init__(f"{field!r} cannot be sent in the {format} format{because}.", field=field, hint=hint)
+        self.format = format
+
+
+class ContentRefused(ModelError):
+    """A content filter of the provider stopped the prompt or the answer."""
+
+    default_hint = "Change the prompt; the same one will be refused again."
+
+
+class RateLimited(ModelError):
+    """Too many requests or tokens (429). `retry_after` seconds, when the provider said so."""
+
+    retryable = True
+
+
+class Overloaded(ModelError):
+    """The provider is busy or broken on its side (500, 502, 503, 504, 529)."""
+
+    retryable = True
+
+
+class Unreachable(ModelError):
+    """No connection could be made, or it broke before a whole answer came."""
+
+    retryable = True
+    default_hint = "Check base_url, the network and the proxy settings."
+
+
+class BadAnswer(ModelError):
+    """The answer does not keep to the provider's format: no JSON, a missing field, a stream event that cannot be read."""
+
+    retryable = True
+
+
+class StreamInterrupted(ModelError):
+    """A stream ended before its end marker, after pieces had reached the caller.
+
+    `partial` is the `Response` joined from the pieces that came (text, usage, cost as far as they are known), or
+    whatever the streaming step's `join` makes of them. It is never started over silently, therefore not retryable.
+    """
+
+    def __init__(self, message: str, *, partial: Any = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.partial = partial

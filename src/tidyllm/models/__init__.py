@@ -1,0 +1,1 @@
+"""Models: steps from `Request` to `Response`, whichever provider answers."""

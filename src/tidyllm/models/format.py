@@ -1,0 +1,101 @@
+"""What a wire format must be able to do. Pure: it turns bodies and events into our types and back; it sends nothing.
+
+Each format (`openai_chat`, `openai_responses`, `anthropic`, `ollama`) is a folder with `request.py`, `response.py`,
+`stream.py`, `errors.py`, and one `WireFormat` object in its `__init__`. The client uses the half that speaks to
+providers, the gateway the half that speaks to callers; crossing formats is decoding with one and encoding with another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from tidyllm.errors import ModelError, TidyllmError
+from tidyllm.models.piece import Piece
+from tidyllm.models.request import Request
+from tidyllm.models.response import Response
+from tidyllm.models.sse import Event
+
+__all__ = ["Encoded", "StreamDecoder", "StreamEncoder", "WireFormat"]
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """A body ready to be sent; `dropped` names the fields left out because the format has no place for them."""
+
+    body: dict[str, Any]
+    dropped: tuple[str, ...] = ()
+
+
+class StreamDecoder(Protocol):
+    """Events of one stream in, pieces out. It holds the state of one answer."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the end marker of the format was seen. A stream that ends before it was cut."""
+        ...
+
+    def feed(self, event: Event) -> list[Piece]:
+        """The pieces in one event, often none or one.
+
+        :raises BadAnswer: the event is not what the format promises.
+        :raises ModelError: the event is the provider's own error, mapped to its class.
+        """
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Pieces of one stream in, bytes for the caller out, ready to be written."""
+
+    def feed(self, piece: Piece) -> bytes:
+        """The events for this piece, possibly none."""
+        ...
+
+    def end(self) -> bytes:
+        """The closing events and the end marker. Call it only after `Finish`."""
+        ...
+
+    def error(self, error: TidyllmError) -> bytes:
+        """An error event in this format. No end marker follows it."""
+        ...
+
+
+class WireFormat(Protocol):
+    """One wire format, both directions."""
+
+    @property
+    def name(self) -> str:
+        """`openai_chat`, `openai_responses`, `anthropic` or `ollama`."""
+        ...
+
+    # -- towards providers
+    def encode_request(self, request: Request, *, stream: bool, lenient: bool = False) -> Encoded:
+        """:raises Unsupported: a field has no place in this format, unless `lenient` (then it is reported)."""
+        ...
+
+    def decode_response(self, body: dict[str, Any]) -> Response:
+        """:raises BadAnswer: the body is not what the format promises.
+        :raises ModelError: the body is the provider's own error (some send them with status 200)."""
+        ...
+
+    def stream_decoder(self) -> StreamDecoder: ...
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+        """The most specific error for a status other than 2xx. Header names are lower case."""
+        ...
+
+    # -- towards callers
+    def decode_request(self, body: dict[str, Any]) -> tuple[Request, bool]:
+        """The request, and whether it asks for a stream.
+
+        :raises BadRequest: a field is missing or of a wrong type; `error.field` names it (`messages[0].role`)."""
+        ...
+
+    def encode_response(self, response: Response) -> dict[str, Any]: ...
+
+    def stream_encoder(self, request: Request) -> StreamEncoder: ...
+
+    def encode_error(self, error: TidyllmError) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body of an error in this format."""
+        ...
