@@ -1,0 +1,52 @@
+"""Steps and how values flow through them. Nothing here knows of models, storage or the network."""
+
+from tidyllm.core.alarm import Alarm
+from tidyllm.core.branch import Branch
+from tidyllm.core.context import Asker, Budget, Caller, Context, Reservation, RunID
+from tidyllm.core.events import (
+    AttemptFinished,
+    BreakerChanged,
+    CallFinished,
+    Event,
+    FellBack,
+    Hook,
+    Progress,
+    Retrying,
+    install,
+)
+from tidyllm.core.function import FunctionStep, GeneratorStep, step
+from tidyllm.core.parallel import Failed, Ok, Outcome, Parallel
+from tidyllm.core.sequence import Sequence
+from tidyllm.core.step import Step, as_step
+from tidyllm.core.wrapper import Wrapper
+
+__all__ = [
+    "Alarm",
+    "Asker",
+    "AttemptFinished",
+    "Branch",
+    "BreakerChanged",
+    "Budget",
+    "CallFinished",
+    "Caller",
+    "Context",
+    "Event",
+    "Failed",
+    "FellBack",
+    "FunctionStep",
+    "GeneratorStep",
+    "Hook",
+    "Ok",
+    "Outcome",
+    "Parallel",
+    "Progress",
+    "Reservation",
+    "Retrying",
+    "RunID",
+    "Sequence",
+    "Step",
+    "Wrapper",
+    "as_step",
+    "install",
+    "step",
+]

@@ -1,0 +1,151 @@
+"""What happened, as frozen records, and who hears of it. Events know the context they happened in, not what a hook does.
+
+A hook is called on the event loop, inside the program: it must be quick and must not block. One that raises is reported
+once to the `tidyllm` logger and cannot break the program. Without hooks no record is made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tidyllm.core.context import Context
+    from tidyllm.core.step import Step
+
+__all__ = [
+    "AttemptFinished",
+    "BreakerChanged",
+    "CallFinished",
+    "Event",
+    "FellBack",
+    "Hook",
+    "Progress",
+    "Retrying",
+    "default_hooks",
+    "install",
+]
+
+
+class CallFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One call through the seam ended: `ctx.call(step, x)`, a root call, or a child of a combinator.
+
+    Times are `clock.monotonic()` seconds. `first_piece` is None unless the call was streamed and a piece came.
+    `error` is None on success; a cancellation is `asyncio.CancelledError`.
+    """
+
+    ctx: Context
+    step: Step[Any, Any]
+    started: float
+    ended: float
+    error: BaseException | None = None
+    first_piece: float | None = None
+    pieces: int = 0
+
+
+class AttemptFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One attempt on the wire ended: a model's request to its provider.
+
+    `span_id` is its own id, its parent is `ctx.span_id`. `attributes` holds what is known, under these names:
+    `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_5m_tokens`, `cache_write_1h_tokens`,
+    `reasoning_tokens`, `cost_usd` (Decimal), `finish_reason`, `response_id`, `response_model`, `request_id`, `status`,
+    `server_address`, `server_port`, `stream`, `max_tokens`, `temperature`, `top_p`; a missing name is unknown.
+    """
+
+    ctx: Context
+    span_id: int
+    operation: str
+    """`chat`, `embeddings`, … as in OpenTelemetry's `gen_ai.operation.name`."""
+    provider: str
+    """The provider's kind, as in `gen_ai.provider.name`."""
+    target: str
+    """The configured name of the provider (`main`), for people."""
+    model: str
+    started: float
+    ended: float
+    error: BaseException | None = None
+    first_piece: float | None = None
+    attributes: Mapping[str, Any] = {}
+
+
+class Retrying(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Attempt number `attempt` (from 1) of `name` failed with `error`; the next one starts after `delay` seconds."""
+
+    ctx: Context
+    name: str
+    attempt: int
+    error: BaseException
+    delay: float
+
+
+class FellBack(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """`source` failed with `error`; `target` is tried now."""
+
+    ctx: Context
+    source: str
+    target: str
+    error: BaseException
+
+
+class BreakerChanged(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """The circuit breaker `name` is now `closed`, `open` or `half_open`."""
+
+    ctx: Context
+    name: str
+    state: str
+
+
+class Progress(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A step reports that it has done `done` of `total` (None: unknown)."""
+
+    ctx: Context
+    done: float
+    total: float | None
+
+
+Event: TypeAlias = CallFinished | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
+
+
+class Hook(Protocol):
+    """Anything that takes an event. Unknown events must be ignored, so that new kinds can be added."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+_default: tuple[Hook, ...] = ()
+_reported: set[int] = set()
+
+
+def default_hooks() -> tuple[Hook, ...]:
+    """The hooks that every new root context gets."""
+    return _default
+
+
+def install(hook: Hook) -> Callable[[], None]:
+    """Let every root context made from now on call `hook`; returns the function that takes it away again."""
+    global _default
+    _default = (*_default, hook)
+
+    def remove() -> None:
+        global _default
+        _default = tuple(other for other in _default if other is not hook)
+
+    return remove
+
+
+def deliver(hooks: tuple[Hook, ...], event: Event) -> None:
+    """Hand `event` to each hook in order."""
+    for hook in hooks:
+        try:
+            hook(event)
+        except Exception:
+            if id(hook) not in _reported:
+                _reported.add(id(hook))
+                logging.getLogger("tidyllm").exception(
+                    "hook %r failed on %s; the program goes on, further failures of this hook are not reported",
+                    hook,
+                    type(event).__name__,
+                )
