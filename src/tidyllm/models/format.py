@@ -15,7 +15,7 @@ import msgspec
 from tidyllm.errors import ModelError, TidyllmError
 from tidyllm.models.piece import Piece
 from tidyllm.models.request import Request
-from tidyllm.models.response import Response
+from tidyllm.models.response import Response, Usage
 from tidyllm.models.sse import Event
 
 __all__ = ["Encoded", "StreamDecoder", "StreamEncoder", "WireFormat"]
@@ -80,6 +80,10 @@ class WireFormat(Protocol):
         ...
 
     def stream_decoder(self) -> StreamDecoder: ...
+
+    def decode_usage(self, raw: dict[str, Any]) -> Usage:
+        """The usage object of this format alone, for answers that are passed on without being decoded."""
+        ...
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """The most specific error for a status other than 2xx. Header names are lower case."""

@@ -1,0 +1,64 @@
+"""A caller's own request, to be passed on with the least work. It knows which fields it must read, not what they mean.
+
+The gateway hands a `Forward` to a model. A model that speaks the caller's format sends it on as it is but for the
+model's name, and answers with `Forwarded`: the provider's bytes, nothing lost. Any other model decodes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tidyllm.models.piece import Piece
+from tidyllm.models.request import Request
+from tidyllm.models.response import Response
+
+__all__ = ["Forward", "Forwarded", "ForwardedPiece"]
+
+
+class Forward(msgspec.Struct, eq=False):
+    """A request in the format named `format`; `fields` are its top-level fields, their values as they came.
+
+    `decode` turns it into our `Request` (once, when a model of another format needs it); it raises `BadRequest`.
+    `headers` are those of the caller that this format's providers understand (`anthropic-beta`, `idempotency-key`).
+    """
+
+    format: str
+    fields: dict[str, msgspec.Raw]
+    stream: bool
+    decode: Callable[[], Request]
+    headers: Mapping[str, str] = {}
+    decoded: Request | None = None
+
+    def request(self) -> Request:
+        """This request in our types."""
+        if self.decoded is None:
+            self.decoded = self.decode()
+        return self.decoded
+
+    def body(self, **changes: Any) -> bytes:
+        """The JSON body, with some top-level fields replaced (None: left out)."""
+        fields: dict[str, Any] = {**self.fields, **changes}
+        return msgspec.json.encode({key: value for key, value in fields.items() if value is not None})
+
+
+class Forwarded(Response, frozen=True):
+    """An answer in the caller's own format: `body` is what the provider sent. `content` is not decoded."""
+
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class ForwardedPiece(msgspec.Struct, frozen=True, gc=False):
+    """Whole events of a stream in the caller's own format, as the provider sent them."""
+
+    data: bytes
+    """Ready to be written to the caller; may hold several events."""
+    pieces: tuple[Piece, ...] = ()
+    """What was read out of them: usage, finish and start only."""
+
+    @property
+    def text(self) -> str:
+        return ""
