@@ -19,7 +19,8 @@ test: .venv/.ready-dev ## run the tests; fails under 90 % branch coverage
 	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term:skip-covered $(ARGS)
 
 # pyright's wrapper would ask the network for a newer version; the one in uv.lock is the one we want.
-check: .venv/.ready-dev ## lint, format, types (code and tests), the map of the house
+check: .venv/.ready-dev ## lock file, lint, format, types (code and tests), the map of the house
+	$(BIN)/uv lock --check --offline --quiet
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
