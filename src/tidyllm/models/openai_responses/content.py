@@ -1,0 +1,193 @@
+"""The parts of a message's content, both ways: `input_text`, `input_image`, `input_file`, `input_audio`.
+
+It knows nothing of messages and items. A part of an unknown type is `Opaque`, whole. Base64 is decoded where writing
+it back gives the same text; a data URL in any other spelling stays a URL.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from tidyllm.errors import BadRequest
+from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text
+from tidyllm.models.openai_responses.checks import Misfit, array, object_, text
+from tidyllm.models.openai_responses.marks import FORMAT, Losses, mark_of, marked, own_fields
+
+__all__ = ["decode_content", "encode_part"]
+
+_TEXTS = frozenset({"input_text", "output_text", "text"})
+
+
+def decode_content(content: object, at: str) -> str | tuple[Part, ...]:
+    """The content of a message of the user's side, or the output of a tool.
+
+    :raises Misfit: it is neither a string nor a list of parts.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise Misfit(at, "a string or an array of parts", content)
+    return tuple(_part(part, f"{at}[{i}]") for i, part in enumerate(array(content, at)))
+
+
+def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
+    """The part as content of a user, a developer or a tool; None when it was left out and reported.
+
+    :raises Unsupported: this format has no such content.
+    :raises BadRequest: the part holds nothing, or bytes of an unknown kind.
+    """
+    if isinstance(part, Text):
+        body: dict[str, Any] = {"type": (mark_of(part) or {}).get("type", "input_text"), "text": part.text}
+    elif isinstance(part, Image):
+        body = _image(part, at)
+    elif isinstance(part, File):
+        body = _file(part, at)
+    elif isinstance(part, Audio):
+        data = base64.b64encode(part.data).decode()
+        body = {"type": "input_audio", "input_audio": {"data": data, "format": part.format}}
+    elif isinstance(part, Opaque) and part.format == FORMAT:
+        return part.data
+    else:
+        losses.add(at, _why_not(part))
+        return None
+    return {**body, **own_fields(part.extra, at, losses)} if part.extra else body
+
+
+def _part(part: object, at: str) -> Part:
+    data = object_(part, at)
+    kind = text(data.get("type", ...), f"{at}.type")
+    if kind in _TEXTS:
+        rest = {key: value for key, value in data.items() if key not in {"type", "text"}}
+        usual = None if kind == "input_text" else kind
+        return Text(text=text(data.get("text", ...), f"{at}.text"), extra=marked(rest, type=usual))
+    if kind == "input_image":
+        return _read_image(data, at)
+    if kind == "input_file":
+        return _read_file(data, at)
+    if kind == "input_audio":
+        return _read_audio(data, at)
+    return Opaque(format=FORMAT, data=data)
+
+
+def _taken(data: dict[str, Any], names: dict[str, str], at: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """The string fields that we know, by our name for them, and the rest; null stays in the rest."""
+    known = {ours: text(data[wire], f"{at}.{wire}") for wire, ours in names.items() if data.get(wire) is not None}
+    rest = {k: v for k, v in data.items() if k != "type" and (v is None or k not in names)}
+    return known, rest
+
+
+def _read_image(data: dict[str, Any], at: str) -> Part:
+    known, rest = _taken(data, {"image_url": "url", "file_id": "file_id", "detail": "detail"}, at)
+    found = _data_url(known["url"]) if "url" in known else None
+    if found is not None:
+        del known["url"]
+        return Image(data=found[1], media_type=found[0], extra=rest, **known)
+    if "url" not in known and "file_id" not in known:
+        raise Misfit(f"{at}.image_url", "a URL, unless there is a file_id", data.get("image_url", ...))
+    return Image(extra=rest, **known)
+
+
+def _read_file(data: dict[str, Any], at: str) -> Part:
+    names = {"file_data": "data", "file_url": "url", "file_id": "file_id", "filename": "name"}
+    known, rest = _taken(data, names, at)
+    if "data" not in known:
+        if "url" not in known and "file_id" not in known:
+            raise Misfit(f"{at}.file_data", "a string, unless there is a file_id or file_url", data.get("file_data", ...))
+        return File(extra=rest, **known)
+    given = known.pop("data")
+    found = _data_url(given)
+    if found is not None:
+        return File(data=found[1], media_type=found[0], extra=rest, **known)
+    bare = _exact_base64(given)
+    if bare is not None:
+        return File(data=bare, extra=rest, **known)
+    return File(extra={**rest, "file_data": given}, **known)  # no base64 that we could write back: untouched
+
+
+def _read_audio(data: dict[str, Any], at: str) -> Part:
+    where = f"{at}.input_audio"
+    sound = object_(data.get("input_audio", ...), where)
+    given = text(sound.get("data", ...), f"{where}.data")
+    kind = text(sound.get("format", ...), f"{where}.format")
+    found = _exact_base64(given)
+    if found is None or len(sound) > 2:
+        return Opaque(format=FORMAT, data=data)
+    rest = {key: value for key, value in data.items() if key not in {"type", "input_audio"}}
+    return Audio(data=found, format=kind, extra=rest)
+
+
+def _image(image: Image, at: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": "input_image"}
+    if image.data is not None:
+        kind = image.media_type or _image_type(image.data)
+        if kind is None:
+            raise BadRequest(
+                f"{at}.media_type is missing: an image given as bytes needs one, such as image/png.",
+                field=f"{at}.media_type",
+            )
+        body["image_url"] = f"data:{kind};base64,{base64.b64encode(image.data).decode()}"
+    elif image.url is not None:
+        body["image_url"] = image.url
+    if image.file_id is not None:
+        body["file_id"] = image.file_id
+    if len(body) == 1:
+        raise BadRequest(f"{at} is an image without url, data or file_id.", field=at)
+    if image.detail is not None:
+        body["detail"] = image.detail
+    return body
+
+
+def _file(file: File, at: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": "input_file"}
+    if file.data is not None:
+        data = base64.b64encode(file.data).decode()
+        body["file_data"] = f"data:{file.media_type};base64,{data}" if file.media_type else data
+    if file.url is not None:
+        body["file_url"] = file.url
+    if file.file_id is not None:
+        body["file_id"] = file.file_id
+    if len(body) == 1 and "file_data" not in file.extra:
+        raise BadRequest(f"{at} is a file without url, data or file_id.", field=at)
+    if file.name is not None:
+        body["filename"] = file.name
+    return body
+
+
+def _data_url(url: str) -> tuple[str, bytes] | None:
+    """Media type and bytes of a data URL that we would spell the same way."""
+    if not url.startswith("data:"):
+        return None
+    head, mark, payload = url[5:].partition(";base64,")
+    if not mark or not head or ";" in head or "," in head:
+        return None
+    found = _exact_base64(payload)
+    return None if found is None else (head, found)
+
+
+def _exact_base64(payload: str) -> bytes | None:
+    """The bytes, if encoding them gives `payload` again."""
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    # Only the last group can hold bits that encoding would not give back.
+    tail = base64.b64encode(data[-(len(data) % 3 or 3) :]).decode() if data else ""
+    return data if payload.endswith(tail) and len(payload) == 4 * ((len(data) + 2) // 3) else None
+
+
+def _image_type(data: bytes) -> str | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    return "image/webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
+
+
+def _why_not(part: Part) -> str:
+    if isinstance(part, Opaque):
+        return f"it is a part that only the {part.format} format understands"
+    return f"{type(part).__name__} is no content of this message"
