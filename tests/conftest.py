@@ -34,7 +34,7 @@ for _name in [name for name in os.environ if name.endswith(_OF_PROVIDERS) or nam
 
 
 def _only_loopback(event: str, args: tuple[Any, ...]) -> None:
-    """Audit hook: a connection that leaves this machine is a bug of the test, and no OSError to be handled."""
+    """Audit hook: a connection that leaves this machine is a bug of the test, not an OSError to handle."""
     if event != "socket.connect" or not isinstance(args[1], tuple):
         return  # another event, or a Unix socket's path
     host = str(cast("tuple[object, ...]", args[1])[0])

@@ -1,0 +1,108 @@
+"""The public names: what the root offers, that it does so lazily, and that each folder says what it offers."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tidyllm
+from tests.shared_data import ROOT
+
+SOURCE = ROOT / "src" / "tidyllm"
+
+# A promise to users: a name that leaves this table is a breaking change.
+ROOT_NAMES = {
+    "tidyllm.config": {"load"},
+    "tidyllm.core": {"Branch", "Context", "Parallel", "Sequence", "Step", "step"},
+    "tidyllm.models": {"Request", "Response", "Tool", "model"},
+    "tidyllm.resilience": {"CircuitBreaker", "Fallback", "Hedge", "Limit", "Retry", "Saga", "Timeout"},
+}
+PAIRS = sorted((home, name) for home, names in ROOT_NAMES.items() for name in names)
+FOLDERS = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
+
+
+def fresh(code: str) -> str:
+    """What a new Python prints when it runs `code`."""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
+
+
+def public_names(init: Path) -> set[str]:
+    """What an `__init__.py` defines, or takes from within its own package, without a leading underscore."""
+    package = ".".join(["tidyllm", *init.parent.relative_to(SOURCE).parts])
+    found: set[str] = set()
+
+    def look(body: list[ast.stmt]) -> None:
+        for node in body:
+            match node:
+                case ast.ImportFrom(module=module, names=names, level=level):
+                    if level or (module or "").startswith("tidyllm"):
+                        found.update(name.asname or name.name for name in names)
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                    found.add(name)
+                case ast.Assign(targets=targets):
+                    found.update(target.id for target in targets if isinstance(target, ast.Name))
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    found.add(name)
+                case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=inner):
+                    look(inner)
+                case _:
+                    pass
+
+    look(ast.parse(init.read_bytes(), filename=package).body)
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_the_root_offers_exactly_its_dozen_and_a_half_of_names() -> None:
+    assert set(tidyllm.__all__) == {"__version__"}.union(*ROOT_NAMES.values())
+
+
+@pytest.mark.parametrize(("home", "name"), PAIRS)
+def test_a_root_name_is_the_one_of_its_folder(home: str, name: str) -> None:
+    assert getattr(tidyllm, name) is getattr(importlib.import_module(home), name)
+
+
+def test_type_checkers_see_the_same_names_as_programs() -> None:
+    assert public_names(SOURCE / "__init__.py") | {"__version__"} == set(tidyllm.__all__)
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert tidyllm.__version__ == importlib.metadata.version("tidyllm")
+
+
+def test_an_unknown_root_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'tidyllm' has no attribute 'Retri'"):
+        getattr(tidyllm, "Retri")  # noqa: B009 - a plain access would not pass the type checker
+
+
+def test_dir_lists_names_that_are_not_loaded_yet() -> None:
+    assert fresh("import tidyllm; print(set(tidyllm.__all__) <= set(dir(tidyllm)))") == "True"
+
+
+def test_importing_the_root_loads_none_of_the_parts() -> None:
+    code = "import sys, tidyllm; print(sorted(name for name in sys.modules if name.startswith('tidyllm')))"
+    assert fresh(code) == "['tidyllm']"
+
+
+def test_using_a_step_loads_no_network_and_no_server() -> None:
+    heavy = "{'aiohttp', 'uvicorn', 'opentelemetry', 'prometheus_client'}"
+    assert fresh(f"import sys, tidyllm; tidyllm.Retry; print({heavy} & set(sys.modules))") == "set()"
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    assert sorted({path.parent for path in SOURCE.rglob("*.py")}) == [SOURCE, *FOLDERS]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_folder_lists_exactly_what_it_offers(folder: Path) -> None:
+    module = importlib.import_module(".".join(["tidyllm", *folder.relative_to(SOURCE).parts]))
+    names: list[str] = module.__all__
+    assert set(names) == public_names(folder / "__init__.py")
+    assert [name for name in names if not hasattr(module, name)] == []
+    assert len(set(names)) == len(names)
