@@ -1,4 +1,4 @@
-"""The public names: what the root offers, that it does so lazily, and that each folder says what it offers."""
+"""The public names: what the root offers, that it does so lazily, and that folders say what they offer."""
 
 from __future__ import annotations
 
@@ -66,6 +66,11 @@ def test_the_root_offers_exactly_its_dozen_and_a_half_of_names() -> None:
 @pytest.mark.parametrize(("home", "name"), PAIRS)
 def test_a_root_name_is_the_one_of_its_folder(home: str, name: str) -> None:
     assert getattr(tidyllm, name) is getattr(importlib.import_module(home), name)
+
+
+@pytest.mark.parametrize(("home", "name"), [("tidyllm.core", "step"), ("tidyllm.models", "model")])
+def test_a_module_of_the_same_name_does_not_hide_a_root_name(home: str, name: str) -> None:
+    assert fresh(f"import {home}.{name}, tidyllm; print(callable(tidyllm.{name}))") == "True"
 
 
 def test_type_checkers_see_the_same_names_as_programs() -> None:
