@@ -1,6 +1,5 @@
 """Server-sent events, pure: bytes in, events out. It knows the framing, nothing of JSON or sockets.
 
-
 Chunks may be cut anywhere: inside a character, a line end or the byte order mark. An event comes out the
 moment the blank line that closes it is in. Work is linear in the bytes fed, whatever they are, and memory is
 bounded.
