@@ -76,7 +76,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 headers={"anthropic-version": "2023-06-01"},
             ),
             Kind("ollama", (Endpoint("ollama", "/api/chat"),), "http://127.0.0.1:11434", None, auth="none"),
-            Kind("offline", (Endpoint("offline", ""),), "offline:", None, auth="none"),
+            Kind("offline", (_CHAT, _EMBEDDINGS), "http://offline.invalid/v1", None, auth="none"),
             Kind("azure", (_CHAT, _RESPONSES, _EMBEDDINGS), "", "AZURE_OPENAI_API_KEY", auth="api-key", catalog="openai"),
             _compatible("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
             _compatible("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", stream_usage=False),

@@ -1,0 +1,129 @@
+"""What may stand in `tidyllm.yaml`, as data with defaults and their reasons. It reads no file and builds nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+__all__ = [
+    "BreakerSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "ObserveSettings",
+    "ProviderSettings",
+    "RetrySettings",
+    "ServerSettings",
+    "Settings",
+    "TimeoutSettings",
+]
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class ServerSettings(_Section, frozen=True):
+    """The gateway's door."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8400
+    """0 takes a free one."""
+    workers: Count = 1
+    max_body_mb: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    """A request with a few large images is under 20 MB; providers themselves stop between 20 and 50."""
+    header_timeout: Seconds = 10.0
+    """Seconds a client has to send its headers."""
+    body_timeout: Seconds = 30.0
+    """Seconds a client may pause while it sends its body."""
+    drain: Seconds = 30.0
+    """Seconds that running streams have to finish after SIGTERM."""
+    master_key: str | None = None
+    """`env:NAME` or `file:PATH`; default: the variable TIDYLLM_MASTER_KEY, else one is generated."""
+
+
+class ProviderSettings(_Section, frozen=True):
+    """One service."""
+
+    kind: str
+    base_url: str | None = None
+    api_key: str | None = None
+    """`env:NAME` or `file:PATH`; default: the kind's own environment variable."""
+    headers: dict[str, str] = {}
+    formats: tuple[str, ...] | None = None
+    """The wire formats it speaks; the first one is used for requests of ours."""
+    lenient: bool = False
+    """Leave out (and report) what the provider has no place for, instead of refusing the request."""
+
+
+class RetrySettings(_Section, frozen=True):
+    """For each target: `attempts` in all, full jitter below `base * 2**n` seconds, never above `cap`."""
+
+    attempts: Count = 3
+    base: Annotated[float, msgspec.Meta(ge=0)] = 0.25
+    cap: Annotated[float, msgspec.Meta(ge=0)] = 8.0
+
+
+class TimeoutSettings(_Section, frozen=True):
+    """For each attempt, in seconds."""
+
+    total: Seconds | None = 600.0
+    """As long as the official clients wait; long answers take minutes."""
+    first_piece: Seconds | None = None
+    gap: Seconds | None = 60.0
+    """No provider pauses that long within a stream; a silent connection is dead."""
+
+
+class BreakerSettings(_Section, frozen=True):
+    """`failures` within `window` seconds open it; after `cooldown` seconds one call may try."""
+
+    failures: Count = 5
+    window: Seconds = 30.0
+    cooldown: Seconds = 10.0
+
+
+class LimitSettings(_Section, frozen=True):
+    """How much of a route may run at once, or start in a second; None for no limit."""
+
+    concurrency: Count | None = None
+    rate: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    burst: Count | None = None
+    max_wait: Seconds | None = None
+
+
+class ModelSettings(_Section, frozen=True):
+    """One name that callers use, and the way to an answer behind it."""
+
+    route: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    """Targets `provider/model`, tried in order. `*` in a name matches anything; in a target it is what matched."""
+    deadline: Seconds | None = 600.0
+    """Seconds for all attempts and targets together."""
+    retry: RetrySettings = RetrySettings()
+    timeout: TimeoutSettings = TimeoutSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    limit: LimitSettings | None = None
+
+
+class ObserveSettings(_Section, frozen=True):
+    """What can be seen from outside. Message content is never recorded unless `content` says so."""
+
+    metrics: bool = True
+    log: Literal["json", "console", "off"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traces: Literal["off", "otlp"] = "off"
+    """`otlp` sends spans to where the OTEL_EXPORTER_OTLP_* variables say."""
+    content: bool = False
+
+
+class Settings(_Section, frozen=True):
+    """The whole file."""
+
+    server: ServerSettings = ServerSettings()
+    providers: dict[str, ProviderSettings] = {}
+    models: dict[str, ModelSettings] = {}
+    catalog: dict[str, dict[str, Any]] = {}
+    """More models for the catalogue, `provider/model` to its facts."""
+    observe: ObserveSettings = ObserveSettings()
