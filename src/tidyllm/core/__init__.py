@@ -5,6 +5,7 @@ from tidyllm.core.branch import Branch
 from tidyllm.core.context import Asker, Budget, Caller, Context, Reservation, RunID
 from tidyllm.core.events import (
     AttemptFinished,
+    AttemptStarted,
     BreakerChanged,
     CallFinished,
     Event,
@@ -24,6 +25,7 @@ __all__ = [
     "Alarm",
     "Asker",
     "AttemptFinished",
+    "AttemptStarted",
     "Branch",
     "BreakerChanged",
     "Budget",

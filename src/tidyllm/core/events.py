@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptFinished",
+    "AttemptStarted",
     "BreakerChanged",
     "CallFinished",
     "Event",
@@ -44,6 +45,16 @@ class CallFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
     error: BaseException | None = None
     first_piece: float | None = None
     pieces: int = 0
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One attempt on the wire begins: a model is about to send its request to the provider configured as `target`."""
+
+    ctx: Context
+    span_id: int
+    provider: str
+    target: str
+    model: str
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -106,7 +117,7 @@ class Progress(msgspec.Struct, frozen=True, eq=False, gc=False):
     total: float | None
 
 
-Event: TypeAlias = CallFinished | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
+Event: TypeAlias = CallFinished | AttemptStarted | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
 
 
 class Hook(Protocol):

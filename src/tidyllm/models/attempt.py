@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tidyllm import clock
-from tidyllm.core import AttemptFinished, Context, Reservation
+from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.models.pricing import cost_usd
 from tidyllm.models.response import Response, Usage
 
@@ -35,6 +35,9 @@ class Attempt:
         self._first_piece: float | None = None
         self._reservation: Reservation | None = None
         self.span_id = getrandbits(64) or 1
+        if ctx.watched:
+            at = model.provider
+            ctx.emit(AttemptStarted(ctx, self.span_id, at.catalog_name, at.name, model.model))
 
     @property
     def trace_parent(self) -> str:
