@@ -59,7 +59,7 @@ def public_names(init: Path) -> set[str]:
     return {name for name in found if not name.startswith("_")}
 
 
-def test_the_root_offers_exactly_its_dozen_and_a_half_of_names() -> None:
+def test_the_root_offers_exactly_these_names() -> None:
     assert set(tidyllm.__all__) == {"__version__"}.union(*ROOT_NAMES.values())
 
 
