@@ -1,0 +1,148 @@
+"""Images and documents: Anthropic's `source` objects to our parts and back. It knows nothing of messages.
+
+Base64 text is decoded, so a body written back holds it in its canonical form (no line breaks, padded).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from tidyllm.errors import BadRequest
+from tidyllm.models.anthropic.checks import child, need_object, need_str, rest
+from tidyllm.models.message import File, Image
+
+__all__ = ["decode_document", "decode_image", "document_source", "image_source"]
+
+
+def decode_image(block: dict[str, Any], where: str) -> Image | None:
+    """The image in an `image` block; None when its source is of a kind which `Image` cannot hold."""
+    source = need_object(block, "source", where)
+    where = child(where, "source")
+    extra = rest(block, "type", "source")
+    match need_str(source, "type", where):
+        case "base64" if len(source) <= 3:
+            media_type = need_str(source, "media_type", where)
+            return Image(data=_bytes(source, where), media_type=media_type, extra=extra)
+        case "url" if len(source) <= 2:
+            return Image(url=need_str(source, "url", where), extra=extra)
+        case "file" if len(source) <= 2:
+            return Image(file_id=need_str(source, "file_id", where), extra=extra)
+        case _:
+            return None
+
+
+def decode_document(block: dict[str, Any], where: str) -> File | None:
+    """The document in a `document` block; None when its source is of a kind which `File` cannot hold."""
+    source = need_object(block, "source", where)
+    where = child(where, "source")
+    name: object = block.get("title")
+    if isinstance(name, str):
+        extra = rest(block, "type", "source", "title")
+    else:
+        name, extra = None, rest(block, "type", "source")
+    kind = need_str(source, "type", where)
+    if kind in {"base64", "text"} and len(source) <= 3:
+        media_type = need_str(source, "media_type", where)
+        if kind == "text" and media_type == "text/plain":
+            return File(data=_utf8(source, where), media_type=media_type, name=name, extra=extra)
+        if kind == "base64" and media_type == "application/pdf":
+            return File(data=_bytes(source, where), media_type=media_type, name=name, extra=extra)
+    elif kind == "url" and len(source) <= 2:
+        return File(url=need_str(source, "url", where), name=name, extra=extra)
+    elif kind == "file" and len(source) <= 2:
+        return File(file_id=need_str(source, "file_id", where), name=name, extra=extra)
+    return None
+
+
+def image_source(image: Image, where: str) -> dict[str, Any]:
+    """:raises BadRequest: the image has neither url, data nor file_id, or data without a media type."""
+    data, media_type = image.data, image.media_type
+    if data is None and image.url is not None:
+        if not image.url.startswith("data:"):
+            return {"type": "url", "url": image.url}
+        data, media_type = _data_url(image.url, child(where, "url"))
+    if data is not None:
+        media_type = media_type or _image_type(data)
+        if media_type is None:
+            field = child(where, "media_type")
+            raise BadRequest(f"{field} is missing: bytes need one, such as image/png.", field=field)
+        return {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}
+    if image.file_id is not None:
+        return {"type": "file", "file_id": image.file_id}
+    raise BadRequest(f"{where} is an image without url, data or file_id.", field=where)
+
+
+def document_source(file: File, where: str) -> dict[str, Any] | None:
+    """The source for this document; None when Anthropic takes no documents of its media type.
+
+    :raises BadRequest: the file has neither url, data nor file_id.
+    """
+    data, media_type = file.data, file.media_type
+    if data is None and file.url is not None:
+        if not file.url.startswith("data:"):
+            return {"type": "url", "url": file.url}
+        data, media_type = _data_url(file.url, child(where, "url"))
+    if data is not None:
+        if media_type == "application/pdf" or (media_type is None and data.startswith(b"%PDF")):
+            text = base64.b64encode(data).decode()
+            return {"type": "base64", "media_type": "application/pdf", "data": text}
+        if media_type is not None and media_type.startswith("text/"):
+            try:
+                return {"type": "text", "media_type": "text/plain", "data": data.decode()}
+            except UnicodeDecodeError:
+                return None
+        return None
+    if file.file_id is not None:
+        return {"type": "file", "file_id": file.file_id}
+    raise BadRequest(f"{where} is a file without url, data or file_id.", field=where)
+
+
+def _bytes(source: dict[str, Any], where: str) -> bytes:
+    text = need_str(source, "data", where)
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    try:  # line breaks are common where a mail library made it
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        field = child(where, "data")
+        raise BadRequest(f"{field} is no base64: {exc}.", field=field) from exc
+
+
+def _utf8(source: dict[str, Any], where: str) -> bytes:
+    try:
+        return need_str(source, "data", where).encode()
+    except UnicodeEncodeError as exc:  # JSON can spell half of a character
+        field = child(where, "data")
+        raise BadRequest(f"{field} is no text: {exc.reason} at {exc.start}.", field=field) from exc
+
+
+def _data_url(url: str, where: str) -> tuple[bytes, str | None]:
+    head, comma, payload = url[5:].partition(",")
+    if not comma:
+        raise BadRequest(f"{where} is a data URL without a comma.", field=where)
+    words = head.split(";")
+    media_type = words[0].strip().lower() or None
+    if words[-1].strip().lower() != "base64":
+        return unquote_to_bytes(payload), media_type
+    try:
+        return base64.b64decode("".join(payload.split()), validate=True), media_type
+    except (binascii.Error, ValueError) as exc:
+        raise BadRequest(f"{where} is a data URL whose base64 is broken: {exc}.", field=where) from exc
+
+
+def _image_type(data: bytes) -> str | None:
+    """The media types that Anthropic takes, by their first bytes."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    return None

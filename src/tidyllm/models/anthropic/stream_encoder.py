@@ -1,0 +1,206 @@
+"""Pieces to the events of Anthropic's streams, as bytes for a caller. It knows nothing of sockets.
+
+Blocks are written one after the other: a block ends when a piece of another part comes. Should a piece of an
+ended part follow all the same, it is written with that block's index, and the official SDK puts it in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tidyllm.errors import TidyllmError, Unsupported
+from tidyllm.models.anthropic.errors import error_body
+from tidyllm.models.anthropic.response import answer_extra, new_id, own_answer
+from tidyllm.models.anthropic.stops import stop_reason
+from tidyllm.models.anthropic.usage import encode_usage
+from tidyllm.models.fold import Fold, unfold
+from tidyllm.models.message import Opaque
+from tidyllm.models.piece import (
+    Finish,
+    Piece,
+    Start,
+    TextPiece,
+    ThinkingPiece,
+    ToolCallPiece,
+    UsagePiece,
+    WholePart,
+)
+from tidyllm.models.request import Request
+from tidyllm.models.response import Response
+
+__all__ = ["AnthropicStreamEncoder"]
+
+_json = msgspec.json.Encoder().encode
+
+_TEXT = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+    b'"delta":{"type":"text_delta","text":%b}}\n\n'
+)
+"""Most of what is written, already in place."""
+
+_IN_DELTA = ("container", "stop_details", "stop_sequence")
+_BESIDE_DELTA = ("context_management", "input_transformations")
+
+
+class AnthropicStreamEncoder:
+    """Implements `StreamEncoder`."""
+
+    __slots__ = ("_answer", "_blocks", "_calls_tools", "_open", "_own", "_started", "_waiting")
+
+    def __init__(self, request: Request) -> None:
+        self._answer = Fold(Response(model=request.model))  # but for the parts, written as they come
+        self._own = False
+        self._started = False
+        self._waiting = False  # message_start waits for the usage, which Anthropic sends in the same event
+        self._blocks: dict[int, int] = {}  # the index of a part: the index of its block
+        self._open: int | None = None
+        self._calls_tools = False
+
+    def feed(self, piece: Piece) -> bytes:
+        """The events for this piece, possibly none.
+
+        :raises Unsupported: a picture, sound or file, which this format has no block for.
+        """
+        match piece:
+            case TextPiece():
+                return self._text(piece)
+            case ToolCallPiece():
+                return self._tool_call(piece)
+            case ThinkingPiece():
+                return self._thinking(piece)
+            case WholePart():
+                return self._whole(piece)
+            case Start():
+                self._answer.add(piece)
+                self._own = self._waiting = own_answer(piece.id)
+                return b"" if self._waiting else self._start()
+            case UsagePiece():
+                self._answer.add(piece)
+                return self._start() if self._waiting else b""
+            case Finish():
+                self._answer.add(piece)
+                return b""
+
+    def end(self) -> bytes:
+        """The end of the open block, `message_delta` with reason and usage, and `message_stop`."""
+        answer = self._answer.response()
+        extra = answer_extra(answer.extra, own=self._own)
+        reason = stop_reason(answer.finish_reason, answer.finish_reason_raw, calls_tools=self._calls_tools)
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        event: dict[str, Any] = {
+            "type": "message_delta",
+            "delta": delta | {key: extra[key] for key in _IN_DELTA if key in extra},
+            "usage": encode_usage(answer.usage),
+            **{key: extra[key] for key in _BESIDE_DELTA if key in extra},
+        }
+        return self._start() + self._stop() + _event(event) + _event({"type": "message_stop"})
+
+    def error(self, error: TidyllmError) -> bytes:
+        """An error event; nothing follows it."""
+        return _event(error_body(error))
+
+    def _start(self) -> bytes:
+        if self._started:
+            return b""
+        self._started, self._waiting = True, False
+        answer = self._answer.response()
+        extra = answer_extra(answer.extra, own=self._own)
+        message: dict[str, Any] = {
+            "id": answer.id or new_id("msg"),
+            "type": "message",
+            "role": "assistant",
+            "model": answer.model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": encode_usage(answer.usage),
+            **{key: value for key, value in extra.items() if key not in _IN_DELTA},
+        }
+        return _event({"type": "message_start", "message": message})
+
+    def _text(self, piece: TextPiece) -> bytes:
+        block = self._blocks.get(piece.index)
+        citations: list[Any] = (piece.extra.get("citations") or []) if piece.extra and self._own else []
+        if not (piece.text or citations):
+            return b""  # Anthropic would refuse an empty text when it comes back with the conversation
+        out = b""
+        if block is None:
+            out = self._begin(piece.index, {"type": "text", "text": ""})
+            block = self._blocks[piece.index]
+        if piece.text:
+            out += _TEXT % (block, _json(piece.text))
+        for citation in citations:
+            out += _delta(block, {"type": "citations_delta", "citation": citation})
+        return out
+
+    def _tool_call(self, piece: ToolCallPiece) -> bytes:
+        block = self._blocks.get(piece.index)
+        out = b""
+        if block is None:
+            self._calls_tools = True
+            head = {"type": "tool_use", "id": piece.id or new_id("toolu"), "name": piece.name}
+            extra = piece.extra if self._own else {}
+            out = self._begin(piece.index, {**head, "input": {}, **extra})
+            block = self._blocks[piece.index]
+        if piece.arguments:
+            out += _delta(block, {"type": "input_json_delta", "partial_json": piece.arguments})
+        return out
+
+    def _thinking(self, piece: ThinkingPiece) -> bytes:
+        block = self._blocks.get(piece.index)
+        out = b""
+        if block is None:
+            shown = piece.thinking or piece.signature
+            if piece.encrypted is not None and piece.id is None and not shown:
+                data = {"type": "redacted_thinking", "data": piece.encrypted}
+                return self._begin(piece.index, {**data, **piece.extra} if self._own else data)
+            if not (shown or self._own):
+                return b""  # nothing that can be shown: another provider's id or encrypted reasoning
+            out = self._begin(piece.index, {"type": "thinking", "thinking": "", "signature": ""})
+            block = self._blocks[piece.index]
+        if piece.thinking:
+            out += _delta(block, {"type": "thinking_delta", "thinking": piece.thinking})
+        if piece.signature:
+            out += _delta(block, {"type": "signature_delta", "signature": piece.signature})
+        return out
+
+    def _whole(self, piece: WholePart) -> bytes:
+        part = piece.part
+        if not isinstance(part, Opaque):
+            inner = [p for p in unfold(Response(content=(part,))) if not isinstance(p, Start | Finish)]
+            if any(isinstance(p, WholePart) for p in inner):
+                kind = type(part).__name__
+                raise Unsupported(
+                    f"content[{piece.index}]", format="anthropic", why=f"its answers hold no {kind}"
+                )
+            return b"".join(self.feed(msgspec.structs.replace(p, index=piece.index)) for p in inner)
+        if part.format != "anthropic":
+            return b""  # only the provider that made it can read it
+        data = dict(part.data)
+        tool_input = data.pop("input", None)
+        if not tool_input:
+            return self._begin(piece.index, part.data)
+        out = self._begin(piece.index, {**data, "input": {}})
+        text = _json(tool_input).decode()
+        return out + _delta(self._blocks[piece.index], {"type": "input_json_delta", "partial_json": text})
+
+    def _begin(self, index: int, block: dict[str, Any]) -> bytes:
+        out = self._start() + self._stop()
+        self._open = self._blocks[index] = len(self._blocks)
+        return out + _event({"type": "content_block_start", "index": self._open, "content_block": block})
+
+    def _stop(self) -> bytes:
+        if self._open is None:
+            return b""
+        index, self._open = self._open, None
+        return _event({"type": "content_block_stop", "index": index})
+
+
+def _delta(index: int, delta: dict[str, Any]) -> bytes:
+    return _event({"type": "content_block_delta", "index": index, "delta": delta})
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), _json(data))
