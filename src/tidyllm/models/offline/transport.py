@@ -1,0 +1,193 @@
+"""The offline model: a simulated provider that speaks OpenAI's chat format without a socket.
+
+It stands where the network would, so that everything above it is the real thing: encoding, decoding, streams, errors.
+It asks nobody: answers come from a script, or from rules in `answers.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import msgspec
+
+from tidyllm import clock
+from tidyllm.errors import Unreachable
+from tidyllm.models.fold import unfold
+from tidyllm.models.formats import wire_format
+from tidyllm.models.http import HTTPAnswer, HTTPCall
+from tidyllm.models.message import Part, Text, Thinking
+from tidyllm.models.offline.answers import answer, usage_of
+from tidyllm.models.offline.reply import Reply
+from tidyllm.models.piece import Piece, TextPiece, ThinkingPiece
+from tidyllm.models.request import Request
+from tidyllm.models.response import Response
+
+__all__ = ["OfflineTransport", "Script"]
+
+Script: TypeAlias = Iterable[Reply | str] | Callable[[Request], Reply | str]
+"""Replies in order (after the last one the rules answer), or a function of the request. Text is short for a Reply."""
+
+
+class OfflineTransport:
+    """Answers every call by itself. `requests` holds the requests that came, in order, for tests to look at."""
+
+    def __init__(self, script: Script = (), *, keep: int = 1_000) -> None:
+        """`keep`: how many requests `requests` holds at most; older ones are forgotten."""
+        self._function = script if callable(script) else None
+        self._replies = iter(()) if callable(script) else iter(script)
+        self._keep = keep
+        self.requests: list[Request] = []
+
+    async def send(self, call: HTTPCall) -> HTTPAnswer:
+        """See `Transport.send`."""
+        body: dict[str, Any] = msgspec.json.decode(call.body)
+        if call.url.partition("?")[0].endswith("/embeddings"):
+            return _Answer(200, _JSON, _once(msgspec.json.encode(_embeddings(body))))
+        request, stream = wire_format("openai_chat").decode_request(body)
+        self.requests.append(request)
+        del self.requests[: -self._keep]
+        reply = self._reply(request)
+        if reply.delay:
+            await clock.sleep(reply.delay)
+        if reply.unreachable:
+            raise Unreachable("simulated: the connection was refused.", hint="The offline model was told to do so.")
+        if reply.garbage is not None:
+            kind = "text/event-stream" if stream else "application/json"
+            return _Answer(200, {"content-type": kind}, _once(reply.garbage))
+        if reply.status != 200:
+            return _error(reply)
+        response = _response(request, reply)
+        if stream:
+            return _Answer(200, {"content-type": "text/event-stream", **_ID}, _events(request, response, reply))
+        if reply.stall_after is not None:
+            await asyncio.Event().wait()
+        whole = msgspec.json.encode(wire_format("openai_chat").encode_response(response))
+        if reply.cut_after is not None:
+            return _Answer(200, {**_JSON, **_ID}, _cut(whole[: len(whole) // 2]))
+        return _Answer(200, {**_JSON, **_ID}, _once(whole))
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _reply(self, request: Request) -> Reply:
+        given = self._function(request) if self._function else next(self._replies, None)
+        if given is None:
+            return answer(request)
+        return Reply(text=given) if isinstance(given, str) else given
+
+
+class _Answer(HTTPAnswer):
+    __slots__ = ("_source",)
+
+    def __init__(self, status: int, headers: Mapping[str, str], source: AsyncIterator[bytes]) -> None:
+        super().__init__(status, headers)
+        self._source = source
+
+    async def receive(self) -> bytes:
+        return await anext(self._source, b"")
+
+    async def aclose(self) -> None:
+        self._source = _once(b"")
+
+
+_JSON = {"content-type": "application/json"}
+_ID = {"x-request-id": "req_simulated"}
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _cut(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+    raise Unreachable("simulated: the connection broke in the middle of the answer.")
+
+
+async def _events(request: Request, response: Response, reply: Reply) -> AsyncIterator[bytes]:
+    encoder = wire_format("openai_chat").stream_encoder(request)
+    for number, piece in enumerate(_words(unfold(response))):
+        if reply.cut_after is not None and number >= reply.cut_after:
+            raise Unreachable("simulated: the connection broke in the middle of the answer.")
+        if reply.stall_after is not None and number >= reply.stall_after:
+            await asyncio.Event().wait()
+        if number and reply.piece_delay:
+            await clock.sleep(reply.piece_delay)
+        if data := encoder.feed(piece):
+            yield data
+    yield encoder.end()
+
+
+def _words(pieces: list[Piece]) -> Iterable[Piece]:
+    """The same pieces with text and reasoning cut into words, as a model would send them."""
+    for piece in pieces:
+        if isinstance(piece, TextPiece) and piece.text:
+            for word in _split(piece.text):
+                yield TextPiece(word, piece.index)
+        elif isinstance(piece, ThinkingPiece) and piece.thinking:
+            for word in _split(piece.thinking):
+                yield ThinkingPiece(word, piece.index)
+        else:
+            yield piece
+
+
+def _split(text: str) -> list[str]:
+    words = text.split(" ")
+    return [word + " " for word in words[:-1]] + [words[-1]]
+
+
+def _response(request: Request, reply: Reply) -> Response:
+    content: list[Part] = []
+    if reply.reasoning:
+        content.append(Thinking(text=reply.reasoning))
+    if reply.text:
+        content.append(Text(text=reply.text))
+    content.extend(reply.tool_calls)
+    # The same request has the same id: nothing here is random.
+    digest = sha256(msgspec.json.encode([turn.text for turn in request.turns])).hexdigest()[:24]
+    return Response(
+        content=tuple(content),
+        finish_reason=reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop"),
+        usage=reply.usage or usage_of(request, reply),
+        model=request.model or "simulated",
+        id=f"chatcmpl-simulated-{digest}",
+    )
+
+
+def _error(reply: Reply) -> HTTPAnswer:
+    headers = {**_JSON, **_ID}
+    if reply.retry_after is not None:
+        headers["retry-after"] = f"{reply.retry_after:g}"
+    kind = "rate_limit_error" if reply.status == 429 else "server_error" if reply.status >= 500 else "invalid_request_error"
+    error = {"error": {"message": reply.message, "type": kind, "param": None, "code": None}}
+    return _Answer(reply.status, headers, _once(msgspec.json.encode(error)))
+
+
+def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
+    """Eight numbers from the digest of each text: equal texts have equal vectors, and that is all they mean."""
+    given = body.get("input")
+    texts: list[Any] = given if isinstance(given, list) and not all(isinstance(i, int) for i in given) else [given]  # pyright: ignore[reportUnknownVariableType]
+    vectors: list[list[float]] = []
+    for text in texts:
+        digest = sha256(str(text).encode()).digest()
+        numbers = [byte / 127.5 - 1.0 for byte in digest[:8]]
+        length = sum(n * n for n in numbers) ** 0.5 or 1.0
+        vectors.append([n / length for n in numbers])
+    tokens = sum(-(-len(str(text).encode()) // 4) for text in texts)
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(vector, body.get("encoding_format"))}
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": body.get("model", "simulated"), "usage": usage}
+
+
+def _vector(vector: list[float], encoding: Any) -> Any:
+    if encoding != "base64":
+        return vector
+    import base64
+    import struct
+
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
