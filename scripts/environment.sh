@@ -44,7 +44,7 @@ find_python() {
         fi
         minor=$((minor - 1))
     done
-    found=$(python3 --version 2>/dev/null || echo "no python3")
+    found=$(python3 --version 2>/dev/null) || found="no python3"
     fail "Python >= 3.11 is needed, PATH has $found" "install one (Debian 12: apt-get install python3), or set PYTHON"
 }
 

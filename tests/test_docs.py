@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -75,6 +77,32 @@ def test_a_marked_command_runs_in_the_folder_with_the_files_of_the_page(tmp_path
 def test_a_failing_command_is_reported_with_its_output(tmp_path: Path) -> None:
     with pytest.raises(PageError, match=r"page\.md:3: bash .* ended with 3:\nwhy"):
         page(tmp_path, "<!-- test: run -->\n~~~bash\necho why; exit 3\n~~~\n")
+
+
+SERVER = """<!-- test: file server.py -->
+~~~python
+import http.server, sys
+http.server.test(http.server.SimpleHTTPRequestHandler, port=int(sys.argv[2]), bind="127.0.0.1")
+~~~
+<!-- test: serve -->
+~~~bash
+python server.py
+~~~
+"""
+
+
+def test_a_served_command_answers_on_the_port_of_the_page_until_its_end(tmp_path: Path) -> None:
+    use = (
+        "import urllib.request, pathlib\nurl = 'http://127.0.0.1:8400/'\nurllib.request.urlopen(url).close()"
+    )
+    page(tmp_path, f"{SERVER}\n~~~python\n{use}\npathlib.Path('url').write_text(url)\n~~~\n")
+    with pytest.raises(URLError, match="refused"):
+        urlopen((tmp_path / "url").read_text())
+
+
+def test_a_served_command_that_ends_at_once_is_reported_with_its_output(tmp_path: Path) -> None:
+    with pytest.raises(PageError, match=r"does not listen:\n.*no-such-file"):
+        page(tmp_path, "<!-- test: serve -->\n~~~bash\npython no-such-file\n~~~\n")
 
 
 def test_an_example_inside_a_list_is_read_without_its_indentation() -> None:
