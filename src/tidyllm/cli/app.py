@@ -1,0 +1,121 @@
+"""The command line: its commands and how failures look. Each command lives in a file of its own name."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tidyllm.errors import ConfigError, TidyllmError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="tidyllm",
+    help="The production layer for LLM programs: reliable, bounded in cost, visible, whichever model answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        typer.echo(f"tidyllm {version('tidyllm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+Config = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Default: ./tidyllm.yaml if it is there, else the environment."),
+]
+Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="Lay tidyllm.NAME.yaml over the file.")]
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    env: Env = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: 8400; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer. Default: 1.")] = None,
+) -> None:
+    """Run the gateway: OpenAI and Anthropic clients in, any configured model out."""
+    from tidyllm.cli.serve import run
+
+    run(config, env, host, port, workers)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A route of the configuration, or kind/model. Default: the first.")
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="Instruction in front of the question.")] = None,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Ask a model and stream its answer; tokens and cost stand on the last line."""
+    from tidyllm.cli.ask import run
+
+    run(question, model, system, config, env)
+
+
+@app.command()
+def models(
+    config: Config = None,
+    env: Env = None,
+    catalog: Annotated[bool, typer.Option("--catalog", help="Show all models of the catalogue instead.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the models that can be asked, where they lead, and what they cost."""
+    from tidyllm.cli.models import run
+
+    run(config, env, catalog=catalog, as_json=json)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The configuration to check.")] = "tidyllm.yaml",
+    env: Env = None,
+) -> None:
+    """Check a configuration offline: every problem with its line and what was probably meant."""
+    from tidyllm.cli.check import run
+
+    run(file, env)
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 it failed, 2 wrong usage or configuration, 130 interrupted."""
+    try:
+        app()
+    except ConfigError as error:
+        _complain(error)
+        sys.exit(2)
+    except TidyllmError as error:
+        _complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader left (`tidyllm models | head`); closing stderr as well keeps Python from saying so at its end.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _complain(error: TidyllmError) -> None:
+    sys.stderr.write(f"tidyllm: {error}\n")

@@ -1,0 +1,38 @@
+"""Which settings a command works with. It knows the default places, not what settings mean."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tidyllm.config import Routes, read
+from tidyllm.config.defaults import found_in_environment, ollama_is_up
+from tidyllm.errors import ConfigError
+
+__all__ = ["chosen_file", "chosen_routes"]
+
+
+def chosen_file(config: str | None, env: str | None) -> Path | None:
+    """The configuration file to use; None when there is none and the environment decides.
+
+    :raises ConfigError: `--env` was given, but there is no file to lay it over.
+    """
+    if config is not None:
+        return Path(config)
+    here = Path("tidyllm.yaml")
+    if here.exists():
+        return here
+    if env is not None:
+        raise ConfigError(f"--env {env} needs a tidyllm.yaml to lie over; there is none in {Path.cwd()}.")
+    return None
+
+
+def chosen_routes(config: str | None, env: str | None) -> Routes:
+    """The routes of the file, or of what the environment offers.
+
+    :raises ConfigError: the file is missing or wrong, or a secret is not there.
+    """
+    file = chosen_file(config, env)
+    if file is not None:
+        return Routes(read(file, env=env))
+    return Routes(found_in_environment(os.environ, ollama=ollama_is_up()))
