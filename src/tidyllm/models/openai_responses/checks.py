@@ -1,7 +1,8 @@
-"""Reads decoded JSON field by field, and names the one that is wrong. It knows nothing of requests or answers.
+"""Reads decoded JSON field by field, and names the one that is wrong. It knows nothing of requests or
+answers.
 
-The same items stand in requests (where a fault is the caller's) and in answers (where it is the provider's), so the
-functions here raise `Misfit`, and whoever reads the whole turns it into the error that fits.
+The same items stand in requests (where a fault is the caller's) and in answers (where it is the provider's),
+so the functions here raise `Misfit`, and whoever reads the whole turns it into the error that fits.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Misfit(Exception):
 
     def answer(self) -> BadAnswer:
         """The same as the fault of the provider."""
-        return BadAnswer(f"the answer does not keep to its format: {self.field} is {self.found}, not {self.expected}.")
+        return BadAnswer(
+            f"the answer does not keep to its format: {self.field} is {self.found}, not {self.expected}."
+        )
 
 
 def object_(value: object, at: str) -> dict[str, Any]:

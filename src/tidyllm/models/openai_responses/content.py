@@ -1,18 +1,18 @@
 """The parts of a message's content, both ways: `input_text`, `input_image`, `input_file`, `input_audio`.
 
-It knows nothing of messages and items. A part of an unknown type is `Opaque`, whole. Base64 is decoded where writing
-it back gives the same text; a data URL in any other spelling stays a URL.
+It knows nothing of messages and items. A part of an unknown type is `Opaque`, whole. Base64 is decoded where
+writing it back gives the same text; a data URL in any other spelling stays a URL.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, cast
 
 from tidyllm.errors import BadRequest
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text
-from tidyllm.models.openai_responses.checks import Misfit, array, object_, text
+from tidyllm.models.openai_responses.checks import Misfit, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, Losses, mark_of, marked, own_fields
 
 __all__ = ["decode_content", "encode_part"]
@@ -29,7 +29,7 @@ def decode_content(content: object, at: str) -> str | tuple[Part, ...]:
         return content
     if not isinstance(content, list):
         raise Misfit(at, "a string or an array of parts", content)
-    return tuple(_part(part, f"{at}[{i}]") for i, part in enumerate(array(content, at)))
+    return tuple(_part(part, f"{at}[{i}]") for i, part in enumerate(cast("list[Any]", content)))
 
 
 def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
@@ -71,9 +71,11 @@ def _part(part: object, at: str) -> Part:
     return Opaque(format=FORMAT, data=data)
 
 
-def _taken(data: dict[str, Any], names: dict[str, str], at: str) -> tuple[dict[str, str], dict[str, Any]]:
+def _taken(data: dict[str, Any], names: dict[str, str], at: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The string fields that we know, by our name for them, and the rest; null stays in the rest."""
-    known = {ours: text(data[wire], f"{at}.{wire}") for wire, ours in names.items() if data.get(wire) is not None}
+    known = {
+        ours: text(data[wire], f"{at}.{wire}") for wire, ours in names.items() if data.get(wire) is not None
+    }
     rest = {k: v for k, v in data.items() if k != "type" and (v is None or k not in names)}
     return known, rest
 
@@ -94,7 +96,8 @@ def _read_file(data: dict[str, Any], at: str) -> Part:
     known, rest = _taken(data, names, at)
     if "data" not in known:
         if "url" not in known and "file_id" not in known:
-            raise Misfit(f"{at}.file_data", "a string, unless there is a file_id or file_url", data.get("file_data", ...))
+            expected = "a string, unless there is a file_id or file_url"
+            raise Misfit(f"{at}.file_data", expected, data.get("file_data", ...))
         return File(extra=rest, **known)
     given = known.pop("data")
     found = _data_url(given)

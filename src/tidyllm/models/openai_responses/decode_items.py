@@ -1,8 +1,9 @@
-"""The items of an answer, or of a conversation, to our parts. It knows neither requests nor answers as a whole.
+"""The items of an answer, or of a conversation, to our parts. It knows neither requests nor answers as a
+whole.
 
-`message`, `reasoning` and `function_call` become parts that every provider has; any other item (a web search, code run
-by the provider, a compaction, an item of tomorrow) is `Opaque`, whole. What our part has no place for stays in its
-mark (see `marks.py`).
+`message`, `reasoning` and `function_call` become parts that every provider has; any other item (a web search,
+code run by the provider, a compaction, an item of tomorrow) is `Opaque`, whole. What our part has no place
+for stays in its mark (see `marks.py`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_responses.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, marked
 
-__all__ = ["SIGNATURE", "decode_item", "item_type", "reasoning_text"]
+__all__ = ["REDACTED", "SIGNATURE", "decode_item", "item_type", "reasoning_text"]
 
 SIGNATURE: Final = "tidyllm-signature:"
-"""How a signature of another provider travels through this format: as `encrypted_content` with this in front. Clients
-send encrypted content back untouched, so the provider that signed the reasoning gets its signature again."""
+REDACTED: Final = "tidyllm-redacted:"
+"""How reasoning of another provider travels through this format: its signature, or its encrypted text, stands
+in `encrypted_content` with one of these in front. Clients send encrypted content back untouched, so the
+provider that made it gets it again. The mark of such a part says `borrowed`."""
 
 _TEXTS = frozenset({"output_text", "input_text", "text"})
 
@@ -53,15 +56,16 @@ def decode_item(item: dict[str, Any], at: str) -> tuple[Part, ...]:
             return (Opaque(format=FORMAT, data=item),)
 
 
-def reasoning_text(item: dict[str, Any], at: str) -> str:
-    """The readable text of a reasoning item: its content, else its summary; parts are set apart by an empty line."""
-    for key in ("content", "summary"):
+def reasoning_text(item: dict[str, Any], at: str, keys: tuple[str, ...] = ("content", "summary")) -> str:
+    """The readable text of a reasoning item: its content, else its summary; parts are set apart by an empty
+    line."""
+    for key in keys:
         value: object = item.get(key)
         if value is None:
             continue
         texts = [_text_of(part, f"{at}.{key}[{i}]") for i, part in enumerate(array(value, f"{at}.{key}"))]
         if any(texts):
-            return "\n\n".join(texts)
+            return "\n\n".join(filter(None, texts))
     return ""
 
 
@@ -89,7 +93,9 @@ def _output_part(part: dict[str, Any], at: str, fields: dict[str, Any]) -> Part:
         return Opaque(format=FORMAT, data=part, extra={FORMAT: {"item": fields}})
     rest = {key: value for key, value in part.items() if key not in {"type", "text"}}
     usual = None if kind == "output_text" else kind
-    return Text(text=text(part.get("text", ...), f"{at}.text"), extra=marked(rest, item=fields or None, type=usual))
+    return Text(
+        text=text(part.get("text", ...), f"{at}.text"), extra=marked(rest, item=fields or None, type=usual)
+    )
 
 
 def _replace_mark(part: Part, **more: str) -> Part:
@@ -119,16 +125,19 @@ def _reasoning(item: dict[str, Any], at: str) -> Thinking:
         if item.get(key) is not None:
             known[key] = text(item[key], f"{at}.{key}")
     rest = {key: value for key, value in item.items() if key != "type" and key not in known}
-    encrypted = known.get("encrypted_content")
-    signature = None
-    if encrypted is not None and encrypted.startswith(SIGNATURE):
-        signature, encrypted = encrypted[len(SIGNATURE) :], None
+    encrypted = known.get("encrypted_content") or ""
+    mark: dict[str, Any] = {"item": rest}
+    for prefix, field in ((SIGNATURE, "signature"), (REDACTED, "encrypted")):
+        if encrypted.startswith(prefix):
+            # The id is one that we gave: it means nothing to the provider whose reasoning this is.
+            mark = {"item": {**rest, **({"id": known["id"]} if "id" in known else {})}, "borrowed": True}
+            theirs = {field: encrypted[len(prefix) :]}
+            return Thinking(text=reasoning_text(item, at), extra={FORMAT: mark}, **theirs)
     return Thinking(
         text=reasoning_text(item, at),
-        signature=signature,
-        encrypted=encrypted,
+        encrypted=known.get("encrypted_content"),
         id=known.get("id"),
-        extra={FORMAT: {"item": rest}},
+        extra={FORMAT: mark},
     )
 
 

@@ -1,7 +1,7 @@
 """The body of `POST /v1/responses` to a `Request`. It knows nothing of HTTP or answers.
 
-Every field is kept. Those that we have no field for, and those whose value says no more than their absence (null, an
-empty list, `text` of format text), stay in `Request.extra` as they came.
+Every field is kept. Those that we have no field for, and those whose value says no more than their absence
+(null, an empty list, `text` of format text), stay in `Request.extra` as they came.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def _add_item(item: dict[str, Any], at: str, messages: list[Message], group: lis
 
 def _one_item(last: Part, first: Part) -> bool:
     """Whether two texts of two items would be taken for one item, did they stand in one message."""
-    texts = all(isinstance(p, Text) or (isinstance(p, Opaque) and mark_of(p) is not None) for p in (last, first))
+    texts = all(
+        isinstance(p, Text) or (isinstance(p, Opaque) and mark_of(p) is not None) for p in (last, first)
+    )
     return texts and item_fields(last) == item_fields(first)
 
 

@@ -1,7 +1,7 @@
 """Our messages to input items. It knows nothing of the rest of a request.
 
-A message of an assistant becomes several items, in the order of its parts: texts that came from one item go back into
-one. A message of a user becomes one item, except that tool results are items of their own.
+A message of an assistant becomes several items, in the order of its parts: texts that came from one item go
+back into one. A message of a user becomes one item, except that tool results are items of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from tidyllm.models.message import Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from tidyllm.models.openai_responses.content import encode_part
-from tidyllm.models.openai_responses.decode_items import SIGNATURE
+from tidyllm.models.openai_responses.decode_items import REDACTED, SIGNATURE
 from tidyllm.models.openai_responses.marks import FORMAT, Losses, item_fields, mark_of, own_fields
 
 __all__ = ["arguments_of", "encode_message", "same_item"]
@@ -74,7 +74,9 @@ def _assistant(parts: tuple[Part, ...], at: str, losses: Losses) -> list[dict[st
 
     for i, part in enumerate(parts):
         mark = mark_of(part)
-        if isinstance(part, Text) or (isinstance(part, Opaque) and part.format == FORMAT and mark is not None):
+        if isinstance(part, Text) or (
+            isinstance(part, Opaque) and part.format == FORMAT and mark is not None
+        ):
             if not same_item(part, open_fields):
                 close()
                 open_fields = item_fields(part)
@@ -88,12 +90,18 @@ def _assistant(parts: tuple[Part, ...], at: str, losses: Losses) -> list[dict[st
     return items
 
 
-def _message(parts: list[tuple[int, Part]], fields: dict[str, Any], at: str, losses: Losses) -> dict[str, Any]:
+def _message(
+    parts: list[tuple[int, Part]], fields: dict[str, Any], at: str, losses: Losses
+) -> dict[str, Any]:
     first = parts[0][1]
     content = [_output_part(part, f"{at}[{i}]", losses) for i, part in parts]
     form = (mark_of(first) or {}).get("form")
     if form is None:
-        form = "list" if "id" in fields or len(content) > 1 or content[0].keys() != {"type", "text"} else "string"
+        form = (
+            "list"
+            if "id" in fields or len(content) > 1 or content[0].keys() != {"type", "text"}
+            else "string"
+        )
     if form == "string" and isinstance(first, Text) and len(content) == 1:
         return {"role": "assistant", "content": first.text, **fields}
     return {"role": "assistant", "content": content, **fields}
@@ -137,10 +145,11 @@ def _reasoning(part: Thinking, at: str, losses: Losses) -> dict[str, Any] | None
     item: dict[str, Any] = {"type": "reasoning"}
     if part.id is not None:
         item["id"] = part.id
-    if part.encrypted is not None:
-        item["encrypted_content"] = part.encrypted
-    elif part.signature is not None:
+    borrowed = mark is not None and mark.get("borrowed")
+    if borrowed and part.signature is not None:
         item["encrypted_content"] = SIGNATURE + part.signature
+    elif part.encrypted is not None:
+        item["encrypted_content"] = (REDACTED if borrowed else "") + part.encrypted
     if mark is None:
         item["summary"] = [{"type": "summary_text", "text": part.text}] if part.text else []
     return {**item, **own_fields(part.extra, at, losses), **item_fields(part)}

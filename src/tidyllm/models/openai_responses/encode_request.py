@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from tidyllm.errors import BadRequest
 from tidyllm.models.format import Encoded
@@ -42,7 +42,9 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
         body["tools"] = [tool for tool in tools if tool is not None]
     if request.tool_choice is not None:
         choice = request.tool_choice
-        body["tool_choice"] = {"type": "function", "name": choice.name} if isinstance(choice, NamedTool) else choice
+        body["tool_choice"] = (
+            {"type": "function", "name": choice.name} if isinstance(choice, NamedTool) else choice
+        )
     if request.effort is not None:
         body["reasoning"] = {"effort": request.effort}
     _output(request, body)
@@ -109,8 +111,18 @@ def _add_extra(body: dict[str, Any], extra: dict[str, Any]) -> None:
         held: object = body.get(key)
         if key not in body:
             body[key] = value
-        elif key in _MERGED and isinstance(held, dict) and isinstance(value, dict) and held.keys().isdisjoint(value):  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            body[key] = {**held, **value}
+        elif key in _MERGED and (joined := _joined(held, value)) is not None:
+            body[key] = joined
         else:
             field = f"extra.{key}"
-            raise BadRequest(f"{field} says again what a field of the request says; give it once.", field=field)
+            raise BadRequest(
+                f"{field} says again what a field of the request says; give it once.", field=field
+            )
+
+
+def _joined(held: object, more: object) -> dict[str, Any] | None:
+    """Two objects without a field in common as one; None where they say the same thing twice."""
+    if not (isinstance(held, dict) and isinstance(more, dict)):
+        return None
+    ours, theirs = cast("dict[str, Any]", held), cast("dict[str, Any]", more)
+    return {**ours, **theirs} if ours.keys().isdisjoint(theirs) else None

@@ -1,12 +1,17 @@
-"""What a part remembers of the item it came from, so that it can be written back whole. It knows no wire types.
+"""What a part remembers of the item it came from, so that it can be written back whole. It knows no wire
+types.
 
-A part or message read from this format may carry `extra["openai_responses"]`, the mark, with any of these keys:
+A part or message read from this format may carry `extra["openai_responses"]`, the mark, with any of these
+keys:
 
-- `item`: the fields of its item that our part has no place for (`id`, `status`, `phase`, `namespace`, `summary`...);
+- `item`: the fields of its item that our part has no place for (`id`, `status`, `phase`, `namespace`,
+  `summary`...);
 - `type`: the wire type of a content part, where it is not the usual one;
-- `form`: "list" or "string", where the content of a message was not in the form we would choose.
+- `form`: "list" or "string", where the content of a message was not in the form we would choose;
+- `borrowed`: reasoning that another provider made (see `decode_items.py`).
 
-Other keys of `extra` are fields of the part itself (`annotations`, `logprobs`). Another format leaves the mark out.
+Other keys of `extra` are fields of the part itself (`annotations`, `logprobs`). Another format leaves the
+mark out.
 """
 
 from __future__ import annotations
@@ -54,7 +59,8 @@ def marked(extra: dict[str, Any], **mark: Any) -> dict[str, Any]:
 
 
 def mark_of(holder: Part | Message) -> dict[str, Any] | None:
-    """The mark of a part or message, None where it has none and so did not come from an item of this format."""
+    """The mark of a part or message, None where it has none and so did not come from an item of this
+    format."""
     mark = holder.extra.get(FORMAT) if holder.extra else None
     return cast("dict[str, Any]", mark) if isinstance(mark, dict) else None
 
