@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -33,30 +34,46 @@ def fresh(code: str) -> str:
     return ran.stdout.strip()
 
 
-def public_names(init: Path) -> set[str]:
-    """What an `__init__.py` defines, or takes from within its own package, without a leading underscore."""
-    package = ".".join(["tidyllm", *init.parent.relative_to(SOURCE).parts])
-    found: set[str] = set()
+@dataclass
+class Names:
+    """What the `__init__.py` of a package holds, names with a leading underscore left out."""
+
+    defined: set[str] = field(default_factory=set[str])
+    taken: set[str] = field(default_factory=set[str])  # from within tidyllm
+    used: set[str] = field(default_factory=set[str])
+
+    @property
+    def offered(self) -> set[str]:
+        """What can only be there for others: an import that the file itself uses may be an ingredient."""
+        return self.defined | (self.taken - self.used)
+
+
+def names_of(init: Path) -> Names:
+    """The names in a package's `__init__.py`, those under `TYPE_CHECKING` included."""
+    tree = ast.parse(init.read_bytes(), filename=str(init))
+    names = Names(used={node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
 
     def look(body: list[ast.stmt]) -> None:
         for node in body:
             match node:
-                case ast.ImportFrom(module=module, names=names, level=level):
+                case ast.ImportFrom(module=module, names=imported, level=level):
                     if level or (module or "").startswith("tidyllm"):
-                        found.update(name.asname or name.name for name in names)
+                        names.taken.update(one.asname or one.name for one in imported)
                 case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                    found.add(name)
+                    names.defined.add(name)
                 case ast.Assign(targets=targets):
-                    found.update(target.id for target in targets if isinstance(target, ast.Name))
+                    names.defined.update(target.id for target in targets if isinstance(target, ast.Name))
                 case ast.AnnAssign(target=ast.Name(id=name)):
-                    found.add(name)
+                    names.defined.add(name)
                 case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=inner):
                     look(inner)
                 case _:
                     pass
 
-    look(ast.parse(init.read_bytes(), filename=package).body)
-    return {name for name in found if not name.startswith("_")}
+    look(tree.body)
+    names.defined = {name for name in names.defined if not name.startswith("_")}
+    names.taken = {name for name in names.taken if not name.startswith("_")}
+    return names
 
 
 def test_the_root_offers_exactly_these_names() -> None:
@@ -74,7 +91,7 @@ def test_a_module_of_the_same_name_does_not_hide_a_root_name(home: str, name: st
 
 
 def test_type_checkers_see_the_same_names_as_programs() -> None:
-    assert public_names(SOURCE / "__init__.py") | {"__version__"} == set(tidyllm.__all__)
+    assert names_of(SOURCE / "__init__.py").offered | {"__version__"} == set(tidyllm.__all__)
 
 
 def test_the_version_is_the_installed_one() -> None:
@@ -107,7 +124,8 @@ def test_every_folder_with_code_is_a_package() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_folder_lists_exactly_what_it_offers(folder: Path) -> None:
     module = importlib.import_module(".".join(["tidyllm", *folder.relative_to(SOURCE).parts]))
-    names: list[str] = module.__all__
-    assert set(names) == public_names(folder / "__init__.py")
-    assert [name for name in names if not hasattr(module, name)] == []
-    assert len(set(names)) == len(names)
+    listed: list[str] = module.__all__
+    names = names_of(folder / "__init__.py")
+    assert names.offered <= set(listed) <= names.defined | names.taken
+    assert [name for name in listed if not hasattr(module, name)] == []
+    assert len(set(listed)) == len(listed)
