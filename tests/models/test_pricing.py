@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.shared_data import exchanges
 from tidyllm import clock
 from tidyllm.models.catalog import Catalog, LongRates, ModelInfo, Prices, Rates
-from tidyllm.models.pricing import at_most_usd, cost_usd
-from tidyllm.models.response import Usage
+from tidyllm.models.pricing import at_most_usd, cost_usd, served_tier
+from tidyllm.models.response import Response, Usage
 
 CATALOG = Catalog.default()
 MODELS = list(CATALOG)
@@ -244,6 +244,25 @@ def test_a_reservation_counts_the_dearest_rate_on_either_side() -> None:
     assert at_most_usd(10, 1, info, tier="moon") is None
     assert at_most_usd(-1, 1, info) is None
     assert at_most_usd(100, 7, CATALOG.find("openai/text-embedding-3-small")) == Decimal("0.000002")
+
+
+@pytest.mark.parametrize(
+    ("extra", "raw", "tier"),
+    [
+        ({"service_tier": "flex"}, {}, ("flex",)),
+        ({"service_tier": None}, {}, ()),
+        (
+            {},
+            {"service_tier": "batch", "speed": "standard", "inference_geo": "us"},
+            ("batch", "standard", "us"),
+        ),
+        ({}, {"service_tier": 3}, ()),
+    ],
+)
+def test_the_answer_says_how_it_was_served(
+    extra: dict[str, Any], raw: dict[str, Any], tier: tuple[str, ...]
+) -> None:
+    assert served_tier(Response(extra=extra, usage=Usage(raw=raw))) == tier
 
 
 @given(st.builds(Usage, **dict.fromkeys(Usage.__struct_fields__[:-1], st.none() | st.integers(-9, 9))))

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal
 
 from tidyllm import clock
 from tidyllm.models.model_info import ModelInfo, Prices, Rates
-from tidyllm.models.response import Usage
+from tidyllm.models.response import Response, Usage
 
-__all__ = ["at_most_usd", "cost_usd"]
+__all__ = ["at_most_usd", "cost_usd", "served_tier"]
 
 STANDARD = frozenset({"default", "standard", "on_demand", "global", "not_available"})
 """What providers call the tier (or region) of their list price. `auto` is not among them: it says nothing."""
@@ -81,6 +81,19 @@ def at_most_usd(
     return _sum({"input": input_tokens, "output": output_tokens}, dearest, factor)
 
 
+def served_tier(response: Response) -> tuple[str, ...]:
+    """What the answer says of how it was served and therefore billed, for `cost_usd(tier=...)`.
+
+    OpenAI and those like it say `service_tier` beside the answer; Anthropic says `service_tier`, `speed` and
+    `inference_geo` in its usage. Empty when the answer says nothing.
+    """
+    said = (
+        response.extra.get("service_tier"),
+        *(response.usage.raw.get(field) for field in ("service_tier", "speed", "inference_geo")),
+    )
+    return tuple(name for name in said if isinstance(name, str))
+
+
 _INTO = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "audio_input")
 _OUT = ("output", "audio_output")
 
@@ -126,12 +139,11 @@ def _counts(usage: Usage, *, writes_text: bool) -> dict[str, int] | None:
 
 
 def _sum(counts: dict[str, int], rates: Rates, factor: Decimal) -> Decimal | None:
-    with localcontext(_EXACT):
-        total = Decimal(0)
-        for kind, tokens in counts.items():
-            if tokens:
-                rate: Decimal | None = getattr(rates, kind)
-                if rate is None:
-                    return None
-                total += rate * tokens
-        return (total * factor).scaleb(-6)
+    total = Decimal(0)
+    for kind, tokens in counts.items():
+        if tokens:
+            rate: Decimal | None = getattr(rates, kind)
+            if rate is None:
+                return None
+            total = _EXACT.fma(rate, tokens, total)
+    return _EXACT.scaleb(_EXACT.multiply(total, factor), -6)
