@@ -21,7 +21,8 @@ SOURCE = ROOT / "src" / "tidyllm"
 ROOT_NAMES = {
     "tidyllm.config": {"load"},
     "tidyllm.core": {"Branch", "Context", "Parallel", "Sequence", "Step", "step"},
-    "tidyllm.models": {"Request", "Response", "Tool", "model"},
+    "tidyllm.models": {"Request", "Response", "Tool"},
+    "tidyllm.models.factory": {"model"},  # `tidyllm.models.model` is the module of the class
     "tidyllm.resilience": {"CircuitBreaker", "Fallback", "Hedge", "Limit", "Retry", "Saga", "Timeout"},
 }
 PAIRS = sorted((home, name) for home, names in ROOT_NAMES.items() for name in names)

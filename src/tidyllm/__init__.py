@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidyllm.config import load
     from tidyllm.core import Branch, Context, Parallel, Sequence, Step, step
-    from tidyllm.models import Request, Response, Tool, model
+    from tidyllm.models import Request, Response, Tool
+    from tidyllm.models.factory import model
     from tidyllm.resilience import CircuitBreaker, Fallback, Hedge, Limit, Retry, Saga, Timeout
 
     __version__: str
@@ -41,7 +42,8 @@ __all__ = [
 _HOMES = {
     "tidyllm.config": ("load",),
     "tidyllm.core": ("Branch", "Context", "Parallel", "Sequence", "Step", "step"),
-    "tidyllm.models": ("Request", "Response", "Tool", "model"),
+    "tidyllm.models": ("Request", "Response", "Tool"),
+    "tidyllm.models.factory": ("model",),
     "tidyllm.resilience": ("CircuitBreaker", "Fallback", "Hedge", "Limit", "Retry", "Saga", "Timeout"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
