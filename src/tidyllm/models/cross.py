@@ -1,0 +1,273 @@
+"""A request that came in one format, made fit for a provider of another. It encodes and decodes nothing.
+
+What only the first format understands is either left out, for a reason that stands in the table, or refused by name.
+What both understand under other names is renamed. The encoder of the second format then refuses what is left and has
+no place there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import msgspec
+
+from tidyllm.errors import Unsupported
+from tidyllm.models.cross_fields import FIELDS, NESTED
+from tidyllm.models.message import File, Message, Part, Thinking, ToolResult
+from tidyllm.models.request import Effort, JSONSchema, Request, Tool
+
+__all__ = ["crossing"]
+
+_MARKS: Final = frozenset({"anthropic", "ollama", "openai_chat", "openai_responses"})
+"""Keys of `extra` under which a format remembers how something was written: of no use to any other."""
+
+_NOTES: Final = frozenset({
+    "annotations", "cache_control", "caller", "citations", "index", "logprobs", "phase", "prompt_cache_breakpoint",
+    "status",
+})  # fmt: skip
+"""Fields of parts and messages that comment on an answer or tell how to cache: the model never reads them."""
+
+_TOOL_NOTES: Final = frozenset({"cache_control", "eager_input_streaming", "output_schema", "type"})
+"""Fields of tools that change nothing for the model that is asked."""
+
+_ITEM_FIELDS: Final = frozenset({
+    "caller", "content", "created_by", "encrypted_content", "id", "namespace", "phase", "status", "summary", "type",
+})  # fmt: skip
+"""Fields that a Responses item has besides those which our parts know."""
+
+_STRICT_BY_DEFAULT: Final = "openai_responses"
+_USER_LENGTH: Final = 64  # what OpenAI takes, in characters
+
+Report = Callable[[str], None]
+
+
+def crossing(request: Request, source: str | None, target: str, *, report: Report | None = None) -> Request:
+    """The request, which came in the format `source`, for an encoder of the format `target`.
+
+    With `source` None the request was made by hand: its `extra` fields are meant for the provider and stay; parts of
+    answers of other providers, which it may hold, are treated as below.
+
+    - `Request.extra`: null and empty values, and what the table calls harmless, are left out; fields that the target
+      has as well are kept under its name; anything else is refused.
+    - Marks and notes (annotations, cache control) on parts, messages and tools are left out.
+    - Reasoning is left out unless the provider it goes to has made it: no other can read or check it.
+    - A budget for reasoning in tokens becomes an effort where the target has only that: up to 4,096 low, up to 16,384
+      medium, above high.
+    - `metadata` and `user` are left out where the target stores nothing; a `user` too long for OpenAI is hashed.
+    - Tools get the default of their own format for `strict`, and an empty schema where they have none; files get a
+      name: the Responses format would otherwise be strict, and refuse.
+
+    `report` is called with the name of every field that was left out or changed.
+
+    :raises Unsupported: `extra` holds a field of the source that is neither harmless nor known to the target.
+    """
+    if source == target:
+        return request
+    walk = _Crossing(source, target, report or (lambda name: None))
+    changes: dict[str, Any] = {}
+    if source is not None:
+        if request.extra:
+            changes["extra"] = walk.top_level(request.extra)
+        changes.update(walk.fields(request))
+    if not isinstance(request.messages, str):
+        changes["messages"] = walk.messages(request.messages)
+    if isinstance(request.system, tuple):
+        changes["system"] = tuple(walk.part(part, f"system[{i}]") for i, part in enumerate(request.system))
+    return msgspec.structs.replace(request, **changes) if changes else request
+
+
+class _Crossing:
+    def __init__(self, source: str | None, target: str, report: Report) -> None:
+        self.source = source
+        self.target = target
+        self.report = report
+
+    def refuse(self, field: str, why: str | None = None) -> None:
+        source = self.source or "foreign"
+        why = why or f"only the {source} format has it, and this request goes to a provider of another format"
+        raise Unsupported(
+            field,
+            format=self.target,
+            why=why,
+            hint="Leave it out, or send the request to a provider of its own format.",
+        )
+
+    # -- the request
+
+    def top_level(self, extra: dict[str, Any]) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key, value in extra.items():
+            if key in _MARKS or value is None or value in ([], {}):
+                continue
+            if isinstance(value, dict) and key in NESTED.get(self.source or "", ()):
+                for inner, each in cast("dict[str, Any]", value).items():
+                    if each is not None:
+                        self._field(f"{key}.{inner}", each, kept)
+            else:
+                self._field(key, value, kept)
+        return kept
+
+    def _field(self, name: str, value: Any, kept: dict[str, Any]) -> None:
+        rule = FIELDS.get(self.source or "", {}).get(name)
+        if name == "thinking.budget_tokens" and self.source == "anthropic":
+            return  # read by `fields`
+        if rule is None:
+            self.refuse(name)
+        elif self.target in rule.to:
+            outer, dot, inner = rule.to[self.target].partition(".")
+            if dot:
+                kept.setdefault(outer, {})[inner] = value
+            else:
+                kept[outer] = value
+        elif not rule.harmless(value):
+            self.refuse(name)
+        else:
+            self.report(name)
+
+    def fields(self, request: Request) -> dict[str, Any]:
+        """The fields of our own that mean less, or something else, at the target."""
+        changes: dict[str, Any] = {}
+        changes.update(self._reasoning(request))
+        if request.metadata and self.target in {"anthropic", "ollama"}:
+            changes["metadata"] = {}
+            self.report("metadata")
+        if request.user is not None:
+            if self.target == "ollama":
+                changes["user"] = None
+                self.report("user")
+            elif self.target != "anthropic" and len(request.user) > _USER_LENGTH:
+                changes["user"] = hashlib.sha256(request.user.encode(errors="replace")).hexdigest()
+                self.report("user")
+        if request.parallel_tool_calls and self.target == "ollama":
+            changes["parallel_tool_calls"] = None  # its default
+        if request.tools:
+            changes["tools"] = tuple(
+                self._tool(tool, f"tools[{i}]") if isinstance(tool, Tool) else tool
+                for i, tool in enumerate(request.tools)
+            )
+        if isinstance(request.output, JSONSchema) and request.output.extra:
+            for name, value in request.output.extra.items():
+                if name not in _MARKS and value is not None:
+                    self.refuse(f"output.{name}")
+            changes["output"] = msgspec.structs.replace(request.output, extra={})
+        return changes
+
+    def _reasoning(self, request: Request) -> dict[str, Any]:
+        if self.target == "anthropic":
+            return {}
+        budget = request.thinking_tokens
+        thinking: object = request.extra.get("thinking") if self.source == "anthropic" else None
+        if isinstance(thinking, dict):
+            given: object = cast("dict[str, Any]", thinking).get("budget_tokens")
+            budget = given if isinstance(given, int) else budget
+        if budget is None:
+            return {}
+        self.report("thinking_tokens")
+        changes: dict[str, Any] = {"thinking_tokens": None}
+        if budget and request.effort is None:
+            effort: Effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+            changes["effort"] = effort
+        return changes
+
+    def _tool(self, tool: Tool, at: str) -> Tool:
+        for name, value in tool.extra.items():
+            if name in _MARKS or value in (None, False):
+                continue
+            if name == "allowed_callers" and value == ["direct"]:
+                continue
+            if name not in _TOOL_NOTES:
+                self.refuse(f"{at}.{name}")
+            if name != "type":
+                self.report(f"{at}.{name}")
+        changes: dict[str, Any] = {"extra": {}}
+        if self.target == _STRICT_BY_DEFAULT:
+            if tool.strict is None:
+                changes["strict"] = False
+            if tool.parameters is None:
+                changes["parameters"] = {"type": "object", "properties": {}}
+        return msgspec.structs.replace(tool, **changes)
+
+    # -- messages
+
+    def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        kept: list[Message] = []
+        for i, message in enumerate(messages):
+            at = f"messages[{i}]"
+            extra = self.fields_of(message.extra, at) if message.extra else message.extra
+            content = message.content
+            if not isinstance(content, str):
+                parts = [(part, f"{at}.content[{j}]") for j, part in enumerate(content)]
+                content = tuple(
+                    self.part(part, where) for part, where in parts if not self._left_out(part, where)
+                )
+                if not content and message.content:
+                    continue  # it held nothing but reasoning
+            kept.append(Message(message.role, content, extra))
+        return tuple(kept)
+
+    def part(self, part: Any, at: str) -> Any:
+        changes: dict[str, Any] = {}
+        if part.extra:
+            changes["extra"] = self.fields_of(part.extra, at)
+        if isinstance(part, ToolResult) and not isinstance(part.content, str):
+            changes["content"] = tuple(
+                self.part(inner, f"{at}.content[{i}]") for i, inner in enumerate(part.content)
+            )
+        if (
+            isinstance(part, File)
+            and part.data is not None
+            and part.name is None
+            and self.target.startswith("openai")
+        ):
+            kind = part.media_type or "application/pdf"
+            changes["name"] = f"file{mimetypes.guess_extension(kind) or ''}"
+        return msgspec.structs.replace(part, **changes) if changes else part
+
+    def fields_of(self, extra: dict[str, Any], at: str) -> dict[str, Any]:
+        """The fields that stay on a part or message: those made by hand, when it was made by hand."""
+        foreign = [name for name in extra if name in _MARKS and name != self.target]
+        for name in foreign:
+            if name == "openai_responses":
+                self._item(extra[name], at)
+        if self.source is None:
+            left_out = (*foreign, *_NOTES) if foreign else ()
+            return {name: value for name, value in extra.items() if name not in left_out}
+        for name, value in extra.items():
+            if name == "cache_control":
+                self.report(f"{at}.{name}")
+            elif name not in _NOTES and name not in _MARKS and value not in (None, "", [], {}):
+                self.refuse(f"{at}.{name}")
+        return {}
+
+    def _item(self, mark: Any, at: str) -> None:
+        item: object = cast("dict[str, Any]", mark).get("item") if isinstance(mark, dict) else None
+        for name, value in cast("dict[str, Any]", item).items() if isinstance(item, dict) else ():
+            if name not in _ITEM_FIELDS and value is not None:
+                self.refuse(f"{at}.{name}")
+
+    def _left_out(self, part: Part, at: str) -> bool:
+        """Reasoning stays with the provider that made it."""
+        if not isinstance(part, Thinking):
+            return False
+        maker = self._maker(part)
+        if maker == self.target or (maker is None and self.source is None):
+            return False
+        self.report(at)
+        return True
+
+    def _maker(self, part: Thinking) -> str | None:
+        """The format of the provider whose reasoning this is; None when nothing tells."""
+        mark: object = part.extra.get("openai_responses")
+        if isinstance(mark, dict):
+            return "anthropic" if cast("dict[str, Any]", mark).get("borrowed") else "openai_responses"
+        for name in _MARKS:
+            if name in part.extra:
+                return name
+        if part.signature:
+            return "anthropic"
+        if part.encrypted is not None and self.source in {"anthropic", None}:
+            return "anthropic" if part.id is None else "openai_responses"
+        return None
