@@ -1,0 +1,146 @@
+"""Another step when the first one failed. It knows the order of the targets, not what they do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from collections.abc import Sequence as Pieces
+from typing import Any, TypeVar, final
+
+from tidyllm.core import Context, FellBack, Step, as_step
+from tidyllm.errors import ConfigError, Refused, StreamInterrupted, TidyllmError
+from tidyllm.resilience.partial import collector, raise_interrupted
+from tidyllm.resilience.policy import Errors, describe, judge, worth_another_target, worth_retrying
+
+__all__ = ["Fallback"]
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+
+
+@final
+class Fallback(Step[I_contra, O_co]):
+    """`Fallback(a, b, c)`: runs `a`; when it fails and another target can help, `b`, then `c`.
+
+    - `on`: the errors to act on: a class, several, or a function of the error. Default: every error but those that any
+      target would give again: the caller's own fault (`BadRequest`, but not `ContextTooLong`, `ModelNotFound` and
+      `Unsupported`, which depend on the target), an expired deadline, faults of the program (`StepError`,
+      `ConfigError`), and what was half done (`StreamInterrupted`, `SagaFailed`).
+
+    When all fail, the error that helps the caller most is raised: one that may pass (`retryable`) before one that will
+    not, what a target said before our own refusals (an open breaker, a full limit), and the last of equals. Its notes
+    name each target and its error.
+
+    A stream falls back only while nothing of it has reached the reader. After its first piece any failure is
+    `StreamInterrupted`, from the error, with the answer so far in `partial`.
+
+    :raises ConfigError: there is no target.
+    """
+
+    reports_partial = True
+
+    def __init__(
+        self,
+        *steps: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        on: Errors | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not steps:
+            raise ConfigError("a Fallback needs at least one step.")
+        self.steps: tuple[Step[I_contra, O_co], ...] = tuple(map(as_step, steps))
+        self.on = on
+        self._first = self.steps[0]
+        self._worth = judge("Fallback.on", on, worth_another_target)
+        super().__init__(name or f"Fallback({', '.join(step.name for step in self.steps)})")
+
+    async def invoke(self, x: I_contra, ctx: Context) -> O_co:
+        try:
+            return await self._first.invoke(x, ctx)
+        except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+            failure = error
+        try:
+            return await self._others(x, ctx, failure)
+        finally:
+            del failure  # it holds this frame, and the frame would hold it
+
+    async def _others(self, x: I_contra, ctx: Context, failure: Exception) -> O_co:
+        failures = [failure]
+        try:
+            while True:
+                step = self._next(failures, ctx)
+                try:
+                    return await step.invoke(x, ctx)
+                except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+                    failures.append(error)
+        finally:
+            del failure, failures
+
+    async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
+        failures: list[Exception] = []
+        step = self._first
+        try:
+            while True:
+                passed = collector(step)
+                begun = False
+                pieces = step.invoke_stream(x, ctx)
+                try:
+                    while True:
+                        # Only what the step raises is caught here, not what a reader throws into this generator.
+                        try:
+                            piece = await anext(pieces)
+                        except StopAsyncIteration:
+                            return
+                        except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+                            failures.append(error)
+                            break
+                        begun = True
+                        if passed is not None:
+                            passed.append(piece)
+                        yield piece
+                finally:
+                    await pieces.aclose()
+                if begun:
+                    raise_interrupted(step, passed, failures[-1])
+                step = self._next(failures, ctx, streaming=True)
+        finally:
+            del failures
+
+    def _next(
+        self, failures: list[Exception], ctx: Context, *, streaming: bool = False
+    ) -> Step[I_contra, O_co]:
+        """The next target after these failures; raises when there is none, or when it cannot help."""
+        error, tried = failures[-1], len(failures)
+        # Nothing has reached the reader: a stream that says it broke was not seen by anyone.
+        unseen = streaming and self.on is None and isinstance(error, StreamInterrupted)
+        hopeless = not (unseen or self._worth(error))
+        if hopeless or tried == len(self.steps):
+            raise self._noted(error if hopeless else max(reversed(failures), key=_usefulness), failures)
+        step = self.steps[tried]
+        if ctx.watched:
+            ctx.emit(FellBack(ctx, self.steps[tried - 1].name, step.name, error))
+        return step
+
+    def _noted(self, chosen: Exception, failures: list[Exception]) -> Exception:
+        if len(failures) > 1:
+            for step, error in zip(self.steps, failures, strict=False):
+                said = error.message if isinstance(error, TidyllmError) else error
+                chosen.add_note(f"{step.name!r} failed with {type(error).__name__}: {said}")
+        return chosen
+
+    def join(self, pieces: Pieces[Any]) -> O_co:
+        """:raises StepError: the targets join their pieces in different ways, and there is more than one piece."""
+        if all(step.joins_like == self._first.joins_like for step in self.steps):
+            return self._first.join(pieces)
+        return super().join(pieces)
+
+    @property
+    def joins_like(self) -> object:
+        way = self._first.joins_like
+        return way if all(step.joins_like == way for step in self.steps) else self
+
+    def __repr__(self) -> str:
+        on = "" if self.on is None else f", on={describe(self.on)}"
+        return f"Fallback({', '.join(map(repr, self.steps))}{on})"
+
+
+def _usefulness(error: Exception) -> tuple[bool, bool]:
+    return worth_retrying(error), not isinstance(error, Refused)

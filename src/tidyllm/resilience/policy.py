@@ -1,0 +1,111 @@
+"""Which errors are worth another try, another target, or a mark against a target. It knows the tree of errors only.
+
+    error                               same target again   another target   counts for the breaker
+    RateLimited                         yes                 yes              no: throttled is not broken
+    Overloaded, Unreachable, BadAnswer  yes                 yes              yes
+    TimeoutExceeded of an attempt       yes                 yes              yes
+    TimeoutExceeded of the deadline     no                  no               no: the run was too short
+    LimitExceeded                       yes                 yes              no: nothing was sent
+    BreakerOpen                         no                  yes              no: nothing was sent
+    AuthError, ContentRefused           no                  yes              no: an answer, if not a nice one
+    ContextTooLong, ModelNotFound,
+    Unsupported                         no                  yes              no: they depend on the target
+    BadRequest otherwise                no                  no               no: the caller's fault
+    StreamInterrupted                   before a piece      before a piece   yes
+    StepError, ConfigError              no                  no               no: the program's fault
+    SagaFailed                          no                  no               yes
+    ConnectionError, TimeoutError       yes                 yes              yes
+    any other exception                 no                  yes              yes
+
+Cancellation is not an error: it is never caught, so it is in no column.
+(Keep in sync with docs/concepts/resilience.md.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+from tidyllm.errors import (
+    AuthError,
+    BadRequest,
+    ConfigError,
+    ContentRefused,
+    ContextTooLong,
+    ModelNotFound,
+    RateLimited,
+    Refused,
+    SagaFailed,
+    StepError,
+    StreamInterrupted,
+    TidyllmError,
+    TimeoutExceeded,
+    Unsupported,
+)
+
+__all__ = [
+    "Errors",
+    "Judge",
+    "counts_against_target",
+    "describe",
+    "judge",
+    "worth_another_target",
+    "worth_retrying",
+]
+
+Judge: TypeAlias = Callable[[Exception], bool]
+Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Judge
+"""How a wrapper is told which errors it should act on: a class, several, or a function of the error."""
+
+_ELSEWHERE = (ContextTooLong, ModelNotFound, Unsupported)
+_NOT_ELSEWHERE = (BadRequest, StepError, ConfigError, StreamInterrupted, SagaFailed)
+_BLAMELESS = (BadRequest, Refused, RateLimited, AuthError, ContentRefused, StepError, ConfigError)
+
+
+def worth_retrying(error: Exception) -> bool:
+    """Whether the same call may succeed when it is tried again."""
+    if isinstance(error, TidyllmError):
+        return error.retryable
+    return isinstance(error, ConnectionError | TimeoutError)
+
+
+def worth_another_target(error: Exception) -> bool:
+    """Whether another target may succeed where this one failed."""
+    if isinstance(error, TimeoutExceeded):
+        return error.clock != "deadline"
+    return isinstance(error, _ELSEWHERE) or not isinstance(error, _NOT_ELSEWHERE)
+
+
+def counts_against_target(error: Exception) -> bool:
+    """Whether the error says that the target is broken."""
+    if isinstance(error, TimeoutExceeded):
+        return error.clock != "deadline"
+    return not isinstance(error, _BLAMELESS)
+
+
+def judge(where: str, errors: Errors | None, default: Judge) -> Judge:
+    """The function that `errors` stands for; `default` for None.
+
+    :raises ConfigError: it is neither classes of errors nor a function, or a class that is no error.
+    """
+    if errors is None:
+        return default
+    if callable(errors) and not isinstance(errors, type):
+        return errors
+    classes = errors if isinstance(errors, tuple) else (errors,)
+    for one in classes:
+        if not (isinstance(one, type) and issubclass(one, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+            raise ConfigError(
+                f"{one!r} is no class of errors.",
+                where=where,
+                hint="Give subclasses of Exception (cancellation is none), or a function of the error.",
+            )
+    return lambda error: isinstance(error, classes)
+
+
+def describe(errors: Errors) -> str:
+    """`errors` as it is written in a program."""
+    if isinstance(errors, tuple):
+        classes = cast("tuple[type[Exception], ...]", errors)
+        return f"({', '.join(one.__name__ for one in classes)}{',' if len(classes) == 1 else ''})"
+    return getattr(errors, "__name__", None) or repr(errors)

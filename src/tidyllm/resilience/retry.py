@@ -1,0 +1,160 @@
+"""The same step again after a failure. It knows when and how often (see `schedule`), not what the step does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
+from typing import Any, TypeVar, final
+
+from tidyllm import clock
+from tidyllm.core import Context, Retrying, Step, Wrapper
+from tidyllm.errors import StreamInterrupted
+from tidyllm.resilience.checks import count, duration
+from tidyllm.resilience.partial import collector, raise_interrupted
+from tidyllm.resilience.policy import Errors, describe, judge, worth_retrying
+from tidyllm.resilience.schedule import GiveUp, Schedule
+
+__all__ = ["Retry"]
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+
+
+@final
+class Retry(Wrapper[I_contra, O_co]):
+    """Tries `step` again when it failed and another try can help.
+
+    - `attempts`: tries in all, the first one included. 3: two blips in a row are common, three mean an outage.
+    - `base`: upper bound of the first pause in seconds; it doubles with each attempt. 0.25: most blips are shorter.
+    - `cap`: upper bound of a pause in seconds. 8: a caller who waits longer has given up himself.
+    - `on`: the errors to act on: a class, several, or a function of the error. Default: what the error itself says
+      (`error.retryable`), and the builtin ConnectionError and TimeoutError.
+    - `longest_wait`: the longest pause in seconds that a target may ask for (`error.retry_after`); beyond it the error
+      goes to the caller at once. 60: the windows of rate limits are a minute long.
+    - `rng`: gives floats from 0 to 1 for the jitter.
+
+    The pause after attempt n is drawn evenly from [0, min(cap, base * 2**(n-1))]; a pause that was asked for is waited
+    in full, with the drawn one on top. When the next attempt would start at or after the deadline, there is none.
+    The error of the last attempt is raised, with a note that says why there was no other.
+
+    A stream is tried again only while nothing of it has reached the reader. After its first piece any failure is
+    `StreamInterrupted`, from the error, with the answer so far in `partial`.
+
+    :raises ConfigError: an argument is out of range.
+    """
+
+    reports_partial = True
+
+    def __init__(
+        self,
+        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        attempts: int = 3,
+        base: float | timedelta = 0.25,
+        cap: float | timedelta = 8.0,
+        on: Errors | None = None,
+        *,
+        longest_wait: float | timedelta = 60.0,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(step)
+        self.schedule = Schedule(
+            count("Retry.attempts", attempts),
+            duration("Retry.base", base, zero=True),
+            duration("Retry.cap", cap, zero=True),
+            duration("Retry.longest_wait", longest_wait, zero=True),
+        )
+        self.on = on
+        self._worth = judge("Retry.on", on, worth_retrying)
+        self._rng = rng
+
+    async def invoke(self, x: I_contra, ctx: Context) -> O_co:
+        try:
+            return await self.inner.invoke(x, ctx)
+        except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+            failure = error
+        try:
+            return await self._again(x, ctx, failure)
+        finally:
+            del failure  # it holds this frame, and the frame would hold it
+
+    async def _again(self, x: I_contra, ctx: Context, failure: Exception) -> O_co:
+        attempt = 1
+        try:
+            while True:
+                await self._pause(attempt, failure, ctx)
+                attempt += 1
+                try:
+                    return await self.inner.invoke(x, ctx)
+                except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+                    failure = error
+        finally:
+            del failure
+
+    async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
+        attempt = 1
+        while True:
+            failure: Exception | None = None
+            passed = collector(self.inner)
+            begun = False
+            pieces = self.inner.invoke_stream(x, ctx)
+            try:
+                while True:
+                    # Only what the step raises is caught here, not what a reader throws into this generator.
+                    try:
+                        piece = await anext(pieces)
+                    except StopAsyncIteration:
+                        return
+                    except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+                        failure = error
+                        break
+                    begun = True
+                    if passed is not None:
+                        passed.append(piece)
+                    yield piece
+            finally:
+                await pieces.aclose()
+            try:
+                if begun:
+                    raise_interrupted(self.inner, passed, failure)
+                await self._pause(attempt, failure, ctx, streaming=True)
+            finally:
+                del failure
+            attempt += 1
+
+    async def _pause(self, attempt: int, error: Exception, ctx: Context, *, streaming: bool = False) -> None:
+        """Wait for the next attempt, or raise `error` when there is none."""
+        # Nothing has reached the reader: a stream that says it broke was not seen by anyone.
+        if not (
+            self._worth(error) or (streaming and self.on is None and isinstance(error, StreamInterrupted))
+        ):
+            raise error
+        remaining = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
+        pause = self.schedule.after(attempt, asked=_asked(error), remaining=remaining, rng=self._rng)
+        if isinstance(pause, GiveUp):
+            if self.schedule.attempts > 1:
+                error.add_note(f"Retry of {self.name!r} gave up: {pause.reason}.")
+            raise error
+        if ctx.watched:
+            ctx.emit(Retrying(ctx, self.name, attempt, error, pause))
+        await clock.sleep(pause)
+
+    def __repr__(self) -> str:
+        plan, options = self.schedule, list[str]()
+        for name, value, default in (
+            ("attempts", plan.attempts, 3),
+            ("base", plan.base, 0.25),
+            ("cap", plan.cap, 8.0),
+            ("longest_wait", plan.longest_wait, 60.0),
+        ):
+            if value != default:
+                options.append(f", {name}={value!r}")
+        if self.on is not None:
+            options.append(f", on={describe(self.on)}")
+        return f"Retry({self.inner!r}{''.join(options)})"
+
+
+def _asked(error: Exception) -> float | None:
+    """The pause in seconds that an error asks for; errors of other libraries may carry anything under that name."""
+    asked = getattr(error, "retry_after", None)
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else None

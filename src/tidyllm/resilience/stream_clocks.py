@@ -1,0 +1,111 @@
+"""The three clocks of one stream. They know when the reader waits and for how long, not what the pieces are.
+
+An `Alarm` for each piece would cost a timer for each piece. Here one timer serves a whole stream: each wait only
+writes down when it is overdue, and the timer, when it rings early, is set again for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+
+from tidyllm import clock
+from tidyllm.errors import TimeoutExceeded
+
+__all__ = ["StreamClocks"]
+
+
+class StreamClocks:
+    """`with clocks: piece = await anext(pieces)` for each piece in turn, `clocks.stop()` at the end.
+
+    `total` seconds for all waits together, `first_piece` for the first one, `gap` for each later one; None for no such
+    clock. `what` goes into the error. A cancellation from outside passes through untouched, also when it comes at
+    the same moment.
+    """
+
+    __slots__ = (
+        "_cancelling", "_due", "_gap", "_kind", "_left", "_limit", "_rang", "_rings", "_started", "_task", "_timer",
+        "_total", "_what",
+    )  # fmt: skip
+
+    def __init__(self, total: float | None, first_piece: float | None, gap: float | None, what: str) -> None:
+        self._total = total
+        self._gap = gap
+        self._what = what
+        self._left = total
+        """Seconds of `total` that are not used up."""
+        self._limit = first_piece
+        self._kind = "first_piece"
+        """The clock of this wait, and its setting."""
+        self._started = 0.0
+        self._due: float | None = None
+        """When the wait that is under way is overdue; None while the reader has the word."""
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._timer: clock.Timer | None = None
+        self._rings = 0.0
+        """When the timer rings."""
+        self._rang = False
+
+    def __enter__(self) -> None:
+        limit, left = self._limit, self._left
+        if left is not None and (limit is None or left < limit):
+            limit = left
+        if limit is None:
+            return
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a stream with a Timeout needs a running asyncio task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._started = now = clock.monotonic()
+        self._due = due = now + limit
+        if self._timer is None or due < self._rings:
+            self._arm(limit, due)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._due is not None:
+            self._due = None
+            if self._rang:
+                self._raise(kind, error)
+            if self._left is not None:
+                self._left = max(self._left - (clock.monotonic() - self._started), 0.0)
+        self._limit, self._kind = self._gap, "gap"
+
+    def stop(self) -> None:
+        """The stream is over: no timer stays behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, after: float, rings: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = clock.call_later(after, self._ring)
+        self._rings = rings
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._due is None or self._task is None:
+            return  # the reader has the word; its next wait sets a timer again
+        rest = self._due - clock.monotonic()
+        if rest > 0:
+            self._arm(rest, self._due)
+            return
+        self._rang = True
+        self._task.cancel()
+
+    def _raise(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
+        assert self._task is not None
+        self._rang = False
+        # When someone else cancelled the task too, the count stays above what it was: theirs wins.
+        if self._task.uncancel() > self._cancelling or kind is not asyncio.CancelledError:
+            return
+        limit = self._limit
+        if self._total is not None and self._left is not None and (limit is None or self._left < limit):
+            raise TimeoutExceeded("total", self._total, what=self._what) from error
+        assert limit is not None
+        raise TimeoutExceeded(self._kind, limit, what=self._what) from error

@@ -1,0 +1,96 @@
+"""Clocks around a step. It knows how long the step took, not what it did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
+from typing import Any, TypeVar, final
+
+from tidyllm import clock
+from tidyllm.core import Alarm, Context, Step, Wrapper
+from tidyllm.core.context import reset_current, set_current
+from tidyllm.errors import ConfigError
+from tidyllm.resilience.checks import optional_duration
+from tidyllm.resilience.stream_clocks import StreamClocks
+
+__all__ = ["Timeout"]
+
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
+
+
+@final
+class Timeout(Wrapper[I_contra, O_co]):
+    """Cancels `step` and raises `TimeoutExceeded` when one of its clocks runs out.
+
+    - `total`: seconds for the whole call.
+    - `first_piece`: seconds until the first piece of a stream.
+    - `gap`: seconds between two pieces of a stream.
+
+    There are no defaults: what is slow for one step is quick for another. A call that is not streamed has only `total`.
+    `error.clock` says which one it was. Inside a `Retry` each attempt gets fresh clocks.
+
+    The clocks of a stream measure the step, never its reader: they run while the reader waits for a piece and stand
+    while it works on one. So a slow reader cannot make a target look broken (five of them would open its breaker).
+    The deadline of the context counts everything, and the step inside sees it shrunk to `total` from the start.
+
+    :raises ConfigError: no clock is given, or one is out of range.
+    """
+
+    def __init__(
+        self,
+        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        total: float | timedelta | None = None,
+        first_piece: float | timedelta | None = None,
+        gap: float | timedelta | None = None,
+    ) -> None:
+        super().__init__(step)
+        self.total = optional_duration("Timeout.total", total)
+        self.first_piece = optional_duration("Timeout.first_piece", first_piece)
+        self.gap = optional_duration("Timeout.gap", gap)
+        if self.total is self.first_piece is self.gap is None:
+            raise ConfigError(
+                f"the Timeout around {self.name!r} has no clock.",
+                hint="Give total, first_piece or gap, in seconds.",
+            )
+        self._what = f"step {self.name!r}"
+
+    async def invoke(self, x: I_contra, ctx: Context) -> O_co:
+        total = self.total
+        if total is None:
+            return await self.inner.invoke(x, ctx)
+        here = ctx.until(clock.monotonic() + total)
+        if here is ctx:  # the run ends no later, and whoever set its deadline watches it
+            return await self.inner.invoke(x, ctx)
+        token = set_current(here)
+        try:
+            with Alarm(total, "total", total, self._what):
+                return await self.inner.invoke(x, here)
+        finally:
+            reset_current(token)
+
+    async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
+        here = ctx if self.total is None else ctx.until(clock.monotonic() + self.total)
+        pieces = self.inner.invoke_stream(x, here)
+        clocks = StreamClocks(self.total, self.first_piece, self.gap, self._what)
+        try:
+            while True:
+                with clocks:
+                    try:
+                        piece = await anext(pieces)
+                    except StopAsyncIteration:
+                        return
+                yield piece
+        finally:
+            clocks.stop()
+            await pieces.aclose()
+
+    def named(self, name: str) -> Timeout[I_contra, O_co]:
+        twin = super().named(name)
+        twin._what = f"step {name!r}"
+        return twin
+
+    def __repr__(self) -> str:
+        settings = (("total", self.total), ("first_piece", self.first_piece), ("gap", self.gap))
+        given = "".join(f", {name}={value!r}" for name, value in settings if value is not None)
+        return f"Timeout({self.inner!r}{given})"
