@@ -27,7 +27,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):  # the library says it in all of these ways
         return None
     if date.tzinfo is None:  # "-0000": the date is in UTC all the same
         date = date.replace(tzinfo=UTC)

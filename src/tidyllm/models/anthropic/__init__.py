@@ -21,9 +21,10 @@ from tidyllm.models.anthropic.errors import decode_error, encode_error
 from tidyllm.models.anthropic.response import decode_response, encode_response
 from tidyllm.models.anthropic.stream_decoder import AnthropicStreamDecoder
 from tidyllm.models.anthropic.stream_encoder import AnthropicStreamEncoder
+from tidyllm.models.anthropic.usage import decode_usage
 from tidyllm.models.format import Encoded, StreamDecoder, StreamEncoder
 from tidyllm.models.request import Request
-from tidyllm.models.response import Response
+from tidyllm.models.response import Response, Usage
 
 __all__ = [
     "DEFAULT_MAX_TOKENS",
@@ -46,6 +47,10 @@ class Anthropic:
 
     def decode_response(self, body: dict[str, Any]) -> Response:
         return decode_response(body)
+
+    def decode_usage(self, data: dict[str, Any]) -> Usage:
+        """Usage from a `usage` object alone, for answers that are passed on."""
+        return decode_usage(data)
 
     def stream_decoder(self) -> StreamDecoder:
         return AnthropicStreamDecoder()

@@ -40,11 +40,12 @@ _MESSAGE_DELTA = frozenset({"delta", "type", "usage"})
 class AnthropicStreamDecoder:
     """Implements `StreamDecoder`."""
 
-    __slots__ = ("_blocks", "_finish", "_started", "_usage", "done")
+    __slots__ = ("_blocks", "_finish", "_id", "_started", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._started = False
+        self._id = ""
         self._blocks: dict[int, Block] = {}
         self._usage: dict[str, Any] = {}
         self._finish = Finish("unknown")
@@ -93,8 +94,8 @@ class AnthropicStreamDecoder:
             raise broken("a message_start without its message, or a second one")
         self._started = True
         extra = {key: value for key, value in message.items() if key not in _MESSAGE and value is not None}
-        start = Start(text_of(message, "model"), text_of(message, "id"), extra)
-        return [start, *self._used(message.get("usage"))]
+        self._id = text_of(message, "id")
+        return [Start(text_of(message, "model"), self._id, extra), *self._used(message.get("usage"))]
 
     def _begin(self, data: dict[str, Any]) -> list[Piece]:
         block: object = data.get("content_block")
@@ -102,6 +103,8 @@ class AnthropicStreamDecoder:
         if not (self._started and is_object(block) and isinstance(index, int)) or index in self._blocks:
             raise broken(f"a content_block_start out of place (index {index!r:.20})")
         begun = self._blocks[index] = Block(index, block)
+        if text_of(block, "type") == "fallback" and is_object(served := block.get("to")):
+            return [Start(text_of(served, "model"), self._id)]  # another model answers from here on
         return begun.begin()
 
     def _block(self, index: object) -> Block:
