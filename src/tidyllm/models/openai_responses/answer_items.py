@@ -33,6 +33,11 @@ def new_id(kind: str) -> str:
     return f"{kind}_{getrandbits(192):048x}"
 
 
+def _call_id() -> str:
+    """The id that links a call to its result: it may go to other formats, which take 40 characters."""
+    return f"call_{getrandbits(96):024x}"
+
+
 def in_message(part: Part) -> bool:
     """Whether the part stands inside of a message item."""
     return isinstance(part, Text) or (
@@ -114,7 +119,7 @@ def call_item(part: ToolCall, status: str = "completed") -> dict[str, Any]:
     return {
         "type": "function_call",
         "id": new_id("fc"),
-        "call_id": part.id or new_id("call"),
+        "call_id": part.id or _call_id(),
         "name": part.name,
         "arguments": arguments_of(part),
         "status": status,

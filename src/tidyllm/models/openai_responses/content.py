@@ -7,10 +7,10 @@ writing it back gives the same text; a data URL in any other spelling stays a UR
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any, cast
 
 from tidyllm.errors import BadRequest
+from tidyllm.models.data_url import data_url, decode_data_url, exact_base64, image_type
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text
 from tidyllm.models.openai_responses.checks import Misfit, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, Losses, mark_of, marked, own_fields
@@ -82,7 +82,7 @@ def _taken(data: dict[str, Any], names: dict[str, str], at: str) -> tuple[dict[s
 
 def _read_image(data: dict[str, Any], at: str) -> Part:
     known, rest = _taken(data, {"image_url": "url", "file_id": "file_id", "detail": "detail"}, at)
-    found = _data_url(known["url"]) if "url" in known else None
+    found = decode_data_url(known["url"]) if "url" in known else None
     if found is not None:
         del known["url"]
         return Image(data=found[1], media_type=found[0], extra=rest, **known)
@@ -100,10 +100,10 @@ def _read_file(data: dict[str, Any], at: str) -> Part:
             raise Misfit(f"{at}.file_data", expected, data.get("file_data", ...))
         return File(extra=rest, **known)
     given = known.pop("data")
-    found = _data_url(given)
+    found = decode_data_url(given)
     if found is not None:
         return File(data=found[1], media_type=found[0], extra=rest, **known)
-    bare = _exact_base64(given)
+    bare = exact_base64(given)
     if bare is not None:
         return File(data=bare, extra=rest, **known)
     return File(extra={**rest, "file_data": given}, **known)  # no base64 that we could write back: untouched
@@ -114,7 +114,7 @@ def _read_audio(data: dict[str, Any], at: str) -> Part:
     sound = object_(data.get("input_audio", ...), where)
     given = text(sound.get("data", ...), f"{where}.data")
     kind = text(sound.get("format", ...), f"{where}.format")
-    found = _exact_base64(given)
+    found = exact_base64(given)
     if found is None or len(sound) > 2:
         return Opaque(format=FORMAT, data=data)
     rest = {key: value for key, value in data.items() if key not in {"type", "input_audio"}}
@@ -124,13 +124,13 @@ def _read_audio(data: dict[str, Any], at: str) -> Part:
 def _image(image: Image, at: str) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "input_image"}
     if image.data is not None:
-        kind = image.media_type or _image_type(image.data)
+        kind = image.media_type or image_type(image.data)
         if kind is None:
             raise BadRequest(
                 f"{at}.media_type is missing: an image given as bytes needs one, such as image/png.",
                 field=f"{at}.media_type",
             )
-        body["image_url"] = f"data:{kind};base64,{base64.b64encode(image.data).decode()}"
+        body["image_url"] = data_url(image.data, kind)
     elif image.url is not None:
         body["image_url"] = image.url
     if image.file_id is not None:
@@ -145,8 +145,8 @@ def _image(image: Image, at: str) -> dict[str, Any]:
 def _file(file: File, at: str) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "input_file"}
     if file.data is not None:
-        data = base64.b64encode(file.data).decode()
-        body["file_data"] = f"data:{file.media_type};base64,{data}" if file.media_type else data
+        kind = file.media_type
+        body["file_data"] = data_url(file.data, kind) if kind else base64.b64encode(file.data).decode()
     if file.url is not None:
         body["file_url"] = file.url
     if file.file_id is not None:
@@ -156,38 +156,6 @@ def _file(file: File, at: str) -> dict[str, Any]:
     if file.name is not None:
         body["filename"] = file.name
     return body
-
-
-def _data_url(url: str) -> tuple[str, bytes] | None:
-    """Media type and bytes of a data URL that we would spell the same way."""
-    if not url.startswith("data:"):
-        return None
-    head, mark, payload = url[5:].partition(";base64,")
-    if not mark or not head or ";" in head or "," in head:
-        return None
-    found = _exact_base64(payload)
-    return None if found is None else (head, found)
-
-
-def _exact_base64(payload: str) -> bytes | None:
-    """The bytes, if encoding them gives `payload` again."""
-    try:
-        data = base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    # Only the last group can hold bits that encoding would not give back.
-    tail = base64.b64encode(data[-(len(data) % 3 or 3) :]).decode() if data else ""
-    return data if payload.endswith(tail) and len(payload) == 4 * ((len(data) + 2) // 3) else None
-
-
-def _image_type(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    return "image/webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
 
 
 def _why_not(part: Part) -> str:

@@ -55,7 +55,7 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
         losses.add("stop", "the Responses API knows no stop sequences")
     if stream:
         body["stream"] = True
-    _add_extra(body, request.extra)
+    _add_extra(body, own_fields(request.extra, "extra", losses))
     return Encoded(body, tuple(losses.names))
 
 

@@ -21,7 +21,7 @@ from tidyllm.models.openai_responses.marks import item_fields
 from tidyllm.models.openai_responses.usage import encode_usage
 from tidyllm.models.response import Response
 
-__all__ = ["answer_object", "encode_response", "has_refusal"]
+__all__ = ["answer_object", "encode_response", "failure_object", "has_refusal"]
 
 _NEUTRAL: Final[dict[str, Any]] = {
     "background": False,
@@ -66,10 +66,7 @@ def encode_response(response: Response) -> dict[str, Any]:
     body["incomplete_details"] = details
     body["usage"] = encode_usage(response.usage)
     if status == "failed":
-        body["error"] = {
-            "code": "server_error",
-            "message": f"the provider failed: {response.finish_reason_raw}",
-        }
+        body["error"] = failure_object(response.finish_reason_raw)
     return body
 
 
@@ -87,6 +84,11 @@ def answer_object(id: str, model: str, status: str, extra: dict[str, Any]) -> di
         **_NEUTRAL,
         **own,
     }
+
+
+def failure_object(word: str | None) -> dict[str, Any]:
+    """The object `error` of an answer whose provider said that it failed."""
+    return {"code": "server_error", "message": f"the provider failed: {word or 'it did not say why'}"}
 
 
 def has_refusal(parts: tuple[Part, ...]) -> bool:

@@ -9,7 +9,7 @@ last event only.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -25,10 +25,12 @@ from tidyllm.models.openai_responses.answer_items import (
     output_part,
     reasoning_item,
 )
-from tidyllm.models.openai_responses.encode_response import answer_object, has_refusal
+from tidyllm.models.openai_responses.encode_response import answer_object, failure_object, has_refusal
 from tidyllm.models.openai_responses.ending import encode_ending
 from tidyllm.models.openai_responses.errors import error_object
+from tidyllm.models.openai_responses.events import Events
 from tidyllm.models.openai_responses.marks import item_fields
+from tidyllm.models.openai_responses.open_part import OpenMessage, OpenPart
 from tidyllm.models.openai_responses.usage import encode_usage
 from tidyllm.models.piece import (
     Finish,
@@ -43,62 +45,19 @@ from tidyllm.models.piece import (
 
 __all__ = ["Encoder"]
 
-_encode: Final = msgspec.json.Encoder().encode
-_NO_LOGPROBS: Final[list[Any]] = []
-
-
-class _TextDelta(msgspec.Struct, gc=False):
-    """The event that makes up nearly all of a stream: typed, because it is then written twice as fast."""
-
-    content_index: int
-    delta: str
-    item_id: str
-    output_index: int
-    sequence_number: int
-    logprobs: list[Any] = _NO_LOGPROBS
-    type: str = "response.output_text.delta"
-
-
-class _Open:
-    """A part that is being told. `pieces` are those it is made of so far."""
-
-    __slots__ = ("content_index", "id", "kind", "output_index", "pieces")
-
-    def __init__(self, kind: type[Piece], output_index: int, id: str, content_index: int = 0) -> None:
-        self.kind = kind
-        self.output_index = output_index
-        self.id = id
-        self.content_index = content_index
-        self.pieces: list[Piece] = []
-
-    def whole(self) -> Part:
-        """The part that the pieces make up."""
-        return fold(self.pieces).content[0]
-
-
-class _Message:
-    """A message item that is being told: several texts may stand in it."""
-
-    __slots__ = ("content", "fields", "output_index")
-
-    def __init__(self, output_index: int, id: str) -> None:
-        self.output_index = output_index
-        self.fields: dict[str, Any] = {"id": id}
-        self.content: list[dict[str, Any]] = []
-
 
 class Encoder:
     """The events of one answer."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self._events = Events()
         self._id = ""
         self._model = ""
         self._frame: list[Piece] = []  # start, usage and finish
-        self._parts: dict[int, _Open] = {}
-        self._calls: list[_Open] = []
-        self._open: _Open | None = None  # a text or a reasoning
-        self._message: _Message | None = None
+        self._parts: dict[int, OpenPart] = {}
+        self._calls: list[OpenPart] = []
+        self._open: OpenPart | None = None  # a text or a reasoning
+        self._message: OpenMessage | None = None
         self._output: list[dict[str, Any]] = []  # an item's place is taken when it is announced
         self._refused = False
 
@@ -109,11 +68,7 @@ class Encoder:
             held = self._open
             if held is not None and not piece.extra and self._parts.get(piece.index) is held:
                 held.pieces.append(piece)
-                self._number += 1
-                told = _TextDelta(
-                    held.content_index, piece.text, held.id, held.output_index, self._number - 1
-                )
-                return b"event: response.output_text.delta\ndata: " + _encode(told) + b"\n\n"
+                return self._events.text(piece.text, held.content_index, held.id, held.output_index)
             return self._begun() + self._text(piece)
         match piece:
             case Start():
@@ -141,22 +96,19 @@ class Encoder:
         body = answer_object(self._id, self._model, status, answer.extra)
         body |= {"output": self._output, "incomplete_details": details, "usage": encode_usage(answer.usage)}
         if status == "failed":
-            body["error"] = {
-                "code": "server_error",
-                "message": f"the provider failed: {answer.finish_reason_raw}",
-            }
+            body["error"] = failure_object(answer.finish_reason_raw)
         kind = {
             "completed": "response.completed",
             "failed": "response.failed",
             "cancelled": "response.failed",
         }
-        return events + self._event(kind.get(status, "response.incomplete"), response=body)
+        return events + self._events.write(kind.get(status, "response.incomplete"), response=body)
 
     def error(self, error: TidyllmError) -> bytes:
         # The documented event is flat; the official client raises only where it finds an object `error`.
         told = error_object(error)
         flat = {name: told[name] for name in ("code", "message", "param")}
-        return self._event("error", **flat, error=told)
+        return self._events.write("error", **flat, error=told)
 
     # -- parts
 
@@ -171,11 +123,11 @@ class Encoder:
             return b""  # fields that came after the end of their text
         held.pieces.append(piece)
         if piece.text:
-            place = self._place(held)
-            events += self._event("response.output_text.delta", delta=piece.text, logprobs=[], **place)
+            place = held.content
+            events += self._events.write("response.output_text.delta", delta=piece.text, logprobs=[], **place)
         return events
 
-    def _open_text(self, piece: TextPiece) -> tuple[bytes, _Open]:
+    def _open_text(self, piece: TextPiece) -> tuple[bytes, OpenPart]:
         id_: object = item_fields(Text(extra=piece.extra)).get("id")
         events = self._close_part()
         if self._message is not None and id_ is not None and id_ != self._message.fields["id"]:
@@ -183,15 +135,15 @@ class Encoder:
         events += self._open_message(id_ if isinstance(id_, str) else new_id("msg"))
         assert self._message is not None
         message = self._message
-        held = _Open(TextPiece, message.output_index, message.fields["id"], len(message.content))
+        held = OpenPart(TextPiece, message.output_index, message.fields["id"], len(message.content))
         self._parts[piece.index] = self._open = held
         part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-        return events + self._event("response.content_part.added", part=part, **self._place(held)), held
+        return events + self._events.write("response.content_part.added", part=part, **held.content), held
 
     def _open_message(self, id: str) -> bytes:
         if self._message is not None:
             return b""
-        self._message = _Message(len(self._output), id)
+        self._message = OpenMessage(len(self._output), id)
         item = message_item([], {"id": id}, "in_progress")
         return self._announce(item)
 
@@ -199,8 +151,13 @@ class Encoder:
         events = b""
         held = self._parts.get(piece.index)
         if held is None or (held is not self._open and piece.thinking):
+            if not (piece.thinking or piece.id or piece.extra) and (piece.signature, piece.encrypted) == (
+                None,
+                None,
+            ):
+                return b""  # nothing is said yet
             events = self._close("completed")
-            held = _Open(ThinkingPiece, len(self._output), piece.id or new_id("rs"))
+            held = OpenPart(ThinkingPiece, len(self._output), piece.id or new_id("rs"))
             events += self._announce({"type": "reasoning", "id": held.id, "summary": []})
             self._parts[piece.index] = self._open = held
         if not piece.thinking:
@@ -208,12 +165,14 @@ class Encoder:
             if held is not self._open:
                 self._output[held.output_index] = self._reasoning(held)
             return events
-        summary = {"item_id": held.id, "output_index": held.output_index, "summary_index": 0}
-        if not any(isinstance(p, ThinkingPiece) and p.thinking for p in held.pieces[:1]):
+        if not held.told:
+            held.told = True
             part = {"type": "summary_text", "text": ""}
-            events += self._event("response.reasoning_summary_part.added", part=part, **summary)
+            events += self._events.write("response.reasoning_summary_part.added", part=part, **held.summary)
         held.pieces.append(piece)
-        return events + self._event("response.reasoning_summary_text.delta", delta=piece.thinking, **summary)
+        return events + self._events.write(
+            "response.reasoning_summary_text.delta", delta=piece.thinking, **held.summary
+        )
 
     def _call(self, piece: ToolCallPiece) -> bytes:
         events = b""
@@ -222,15 +181,16 @@ class Encoder:
             events = self._close("completed")
             item = call_item(ToolCall(id=piece.id, name=piece.name, extra=piece.extra), "in_progress")
             item["arguments"] = ""
-            held = _Open(ToolCallPiece, len(self._output), item["id"])
+            held = OpenPart(ToolCallPiece, len(self._output), item["id"])
             piece = msgspec.structs.replace(piece, id=item["call_id"])
             events += self._announce(item)
             self._parts[piece.index] = held
             self._calls.append(held)
         held.pieces.append(piece)
         if piece.arguments:
-            place = {"item_id": held.id, "output_index": held.output_index}
-            events += self._event("response.function_call_arguments.delta", delta=piece.arguments, **place)
+            events += self._events.write(
+                "response.function_call_arguments.delta", delta=piece.arguments, **held.item
+            )
         return events
 
     def _whole(self, piece: WholePart) -> bytes:
@@ -250,7 +210,7 @@ class Encoder:
             return b""
         events = self._close("completed") + self._announce(item)
         place = len(self._output) - 1
-        return events + self._event("response.output_item.done", item=item, output_index=place)
+        return events + self._events.write("response.output_item.done", item=item, output_index=place)
 
     def _refusal(self, part: Part) -> bytes:
         """A refusal, or another part inside of a message that comes as a whole."""
@@ -265,12 +225,12 @@ class Encoder:
         message.content.append(body)
         if isinstance(body.get("refusal"), str):
             empty = {**body, "refusal": ""}
-            events += self._event("response.content_part.added", part=empty, **place)
-            events += self._event("response.refusal.delta", delta=body["refusal"], **place)
-            events += self._event("response.refusal.done", refusal=body["refusal"], **place)
+            events += self._events.write("response.content_part.added", part=empty, **place)
+            events += self._events.write("response.refusal.delta", delta=body["refusal"], **place)
+            events += self._events.write("response.refusal.done", refusal=body["refusal"], **place)
         else:
-            events += self._event("response.content_part.added", part=body, **place)
-        return events + self._event("response.content_part.done", part=body, **place)
+            events += self._events.write("response.content_part.added", part=body, **place)
+        return events + self._events.write("response.content_part.done", part=body, **place)
 
     # -- ends
 
@@ -290,15 +250,15 @@ class Encoder:
         body = output_part(part)
         message.content.append(body)
         message.fields.update(item_fields(part), id=message.fields["id"])
-        place = self._place(held)
+        place = held.content
         events = b""
         for i, annotation in enumerate(body["annotations"]):
             told = {"annotation": annotation, "annotation_index": i, **place}
-            events += self._event("response.output_text.annotation.added", **told)
-        events += self._event(
+            events += self._events.write("response.output_text.annotation.added", **told)
+        events += self._events.write(
             "response.output_text.done", text=body["text"], logprobs=body["logprobs"], **place
         )
-        return events + self._event("response.content_part.done", part=body, **place)
+        return events + self._events.write("response.content_part.done", part=body, **place)
 
     def _close_message(self, status: str) -> bytes:
         message, self._message = self._message, None
@@ -309,55 +269,47 @@ class Encoder:
             item["status"] = status
         return self._item_done(item, message.output_index)
 
-    def _close_reasoning(self, held: _Open) -> bytes:
+    def _close_reasoning(self, held: OpenPart) -> bytes:
         item = self._reasoning(held)
         text = cast("Thinking", held.whole()).text
         events = b""
         if text:
-            place = {"item_id": held.id, "output_index": held.output_index, "summary_index": 0}
+            place = held.summary
             part = {"type": "summary_text", "text": text}
-            events = self._event("response.reasoning_summary_text.done", text=text, **place)
-            events += self._event("response.reasoning_summary_part.done", part=part, **place)
+            events = self._events.write("response.reasoning_summary_text.done", text=text, **place)
+            events += self._events.write("response.reasoning_summary_part.done", part=part, **place)
         return events + self._item_done(item, held.output_index)
 
-    def _reasoning(self, held: _Open) -> dict[str, Any]:
+    def _reasoning(self, held: OpenPart) -> dict[str, Any]:
         return {**reasoning_item(cast("Thinking", held.whole())), "id": held.id}
 
-    def _close_call(self, held: _Open, status: str) -> bytes:
+    def _close_call(self, held: OpenPart, status: str) -> bytes:
         call = cast("ToolCall", held.whole())
         item = {**call_item(call, status), "id": held.id, "arguments": call.raw_arguments or "{}"}
-        place = {"item_id": held.id, "output_index": held.output_index}
+        place = held.item
         events = b""
         if not call.raw_arguments:  # clients parse what they are told; no arguments are an empty object
-            events = self._event("response.function_call_arguments.delta", delta="{}", **place)
+            events = self._events.write("response.function_call_arguments.delta", delta="{}", **place)
         told = {"arguments": item["arguments"], "name": call.name, **place}
-        events += self._event("response.function_call_arguments.done", **told)
+        events += self._events.write("response.function_call_arguments.done", **told)
         return events + self._item_done(item, held.output_index)
 
     # -- events
 
     def _begun(self) -> bytes:
         """The events in front of all others, once."""
-        if self._number:
+        if self._events.count:
             return b""
         self._id = self._id or new_id("resp")
         body = answer_object(self._id, self._model, "in_progress", {})
-        return self._event("response.created", response=body) + self._event(
+        return self._events.write("response.created", response=body) + self._events.write(
             "response.in_progress", response=body
         )
 
     def _announce(self, item: dict[str, Any]) -> bytes:
         self._output.append(item)
-        return self._event("response.output_item.added", item=item, output_index=len(self._output) - 1)
+        return self._events.write("response.output_item.added", item=item, output_index=len(self._output) - 1)
 
     def _item_done(self, item: dict[str, Any], place: int) -> bytes:
         self._output[place] = item
-        return self._event("response.output_item.done", item=item, output_index=place)
-
-    def _place(self, held: _Open) -> dict[str, Any]:
-        return {"content_index": held.content_index, "item_id": held.id, "output_index": held.output_index}
-
-    def _event(self, kind: str, **fields: Any) -> bytes:
-        body = {"type": kind, **fields, "sequence_number": self._number}
-        self._number += 1
-        return b"event: " + kind.encode() + b"\ndata: " + _encode(body) + b"\n\n"
+        return self._events.write("response.output_item.done", item=item, output_index=place)
