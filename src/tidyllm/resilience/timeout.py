@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any, TypeVar, final
 
 from tidyllm import clock
-from tidyllm.core import Alarm, Context, Step, Wrapper
+from tidyllm.core import Context, Step, Wrapper
 from tidyllm.core.context import reset_current, set_current
 from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
+from tidyllm.resilience.shared_timer import SharedTimer
 from tidyllm.resilience.stream_clocks import StreamClocks
 
 __all__ = ["Timeout"]
@@ -54,17 +55,19 @@ class Timeout(Wrapper[I_contra, O_co]):
                 hint="Give total, first_piece or gap, in seconds.",
             )
         self._what = f"step {self.name!r}"
+        self._timer = None if self.total is None else SharedTimer(self.total)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
-        total = self.total
-        if total is None:
+        timer = self._timer
+        if timer is None:
             return await self.inner.invoke(x, ctx)
-        here = ctx.until(clock.monotonic() + total)
+        now = clock.monotonic()
+        here = ctx.until(now + timer.seconds)
         if here is ctx:  # the run ends no later, and whoever set its deadline watches it
             return await self.inner.invoke(x, ctx)
         token = set_current(here)
         try:
-            with Alarm(total, "total", total, self._what):
+            with timer.start(now, self._what):
                 return await self.inner.invoke(x, here)
         finally:
             reset_current(token)
