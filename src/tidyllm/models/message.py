@@ -83,7 +83,7 @@ class ToolCall(_Part, frozen=True, tag="tool_call"):
         """A call from the text the model wrote. Empty text means no arguments."""
         try:
             decoded: object = msgspec.json.decode(raw_arguments) if raw_arguments.strip() else {}
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             decoded = None
         valid = isinstance(decoded, dict)
         arguments: dict[str, Any] = decoded if isinstance(decoded, dict) else {}  # pyright: ignore[reportUnknownVariableType]
