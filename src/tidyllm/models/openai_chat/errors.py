@@ -1,0 +1,215 @@
+"""The provider's errors to ours, and ours to a caller who speaks this format. It knows nothing of answers.
+
+    {"error": {"message": "...", "type": "invalid_request_error", "param": "messages[0].role", "code": "..."}}
+
+Servers that copied the format also send the inner object alone, a string in its place, a list around it, or a
+`detail` that names fields by path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from tidyllm.errors import (
+    AuthError,
+    BadAnswer,
+    BadRequest,
+    ContentRefused,
+    ContextTooLong,
+    ModelError,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    TidyllmError,
+    Unreachable,
+)
+from tidyllm.models.openai_chat.checks import is_object
+from tidyllm.models.retry_after import retry_after
+from tidyllm.models.status import http_status
+
+__all__ = ["answer_error", "decode_error", "encode_error", "error_body"]
+
+_STATUS = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "context_length_exceeded": 400,
+    "engine_overloaded_error": 529,
+    "insufficient_quota": 429,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "invalid_api_key": 401,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "service_unavailable": 503,
+    "tokens": 429,
+}
+"""The status that belongs to a type or code, for errors that come without one: in a stream, or with status 200."""
+
+_TOO_LONG = re.compile(
+    r"(?:maximum|max) (?:context|model|sequence) len|context (?:length|limit|window|size)|prompt is too long"
+    r"|(?:input|prompt)[^.]{0,40} (?:too long|exceeds?)|too many (?:input |prompt )?tokens"
+    r"|reduce the length of the (?:messages|prompt|input)|longer than the (?:model|context)",
+    re.IGNORECASE,
+)
+_TOO_LONG_CODES = frozenset({"context_length_exceeded", "context_window_exceeded", "exceed_context_size_error"})
+_FILTERED = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "moderation_blocked"})
+_UNPAID = frozenset({"billing_hard_limit_reached", "billing_not_active", "insufficient_quota", "insufficient_balance"})
+_NO_MODEL = re.compile(
+    r"model\b.{0,120}\b(?:does not exist|not found|is unknown|is not available)"
+    r"|(?:invalid|no such|unknown|unsupported|not a valid) model",
+    re.IGNORECASE | re.DOTALL,
+)
+_SHOWN = 300  # characters of a body that is no JSON: enough to recognise a proxy's page
+
+
+def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+    """The most specific error for an answer with a status other than 2xx."""
+    try:
+        data: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        data = None
+    if isinstance(data, list):  # Gemini
+        data = next(iter(cast("list[object]", data)), None)
+    if is_object(data):
+        return _error(status, headers, data)
+    shown = " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())[:_SHOWN]
+    return _error(status, headers, {"message": shown})
+
+
+def answer_error(data: dict[str, Any]) -> ModelError:
+    """The error in an event of a stream, or in a body that came with status 200; `data["error"]` says which."""
+    details = _details(data)
+    for key in ("status_code", "status", "code"):
+        number: object = details.get(key)
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        if isinstance(number, int) and 400 <= number < 600:
+            return _error(number, {}, data)
+    for key in ("code", "type"):
+        word: object = details.get(key)
+        if isinstance(word, str) and word in _STATUS:
+            return _error(_STATUS[word], {}, data)
+    return _error(500, {}, data)
+
+
+def encode_error(error: TidyllmError) -> tuple[int, dict[str, Any]]:
+    """HTTP status and body of an error for a caller who speaks this format."""
+    return http_status(error), error_body(error)
+
+
+def error_body(error: TidyllmError) -> dict[str, Any]:
+    """The body of an error; in a stream it is the event."""
+    status = http_status(error)
+    kind, code = "server_error" if status >= 500 else "invalid_request_error", None
+    if isinstance(error, ContextTooLong):
+        code = "context_length_exceeded"
+    elif isinstance(error, ContentRefused):
+        code = "content_filter"
+    elif status == 401:
+        code = "invalid_api_key"
+    elif status == 404:
+        code = "model_not_found"
+    elif status == 429:
+        kind, code = "rate_limit_error", "rate_limit_exceeded"
+    elif isinstance(error, ModelError):
+        code = error.code
+    param = error.field if isinstance(error, BadRequest) else None
+    return {"error": {"message": str(error), "type": kind, "param": param, "code": code}}
+
+
+def _details(data: dict[str, Any]) -> dict[str, Any]:
+    """The object that describes the error, wherever it stands."""
+    inner: object = data.get("error", data)
+    return inner if is_object(inner) else {"message": inner}
+
+
+def _error(status: int, headers: Mapping[str, str], data: dict[str, Any]) -> ModelError:
+    details = _details(data)
+    words, field = _message_of(details, data)
+    code: object = details.get("code")
+    kind = _text(details.get("type"))
+    named = code if isinstance(code, str) and not code.isdecimal() else kind
+    where: dict[str, Any] = {
+        "status": status,
+        "code": named,
+        "request_id": headers.get("x-request-id") or _text(data.get("request_id")) or headers.get("cf-ray"),
+        "provider_message": words or None,
+        "retry_after": retry_after(headers),
+    }
+    return _of_status(_sentence(status, named, words), words, _text(details.get("param")) or field, where)
+
+
+def _of_status(message: str, words: str, field: str | None, where: dict[str, Any]) -> ModelError:
+    status: int = where["status"]
+    code: str | None = where["code"]
+    if code in _TOO_LONG_CODES or (status in {400, 413, 422} and _TOO_LONG.search(words)):
+        return ContextTooLong(message, field=field, **where)
+    if code in _FILTERED:
+        return ContentRefused(message, **where)
+    if status == 402 or code in _UNPAID:  # waiting helps nobody, whatever the status
+        return AuthError(message, hint="Check the plan and the balance of this account.", **where)
+    if status in {401, 403}:
+        return AuthError(message, **where)
+    if status == 429:
+        return RateLimited(message, **where)
+    if code == "model_not_found" or (status in {400, 404, 422} and _NO_MODEL.search(words)):
+        return ModelNotFound(message, field=field or "model", **where)
+    if status == 404:
+        return BadRequest(message, field=field, hint="Check base_url: nothing answers at this path.", **where)
+    if status == 408:
+        return Unreachable(message, hint="The provider waited too long for the request; try again.", **where)
+    if code == "tool_use_failed":
+        hint = "The model wrote a tool call that does not fit: simplify the tool, or lower the temperature."
+        return BadRequest(message, field=field, hint=hint, **where)
+    if status == 498 or status >= 500:  # 498: Groq has no capacity
+        return Overloaded(message, **where)
+    if status >= 400:
+        return BadRequest(message, field=field, **where)
+    return BadAnswer(message, hint="Check base_url: a status like this is no answer of a model.", **where)
+
+
+def _message_of(details: dict[str, Any], data: dict[str, Any]) -> tuple[str, str | None]:
+    """The provider's words, and the field which its `detail` names."""
+    said: object = details.get("message")
+    if is_object(said):  # Mistral wraps a list of details
+        said, details = None, said
+    words = said if isinstance(said, str) else ""
+    more: object = details.get("metadata")
+    if is_object(more) and isinstance(behind := more.get("raw"), str):  # OpenRouter tells what the one behind it said
+        words = f"{words}: {behind}" if words else behind
+    found: object = details.get("detail", data.get("detail"))
+    if isinstance(found, str):
+        return words or found, None
+    if isinstance(found, list) and found and is_object(first := cast("list[object]", found)[0]):
+        return words or _text(first.get("msg")) or "", _path(first.get("loc"))
+    return words, None
+
+
+def _path(loc: object) -> str | None:
+    """`["body", "messages", 0, "role"]` as `messages[0].role`."""
+    if not isinstance(loc, list):
+        return None
+    path = ""
+    for step in cast("list[object]", loc):
+        path += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return path.removeprefix(".body").removeprefix(".") or None
+
+
+def _sentence(status: int, named: str | None, words: str) -> str:
+    head = f"HTTP {status} ({named})" if named else f"HTTP {status}"
+    said = words if words.endswith((".", "!", "?")) else f"{words}."
+    return f"the provider answered {head}: {said}" if words else f"the provider answered {head} without a word."
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,76 @@
+"""What a part, message, tool or request remembers of how it was written, so that it can be written so again.
+
+Whatever was read from this format may carry `extra["openai_chat"]`, the mark. Its keys are few and say only how, never
+what: a name that was chosen among two (`max_tokens`), a null where nothing would do, a list around one text. Fields
+that say something stand in `extra` themselves. Other formats leave marks out, as this one leaves out theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, cast
+
+from tidyllm.errors import Unsupported
+
+__all__ = ["FORMAT", "Losses", "mark_of", "marked", "own_fields", "rest_of", "with_nulls"]
+
+FORMAT = "openai_chat"
+
+_FOREIGN_MARKS = frozenset({"anthropic", "ollama", "openai_responses", FORMAT})
+_NOTES = frozenset({"annotations", "citations", "logprobs", "phase", "status"})
+"""What providers note on the parts of their answers; no request to this format has a place for it on a part."""
+
+
+class Losses:
+    """What cannot be sent: raised as `Unsupported` at once, or noted when the model is lenient."""
+
+    __slots__ = ("lenient", "names")
+
+    def __init__(self, *, lenient: bool) -> None:
+        self.lenient = lenient
+        self.names: list[str] = []
+
+    def add(self, field: str, why: str | None = None) -> None:
+        """:raises Unsupported: unless lenient."""
+        if not self.lenient:
+            raise Unsupported(field, format=FORMAT, why=why)
+        self.names.append(field)
+
+    def note(self, field: str) -> None:
+        """Something left out that changes nothing for the model: reported, never raised."""
+        self.names.append(field)
+
+
+def marked(extra: dict[str, Any], **mark: Any) -> dict[str, Any]:
+    """`extra` with the mark, whose empty entries are left out; no mark when nothing is left."""
+    kept = {key: value for key, value in mark.items() if value not in (None, [], {})}
+    return {**extra, FORMAT: kept} if kept else extra
+
+
+def mark_of(extra: dict[str, Any]) -> dict[str, Any]:
+    """The mark in `extra`; empty where there is none."""
+    mark: object = extra.get(FORMAT) if extra else None
+    return cast("dict[str, Any]", mark) if isinstance(mark, dict) else {}
+
+
+def rest_of(data: dict[str, Any], known: Collection[str], **mark: Any) -> dict[str, Any]:
+    """The fields besides the known ones as `extra`: those that say something, and a mark that names the nulls."""
+    rest = {key: value for key, value in data.items() if key not in known}
+    nulls = [key for key, value in rest.items() if value is None]
+    if nulls:
+        rest = {key: value for key, value in rest.items() if value is not None}
+    return marked(rest, nulls=nulls, **mark)
+
+
+def with_nulls(data: dict[str, Any], mark: dict[str, Any]) -> dict[str, Any]:
+    """`data` with the nulls which the mark names."""
+    nulls: list[str] = mark.get("nulls", [])
+    return {**data, **dict.fromkeys(nulls)} if nulls else data
+
+
+def own_fields(extra: dict[str, Any], *, part: bool = False) -> dict[str, Any]:
+    """The fields of `extra` that go on the wire: no marks, and on a `part` no notes of a provider."""
+    if not extra:
+        return extra
+    left_out = _FOREIGN_MARKS | _NOTES if part else _FOREIGN_MARKS
+    return {key: value for key, value in extra.items() if key not in left_out}
