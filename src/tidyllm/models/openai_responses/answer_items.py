@@ -22,6 +22,7 @@ __all__ = [
     "in_message",
     "message_item",
     "new_id",
+    "objects",
     "other_item",
     "output_part",
     "reasoning_item",
@@ -68,11 +69,11 @@ def annotations_of(extra: dict[str, Any], length: int) -> list[dict[str, Any]]:
     A citation without a URL (of a place in a document of the prompt) has no annotation here.
     """
     found: list[dict[str, Any]] = []
-    for value in _objects(extra.get("annotations")):
+    for value in objects(extra.get("annotations")):
         kind = value.get("type")
         inner: object = value.get(kind) if isinstance(kind, str) else None
         found.append({"type": kind, **cast("dict[str, Any]", inner)} if isinstance(inner, dict) else value)
-    for value in _objects(extra.get("citations")):
+    for value in objects(extra.get("citations")):
         if isinstance(value.get("url"), str):
             where = {
                 "url": value["url"],
@@ -137,6 +138,7 @@ def other_item(part: Part) -> dict[str, Any] | None:
     return None
 
 
-def _objects(value: object) -> list[dict[str, Any]]:
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; anything else is none."""
     values = cast("list[Any]", value) if isinstance(value, list) else []
     return [cast("dict[str, Any]", each) for each in values if isinstance(each, dict)]

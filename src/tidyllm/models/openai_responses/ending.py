@@ -30,8 +30,8 @@ class Outcome:
     __slots__ = ("_answered", "_calls", "asks", "refused")
 
     def __init__(self) -> None:
-        self._calls: list[object] = []
-        self._answered: list[object] = []
+        self._calls: set[str] = set()
+        self._answered: set[str] = set()
         self.asks = False  # for leave to run a tool of its own
         self.refused = False
 
@@ -47,27 +47,28 @@ class Outcome:
         elif kind == "mcp_approval_request":
             self.asks = True
         elif kind in _CALLS and item.get("execution") != "server":
-            self._calls.append(item.get("call_id"))
+            self._calls.add(str(item.get("call_id")))
         elif isinstance(kind, str) and kind.endswith("_output"):
-            self._answered.append(item.get("call_id"))
+            self._answered.add(str(item.get("call_id")))
 
     @property
     def calls(self) -> bool:
         """Whether a call waits for the caller to run it."""
-        return any(call not in self._answered for call in self._calls)
+        return bool(self._calls - self._answered)
 
 
 def decode_ending(status: object, reason: object, outcome: Outcome) -> tuple[FinishReason, str | None]:
     """Our finish reason and the provider's own word."""
+    status = status if isinstance(status, str) else None
     if status in _UNFINISHED:
-        return "paused", str(status)
+        return "paused", status
     if status == "incomplete":
         word = reason if isinstance(reason, str) else "incomplete"
         return _INCOMPLETE.get(word, "unknown"), word
     if status in {"cancelled", "failed"}:
-        return "error", str(status)
+        return "error", status
     if status not in {"completed", None}:  # servers that leave it out send whole answers
-        return "unknown", status if isinstance(status, str) else None
+        return "unknown", status
     word = None if status is None else "completed"
     if outcome.calls:
         return "tool_calls", word

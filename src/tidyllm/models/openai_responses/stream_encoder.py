@@ -21,6 +21,7 @@ from tidyllm.models.openai_responses.answer_items import (
     in_message,
     message_item,
     new_id,
+    objects,
     other_item,
     output_part,
     reasoning_item,
@@ -252,11 +253,11 @@ class Encoder:
         message.fields.update(item_fields(part), id=message.fields["id"])
         place = held.content
         events = b""
-        for i, annotation in enumerate(body["annotations"]):
+        for i, annotation in enumerate(objects(body.get("annotations"))):
             told = {"annotation": annotation, "annotation_index": i, **place}
             events += self._events.write("response.output_text.annotation.added", **told)
         events += self._events.write(
-            "response.output_text.done", text=body["text"], logprobs=body["logprobs"], **place
+            "response.output_text.done", text=body["text"], logprobs=body.get("logprobs"), **place
         )
         return events + self._events.write("response.content_part.done", part=body, **place)
 
