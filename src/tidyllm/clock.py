@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time as _time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["Clock", "Timer", "call_later", "monotonic", "now", "seconds", "sleep", "use"]
 
@@ -48,12 +48,12 @@ def _call_later(seconds: float, callback: Callable[[], object]) -> Timer:
 
 monotonic: Callable[[], float] = _time.monotonic
 now: Callable[[], float] = _time.time
-sleep = asyncio.sleep
+sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
 call_later: Callable[[float, Callable[[], object]], Timer] = _call_later
 
 
 @contextlib.contextmanager
-def use(clock: Clock) -> Iterator[Clock]:
+def use(clock: Clock) -> Generator[Clock]:
     """Let `clock` tell the time for the whole process within the `with` block. For tests: it is not per task."""
     global monotonic, now, sleep, call_later
     before = monotonic, now, sleep, call_later

@@ -163,7 +163,9 @@ class TimeoutExceeded(TidyllmError, TimeoutError):
 class SagaFailed(TidyllmError):
     """A saga's step failed and at least one compensation failed too: `uncompensated` names what is left as it was."""
 
-    def __init__(self, step: str, error: BaseException, uncompensated: Sequence[tuple[str, BaseException]]) -> None:
+    def __init__(
+        self, step: str, error: BaseException, uncompensated: Sequence[tuple[str, BaseException]]
+    ) -> None:
         names = ", ".join(f"{name!r} ({type(e).__name__}: {e})" for name, e in uncompensated)
         super().__init__(
             f"step {step!r} failed ({type(error).__name__}: {error}) and these could not be undone: {names}.",
@@ -204,7 +206,9 @@ class ModelError(TidyllmError):
         self.provider_message = provider_message
         self.retry_after = retry_after
 
-    def at(self, *, provider: str | None = None, model: str | None = None, request_id: str | None = None) -> Self:
+    def at(
+        self, *, provider: str | None = None, model: str | None = None, request_id: str | None = None
+    ) -> Self:
         """Fill in where it happened, where that is not known yet; returns itself."""
         self.provider = self.provider or provider
         self.model = self.model or model
@@ -246,7 +250,9 @@ class ModelNotFound(BadRequest):
 class Unsupported(BadRequest):
     """`field` has no place in this provider's format: nothing was sent."""
 
-    default_hint = "Leave it out, use another provider, or pass lenient=True to drop it and have that reported."
+    default_hint = (
+        "Leave it out, use another provider, or pass lenient=True to drop it and have that reported."
+    )
 
     def __init__(self, field: str, *, format: str, why: str | None = None, hint: str | None = None) -> None:
         because = f": {why}" if why else ""
@@ -280,7 +286,7 @@ class Unreachable(ModelError):
 
 
 class BadAnswer(ModelError):
-    """The answer does not keep to the provider's format: no JSON, a missing field, a stream event that cannot be read."""
+    """The answer does not keep to the provider's format: no JSON, a missing field, an unreadable stream event."""
 
     retryable = True
 

@@ -1,4 +1,4 @@
-"""What happened, as frozen records, and who hears of it. Events know the context they happened in, not what a hook does.
+"""What happened, as frozen records, and who hears of it. Events know where they happened, not what a hook does.
 
 A hook is called on the event loop, inside the program: it must be quick and must not block. One that raises is reported
 once to the `tidyllm` logger and cannot break the program. Without hooks no record is made.
@@ -7,6 +7,7 @@ once to the `tidyllm` logger and cannot break the program. Without hooks no reco
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -117,7 +118,9 @@ class Progress(msgspec.Struct, frozen=True, eq=False, gc=False):
     total: float | None
 
 
-Event: TypeAlias = CallFinished | AttemptStarted | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
+Event: TypeAlias = (
+    CallFinished | AttemptStarted | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
+)
 
 
 class Hook(Protocol):
@@ -127,7 +130,8 @@ class Hook(Protocol):
 
 
 _default: tuple[Hook, ...] = ()
-_reported: set[int] = set()
+# By id, because a hook need not be hashable. The reference makes sure that the id is not given to another hook.
+_reported: dict[int, object] = {}
 
 
 def default_hooks() -> tuple[Hook, ...]:
@@ -137,12 +141,17 @@ def default_hooks() -> tuple[Hook, ...]:
 
 def install(hook: Hook) -> Callable[[], None]:
     """Let every root context made from now on call `hook`; returns the function that takes it away again."""
-    global _default
+    global _default  # noqa: PLW0603 - one tuple for the process, replaced and never changed
     _default = (*_default, hook)
+    installed = True
 
     def remove() -> None:
-        global _default
-        _default = tuple(other for other in _default if other is not hook)
+        global _default  # noqa: PLW0603
+        nonlocal installed
+        if installed:
+            installed = False
+            at = next(index for index, other in enumerate(_default) if other is hook)
+            _default = (*_default[:at], *_default[at + 1 :])
 
     return remove
 
@@ -152,11 +161,20 @@ def deliver(hooks: tuple[Hook, ...], event: Event) -> None:
     for hook in hooks:
         try:
             hook(event)
-        except Exception:
-            if id(hook) not in _reported:
-                _reported.add(id(hook))
-                logging.getLogger("tidyllm").exception(
-                    "hook %r failed on %s; the program goes on, further failures of this hook are not reported",
-                    hook,
-                    type(event).__name__,
-                )
+        except Exception:  # noqa: BLE001 - whoever watches must not break what is watched
+            _report(hook, event)
+
+
+def _report(hook: Hook, event: Event) -> None:
+    key = id(hook)
+    if key in _reported:
+        return
+    try:
+        _reported[key] = weakref.ref(hook, lambda _: _reported.pop(key, None))
+    except TypeError:
+        _reported[key] = hook
+    logging.getLogger("tidyllm").exception(  # noqa: LOG004 - called by an exception's handler
+        "hook %r failed on %s; the program goes on, further failures of this hook are not reported",
+        hook,
+        type(event).__name__,
+    )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Sequence as Pieces
 from typing import Any, Protocol, TypeVar, cast, overload
 
-from tidyllm.core.context import Context, reset_current, set_current
+from tidyllm.core.context import Context
+from tidyllm.core.generator import GeneratorStep
+from tidyllm.core.signature import check_signature, is_async, is_generator, name_of, takes_ctx
 from tidyllm.core.step import Step
+from tidyllm.core.threads import in_thread
 from tidyllm.errors import StepError
 
-__all__ = ["FunctionStep", "GeneratorStep", "step"]
+__all__ = ["FunctionStep", "GeneratorStep", "step", "step_of"]
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
+P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 
@@ -24,18 +27,18 @@ class FunctionStep(Step[I_contra, O_co]):
     """A step from a function `(x)` or `(x, ctx)`, plain or async. Made by `@step`."""
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
-        super().__init__(name or _name_of(function))
+        super().__init__(name or name_of(function))
         self.function = function
         self.__doc__ = getattr(function, "__doc__", None)
-        self._takes_ctx = _takes_ctx(function)
+        self._takes_ctx = takes_ctx(function)
 
-    async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
-        token = set_current(ctx)
-        try:
-            piece = await self.invoke(x, ctx)
-        finally:
-            reset_current(token)
-        yield piece
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.function, self.name) == (other.function, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.function, self.name))
 
 
 class AsyncFunction(FunctionStep[I_contra, O_co]):
@@ -46,101 +49,73 @@ class AsyncFunction(FunctionStep[I_contra, O_co]):
 
 
 class PlainFunction(FunctionStep[I_contra, O_co]):
-    """A plain function: it runs inline, on the event loop."""
+    """A plain function: it runs inline, on the event loop. What it returns is awaited if it can be."""
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
-        result = self.function(x, ctx=ctx) if self._takes_ctx else self.function(x)
-        return cast("O_co", await result if inspect.isawaitable(result) else result)
+        answer = self.function(x, ctx=ctx) if self._takes_ctx else self.function(x)
+        return await answer if hasattr(answer, "__await__") else answer
 
 
 class ThreadFunction(FunctionStep[I_contra, O_co]):
-    """A plain function that blocks: it runs in a thread, with the ambient context.
+    """A plain function that blocks: it runs in a thread of its own, with the ambient context.
 
-    When the step is cancelled the thread is left behind: it cannot be killed and runs to its end, its result thrown away.
+    When the step is cancelled the thread is left behind: it cannot be killed, runs to its end, and is not heard.
     """
 
-    async def invoke(self, x: I_contra, ctx: Context) -> O_co:
-        given = {"ctx": ctx} if self._takes_ctx else {}
-        return await asyncio.to_thread(self.function, x, **given)
-
-
-class GeneratorStep(Step[I_contra, O_co]):
-    """A step from an async generator function: it streams what the function yields.
-
-    `join` makes the answer from the pieces; by default text is concatenated and anything else is a list.
-    """
-
-    def __init__(
-        self,
-        function: Callable[..., AsyncGenerator[Any, None]],
-        *,
-        name: str | None = None,
-        join: Callable[[Pieces[Any]], O_co] | None = None,
-    ) -> None:
-        super().__init__(name or _name_of(function))
-        self.function = function
-        self.__doc__ = getattr(function, "__doc__", None)
-        self._join = join
-        self._takes_ctx = _takes_ctx(function)
-
-    async def invoke(self, x: I_contra, ctx: Context) -> O_co:
-        return self.join([piece async for piece in self.invoke_stream(x, ctx)])
-
-    async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
-        pieces = self.function(x, ctx=ctx) if self._takes_ctx else self.function(x)
-        try:
-            while True:
-                # A generator shares its reader's context variables: ours is set only while its body runs.
-                token = set_current(ctx)
-                try:
-                    piece = await anext(pieces)
-                except StopAsyncIteration:
-                    return
-                finally:
-                    reset_current(token)
-                yield piece
-        finally:
-            await pieces.aclose()
-
-    def join(self, pieces: Pieces[Any]) -> O_co:
-        if self._join is not None:
-            return self._join(pieces)
-        if pieces and all(isinstance(piece, str) for piece in pieces):
-            return cast("O_co", "".join(pieces))
-        return cast("O_co", list(pieces))
-
-    @property
-    def joins_like(self) -> object:
-        return self._join or GeneratorStep.join
+    def invoke(self, x: I_contra, ctx: Context) -> Coroutine[Any, Any, O_co]:
+        return in_thread(self.function, x, **({"ctx": ctx} if self._takes_ctx else {}))
 
 
 class _Decorator(Protocol):
     @overload
+    def __call__(self, function: Callable[[I], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+    @overload
+    def __call__(self, function: Callable[[I, Context], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+    @overload
+    def __call__(self, function: Callable[[I], AsyncIterator[P]], /) -> GeneratorStep[I, list[P]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[I, Context], AsyncIterator[P]], /
+    ) -> GeneratorStep[I, list[P]]: ...
+    @overload
     def __call__(self, function: Callable[[I], Awaitable[O]], /) -> FunctionStep[I, O]: ...
     @overload
     def __call__(self, function: Callable[[I, Context], Awaitable[O]], /) -> FunctionStep[I, O]: ...
-    @overload
-    def __call__(self, function: Callable[[I], AsyncGenerator[Any, None]], /) -> GeneratorStep[I, Any]: ...
     @overload
     def __call__(self, function: Callable[[I], O], /) -> FunctionStep[I, O]: ...
     @overload
     def __call__(self, function: Callable[[I, Context], O], /) -> FunctionStep[I, O]: ...
 
 
+class _Joining(Protocol[P_contra, O_co]):
+    @overload
+    def __call__(self, function: Callable[[I], AsyncIterator[P_contra]], /) -> GeneratorStep[I, O_co]: ...
+    @overload
+    def __call__(
+        self, function: Callable[[I, Context], AsyncIterator[P_contra]], /
+    ) -> GeneratorStep[I, O_co]: ...
+
+
+@overload
+def step(function: Callable[[I], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+@overload
+def step(function: Callable[[I, Context], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+@overload
+def step(function: Callable[[I], AsyncIterator[P]], /) -> GeneratorStep[I, list[P]]: ...
+@overload
+def step(function: Callable[[I, Context], AsyncIterator[P]], /) -> GeneratorStep[I, list[P]]: ...
 @overload
 def step(function: Callable[[I], Awaitable[O]], /) -> FunctionStep[I, O]: ...
 @overload
 def step(function: Callable[[I, Context], Awaitable[O]], /) -> FunctionStep[I, O]: ...
 @overload
-def step(function: Callable[[I], AsyncGenerator[Any, None]], /) -> GeneratorStep[I, Any]: ...
-@overload
 def step(function: Callable[[I], O], /) -> FunctionStep[I, O]: ...
 @overload
 def step(function: Callable[[I, Context], O], /) -> FunctionStep[I, O]: ...
 @overload
-def step(
-    *, name: str | None = None, thread: bool = False, join: Callable[[Pieces[Any]], Any] | None = None
-) -> _Decorator: ...
+def step(*, join: Callable[[Pieces[P]], O], name: str | None = None) -> _Joining[P, O]: ...
+@overload
+def step(*, name: str | None = None, thread: bool = False) -> _Decorator: ...
 def step(
     function: Callable[..., Any] | None = None,
     /,
@@ -152,65 +127,54 @@ def step(
     """Make a step of a function: `@step`, `@step(name=…)`, or `step(function)`.
 
     The function takes the input and, if it names a parameter `ctx`, the context. An async generator function becomes a
-    step that streams; `join` says how its pieces make the answer.
+    step that streams; `join` says how its pieces make the answer (default: text is concatenated, else a list).
 
     - `name`: default: the function's own.
     - `thread`: run a plain function in a thread, because it blocks.
 
-    :raises StepError: it is no function of one argument, or `thread` is asked for an async one.
+    :raises StepError: it is no function of one argument, or an option does not go with its kind.
     """
-    if function is None:
-        return lambda later: step_of(later, name=name, thread=thread, join=join)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-    return step_of(function, name=name, thread=thread, join=join)
+    if function is not None:
+        return step_of(function, name=name, thread=thread, join=join)
+
+    def decorate(later: Callable[..., Any]) -> Step[Any, Any]:
+        return step_of(later, name=name, thread=thread, join=join)
+
+    return decorate
 
 
 def step_of(
     function: Callable[..., Any],
     *,
-    name: str | None,
-    thread: bool,
-    join: Callable[[Pieces[Any]], Any] | None,
+    name: str | None = None,
+    thread: bool = False,
+    join: Callable[[Pieces[Any]], Any] | None = None,
 ) -> Step[Any, Any]:
     """The step for `function`; see `step`."""
     if isinstance(function, Step):
-        return cast("Step[Any, Any]", function.named(name) if name else function)
-    _check_signature(function)
-    if inspect.isasyncgenfunction(function):
+        known = cast("Step[Any, Any]", function)
+        if thread or join:
+            raise StepError(
+                f"{known.name!r} is a step already.", hint="Give thread=… and join=… to its first @step."
+            )
+        return known.named(name) if name else known
+    if not callable(function):
+        raise StepError(
+            f"{function!r} (a {type(function).__name__}) is no function.", hint="Write @step above one."
+        )
+    check_signature(function)
+    generates, coroutine = is_generator(function), is_async(function)
+    if thread and (generates or coroutine):
+        raise StepError(
+            f"{name_of(function)!r} is async and cannot be moved to a thread.", hint="Drop thread=True."
+        )
+    if join and not generates:
+        raise StepError(
+            f"{name_of(function)!r} does not stream, so there is nothing to join.",
+            hint="Drop join=…, or write it as an async generator.",
+        )
+    if generates:
         return GeneratorStep(function, name=name, join=join)
-    if thread and _is_coroutine_function(function):
-        raise StepError(f"{_name_of(function)!r} is async and cannot be moved to a thread.", hint="Drop thread=True.")
-    if _is_coroutine_function(function):
+    if coroutine:
         return AsyncFunction(function, name=name)
     return (ThreadFunction if thread else PlainFunction)(function, name=name)
-
-
-def _check_signature(function: Callable[..., Any]) -> None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some built-in functions tell nothing: they are called with one argument
-        return
-    try:
-        signature.bind(None, **({"ctx": None} if "ctx" in signature.parameters else {}))
-    except TypeError as error:
-        raise StepError(
-            f"{_name_of(function)}{signature} cannot be a step: {error}.",
-            hint="A step takes one argument, and a second one only if it is named ctx.",
-        ) from None
-
-
-def _takes_ctx(function: Callable[..., Any]) -> bool:
-    try:
-        return "ctx" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
-    )
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", None) or getattr(getattr(function, "func", None), "__name__", None)
-    return "lambda" if name == "<lambda>" else name or type(function).__name__

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from collections.abc import Sequence as Pieces
-from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, TypeVarTuple, overload
 
 import msgspec
 
 from tidyllm.core.context import Context
-from tidyllm.core.sequence import bracketed
-from tidyllm.core.step import Step, as_step, segments
+from tidyllm.core.group import finish
+from tidyllm.core.interleave import interleave
+from tidyllm.core.names import check_name, segments
+from tidyllm.core.step import Step, as_step, bracketed
 from tidyllm.errors import StepError
 
-__all__ = ["Failed", "Ok", "Outcome", "Parallel"]
+__all__ = ["Beside", "Failed", "Ok", "Outcome", "Parallel"]
 
 I = TypeVar("I")  # noqa: E741
 I_contra = TypeVar("I_contra", contravariant=True)
@@ -22,8 +24,8 @@ O_co = TypeVar("O_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-D = TypeVar("D")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Ok(msgspec.Struct, Generic[T], frozen=True):
@@ -42,96 +44,102 @@ Outcome: TypeAlias = Ok[T] | Failed
 
 
 class Parallel(Step[I_contra, O_co]):
-    """`a | b`, or `Parallel(a, b, …)` for a tuple in order, or `Parallel(left=a, right=b)` for a dict by name.
+    """`a | b`, or `Parallel(a, b)` for a tuple in order, or `Parallel(left=a, right=b)` for a dict by name.
 
-    - When a branch fails, the others are cancelled and waited for, and its error is raised.
+    Names that are no Python names, or are those of options, go in a dict: `Parallel({"name": a, "e-mail": b})`.
+
+    - When a branch fails, the others are cancelled and waited for, and its error is raised (with a note for each
+      other failure).
     - `collect=True`: all run to their end; each answer is an `Ok` or a `Failed`. A failure is never content.
     - `limit`: how many branches run at once; default: all.
 
-    Stream pieces are `(branch, piece)`; `branch` is the index or the name.
+    Pieces of a stream are `(branch, piece)`; `branch` is the index or the name.
     """
 
     @overload
-    def __init__(self: Parallel[I, tuple[A, B]], a: Step[I, A], b: Step[I, B], /) -> None: ...
+    def __init__(
+        self: Parallel[I, tuple[A, B]], a: Step[I, A], b: Step[I, B], /, *,
+        limit: int | None = None, collect: Literal[False] = False, name: str | None = None,
+    ) -> None: ...  # fmt: skip
     @overload
-    def __init__(self: Parallel[I, tuple[A, B, C]], a: Step[I, A], b: Step[I, B], c: Step[I, C], /) -> None: ...
+    def __init__(
+        self: Parallel[I, tuple[A, B, C]], a: Step[I, A], b: Step[I, B], c: Step[I, C], /, *,
+        limit: int | None = None, collect: Literal[False] = False, name: str | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Parallel[I, tuple[Outcome[A], Outcome[B]]], a: Step[I, A], b: Step[I, B], /, *,
+        limit: int | None = None, collect: Literal[True], name: str | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Parallel[I, dict[str, A]], branches: Mapping[str, Step[I, A]], /, *,
+        limit: int | None = None, collect: Literal[False] = False, name: str | None = None,
+    ) -> None: ...  # fmt: skip
     @overload
     def __init__(self: Parallel[I, dict[str, A]], /, **named: Step[I, A]) -> None: ...
     @overload
     def __init__(
-        self, /, *steps: Any, limit: int | None = None, collect: bool = False, name: str | None = None, **named: Any
+        self,
+        /,
+        *steps: Any,
+        limit: int | None = None,
+        collect: bool = False,
+        name: str | None = None,
+        **named: Any,
     ) -> None: ...
     def __init__(
-        self, /, *steps: Any, limit: int | None = None, collect: bool = False, name: str | None = None, **named: Any
+        self, /, *steps: Any, limit: Any = None, collect: Any = False, name: Any = None, **named: Any
     ) -> None:
-        """:raises StepError: no branch, both kinds of branches, or a limit below 1."""
+        """:raises StepError: no branch, both kinds of branches, or an option that is none."""
+        _check_options(limit, collect, name)
+        if len(steps) == 1 and isinstance(steps[0], Mapping):
+            named = {**steps[0], **named}
+            steps = ()
         if bool(steps) == bool(named):
-            raise StepError("Parallel takes branches in order, or branches by name, and at least one of them.")
-        if limit is not None and limit < 1:
-            raise StepError(f"Parallel(limit={limit}): at least one branch must be allowed to run.")
-        self.keys: tuple[int | str, ...] = tuple(named) if named else tuple(range(len(steps)))
+            raise StepError(
+                "Parallel takes branches in order, or branches by name, and at least one of them.",
+                hint="Write Parallel(a, b) or Parallel(left=a, right=b).",
+            )
+        self.keys: tuple[int | str, ...] = (
+            tuple(map(check_name, named)) if named else tuple(range(len(steps)))
+        )
         self.steps: tuple[Step[Any, Any], ...] = tuple(map(as_step, named.values() if named else steps))
-        self.limit = limit
-        self.collect = collect
-        self._is_dict = bool(named)
-        self._is_named = name is not None
-        places = tuple(named) if named else segments([one.name for one in self.steps])
-        self._children = tuple(zip(self.steps, places, strict=True))
+        self.limit: int | None = limit
+        self.collect: bool = collect
+        self.is_dict = bool(named)
+        self.is_named = name is not None
+        self._children = tuple(
+            zip(self.steps, tuple(named) or segments(one.name for one in self.steps), strict=True)
+        )
         super().__init__(name or repr(self))
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         gate = asyncio.Semaphore(self.limit) if self.limit else None
-        tasks = [
-            asyncio.create_task(_gated(gate, ctx.run_child(step, x, place)) if gate else ctx.run_child(step, x, place))
-            for step, place in self._children
-        ]
+        tasks: list[asyncio.Task[Any]] = []
         try:
-            if self.collect:
-                await asyncio.wait(tasks)
-            else:
-                await asyncio.gather(*tasks)
-        except BaseException:
-            await _stop(tasks)
-            raise
-        if self.collect:
-            return self._shape([_outcome(task) for task in tasks])
-        return self._shape([task.result() for task in tasks])
+            for step, place in self._children:
+                work = ctx.run_child(step, x, place)
+                tasks.append(
+                    asyncio.create_task(_gated(gate, work) if gate else work, name=f"branch {place!r}")
+                )
+            await finish(tasks, fail_fast=not self.collect)
+            return self._shape([_outcome(task) if self.collect else task.result() for task in tasks])
+        finally:
+            del tasks  # they hold the error whose traceback holds this frame
 
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
-        # One place in the queue: a branch goes on only when the reader has taken its piece.
-        queue: asyncio.Queue[tuple[int | str, Any, BaseException | None, bool]] = asyncio.Queue(1)
-        gate = asyncio.Semaphore(self.limit or len(self.steps))
-
-        async def pump(key: int | str, step: Step[Any, Any], place: str) -> None:
-            async with gate:
-                pieces = ctx.stream_child(step, x, place)
-                try:
-                    async for piece in pieces:
-                        await queue.put((key, Ok(piece) if self.collect else piece, None, False))
-                except Exception as error:
-                    await queue.put((key, None, error, True))
-                    return
-                finally:
-                    await pieces.aclose()
-                await queue.put((key, None, None, True))
-
-        tasks = [
-            asyncio.create_task(pump(key, step, place))
-            for key, (step, place) in zip(self.keys, self._children, strict=True)
-        ]
+        """`(branch, piece)` as they come; a piece waits until the reader has taken the one before."""
+        streams = [(lambda s=step, p=place: ctx.stream_child(s, x, p)) for step, place in self._children]
+        pieces = interleave(streams, at_once=self.limit or len(streams), fail_fast=not self.collect)
         try:
-            running = len(tasks)
-            while running:
-                key, piece, error, over = await queue.get()
-                if error is not None:
-                    if not self.collect:
-                        raise error
-                    yield key, Failed(cast("Exception", error))
-                elif not over:
-                    yield key, piece
-                running -= over
+            async for branch, piece, error in pieces:
+                if not self.collect:
+                    yield self.keys[branch], piece
+                else:
+                    yield self.keys[branch], Ok(piece) if error is None else Failed(error)
         finally:
-            await _stop(tasks)
+            await pieces.aclose()
 
     def join(self, pieces: Pieces[Any]) -> O_co:
         answers: list[Any] = []
@@ -145,45 +153,98 @@ class Parallel(Step[I_contra, O_co]):
                 answers.append(Ok(step.join([piece.value for piece in mine])))
         return self._shape(answers)
 
+    def split(self, answer: Any) -> Pieces[Any]:
+        pieces: list[Any] = []
+        for key, step, mine in zip(
+            self.keys, self.steps, answer.values() if self.is_dict else answer, strict=True
+        ):
+            if not self.collect:
+                pieces.extend((key, piece) for piece in step.split(mine))
+            elif isinstance(mine, Failed):
+                pieces.append((key, mine))
+            else:
+                pieces.extend((key, Ok(piece)) for piece in step.split(mine.value))
+        return pieces
+
     @property
     def joins_like(self) -> object:
-        return self
+        return self.keys, self.collect, tuple(step.joins_like for step in self.steps)
 
-    def _shape(self, answers: list[Any]) -> O_co:
-        return cast("O_co", dict(zip(self.keys, answers, strict=True)) if self._is_dict else tuple(answers))
-
-    @overload
-    def __or__(
-        self: Parallel[I, tuple[A, B]], other: Step[I, C]
-    ) -> Parallel[I, tuple[A, B, C]]: ...
-    @overload
-    def __or__(
-        self: Parallel[I, tuple[A, B, C]], other: Step[I, D]
-    ) -> Parallel[I, tuple[A, B, C, D]]: ...
-    @overload
-    def __or__(self, other: Any) -> Parallel[I_contra, tuple[Any, ...]]: ...
-    def __or__(self, other: Any) -> Any:
-        """`a | b | c` is one Parallel of three: `|` groups to the left. Options or names make it a unit of its own."""
-        plain = not (self._is_dict or self.collect or self.limit or self._is_named)
-        if not callable(other):
-            return NotImplemented
-        return Parallel(*self.steps, other) if plain else Parallel(self, other)
-
-    def __repr__(self) -> str:
-        options = [f"{key}={value!r}" for key, value in (("limit", self.limit), ("collect", self.collect)) if value]
-        if self._is_named:
-            options.append(f"name={self.name!r}")
-        if self._is_dict:
-            options = [f"{key}={step!r}" for key, step in zip(self.keys, self.steps, strict=True)] + options
-            return f"Parallel({', '.join(options)})"
-        if options or len(self.steps) == 1:
-            return f"Parallel({', '.join([*map(repr, self.steps), *options])})"
-        return " | ".join(bracketed(step) for step in self.steps)
+    def _shape(self, answers: list[Any]) -> Any:
+        return dict(zip(self.keys, answers, strict=True)) if self.is_dict else tuple(answers)
 
     def named(self, name: str) -> Parallel[I_contra, O_co]:
-        twin = super().named(name)
-        twin._is_named = True
-        return twin
+        branches: Any = (dict(zip(self.keys, self.steps, strict=True)),) if self.is_dict else self.steps
+        return Parallel(*branches, limit=self.limit, collect=self.collect, name=name)
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.keys, self.steps, self.limit, self.collect, self.is_named, self.name
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity() == other._identity() if isinstance(other, Parallel) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Parallel, self.keys, self.steps, self.name))
+
+    def __repr__(self) -> str:
+        options = [
+            f"{key}={value!r}" for key, value in (("limit", self.limit), ("collect", self.collect)) if value
+        ]
+        if self.is_named:
+            options.append(f"name={self.name!r}")
+        if not self.is_dict:
+            branches = list(map(repr, self.steps))
+        elif all(isinstance(key, str) and key.isidentifier() and key not in _OPTIONS for key in self.keys):
+            branches = [f"{key}={step!r}" for key, step in zip(self.keys, self.steps, strict=True)]
+        else:
+            inside = ", ".join(f"{key!r}: {step!r}" for key, step in zip(self.keys, self.steps, strict=True))
+            branches = [f"{{{inside}}}"]
+        return f"Parallel({', '.join(branches + options)})"
+
+
+class Beside(Parallel[I_contra, O_co]):
+    """What the operator makes: `a | b | c` is one of three, while a `Parallel(a, b)` beside `c` stays a unit."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        """:raises StepError: something that cannot be a step."""
+        self.is_expression = True
+        steps = first.steps if isinstance(first, Beside) else (first,)
+        super().__init__(*steps, second)
+
+    # `|` groups to the left: `a | b | c` is one of three, which the operator of a plain step cannot say.
+    @overload
+    def __or__(self: Beside[I, tuple[*Ts]], other: Step[I, T]) -> Beside[I, tuple[*Ts, T]]: ...
+    @overload
+    def __or__(
+        self: Beside[I, tuple[*Ts]], other: Callable[[I], Awaitable[T]]
+    ) -> Beside[I, tuple[*Ts, T]]: ...
+    @overload
+    def __or__(self: Beside[I, tuple[*Ts]], other: Callable[[I], T]) -> Beside[I, tuple[*Ts, T]]: ...
+    @overload
+    def __or__(
+        self: Beside[I, tuple[*Ts]], other: Callable[[I, Context], Awaitable[T]]
+    ) -> Beside[I, tuple[*Ts, T]]: ...
+    @overload
+    def __or__(self: Beside[I, tuple[*Ts]], other: Callable[[I, Context], T]) -> Beside[I, tuple[*Ts, T]]: ...
+    def __or__(self, other: Any) -> Beside[Any, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Beside(self, other) if callable(other) else NotImplemented
+
+    def __repr__(self) -> str:
+        return " | ".join(map(bracketed, self.steps))
+
+
+_OPTIONS = {"limit", "collect", "name"}
+
+
+def _check_options(limit: object, collect: object, name: object) -> None:
+    for option, value, kind in (("limit", limit, int), ("collect", collect, bool), ("name", name, str)):
+        if value is not None and not isinstance(value, kind):
+            raise StepError(
+                f"Parallel({option}={value!r}): {option} is an option, not a branch.",
+                hint=f"Give branches with such names in a dict: Parallel({{{option!r}: …}}).",
+            )
+    if isinstance(limit, int) and limit < 1:
+        raise StepError(f"Parallel(limit={limit}): at least one branch must be allowed to run.")
 
 
 async def _gated(gate: asyncio.Semaphore, work: Coroutine[Any, Any, Any]) -> Any:
@@ -199,17 +260,6 @@ async def _gated(gate: asyncio.Semaphore, work: Coroutine[Any, Any, Any]) -> Any
 
 
 def _outcome(task: asyncio.Task[Any]) -> Ok[Any] | Failed:
-    if task.cancelled():
-        raise asyncio.CancelledError
-    error = task.exception()
-    if error is None:
-        return Ok(task.result())
-    if isinstance(error, Exception):
-        return Failed(error)
-    raise error
-
-
-async def _stop(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    error = None if task.cancelled() else task.exception()
+    # A cancellation is not an outcome: `result` raises it.
+    return Failed(error) if isinstance(error, Exception) else Ok(task.result())

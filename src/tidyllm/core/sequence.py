@@ -4,43 +4,63 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from collections.abc import Sequence as Pieces
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, overload
 
-from tidyllm.core.context import Context, reset_current, set_current
-from tidyllm.core.step import Step, as_step, segments
+from tidyllm.core.ambient import reset_current, set_current
+from tidyllm.core.context import Context
+from tidyllm.core.names import segments
+from tidyllm.core.step import Step, as_step, bracketed
 from tidyllm.errors import StepError
 
 __all__ = ["Sequence"]
 
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Sequence(Step[I_contra, O_co]):
-    """`a >> b >> c`: each step gets the answer of the one before. Sequences inside it are unrolled."""
+    """`a >> b >> c`: each step gets the answer of the one before. Sequences inside it are unrolled.
 
+    One that was given a name is a unit of its own: it keeps its place in paths and records.
+    """
+
+    @overload
+    def __init__(self, a: Step[I_contra, O_co], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(self, a: Step[I_contra, A], b: Step[A, O_co], /, *, name: str | None = None) -> None: ...
+    @overload
+    def __init__(
+        self, a: Step[I_contra, A], b: Step[A, B], c: Step[B, O_co], /, *, name: str | None = None
+    ) -> None: ...
+    @overload
+    def __init__(self, *steps: Any, name: str | None = None) -> None: ...
     def __init__(self, *steps: Any, name: str | None = None) -> None:
         """:raises StepError: there is no step, or something that cannot be one."""
         if not steps:
-            raise StepError("a Sequence needs at least one step.")
+            raise StepError("a Sequence needs at least one step.", hint="Write Sequence(a, b) or a >> b.")
         flat: list[Step[Any, Any]] = []
         for one in map(as_step, steps):
-            # A sequence that was given a name is a unit of its own: it keeps its place in paths and records.
-            flat.extend(one.steps if isinstance(one, Sequence) and not one._is_named else (one,))
+            flat.extend(one.steps if isinstance(one, Sequence) and not one.is_named else (one,))
         self.steps: tuple[Step[Any, Any], ...] = tuple(flat)
-        self._is_named = name is not None
-        self._children = tuple(zip(self.steps, segments([one.name for one in self.steps]), strict=True))
+        self.is_named = name is not None
+        self.is_expression = not self.is_named and len(flat) > 1
+        self._children = tuple(zip(self.steps, segments(one.name for one in self.steps), strict=True))
         super().__init__(name or repr(self))
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
         scope = ctx.scope
+        plain, deadline = scope.plain, ctx.deadline
         # `ctx.run_child` without its coroutine: the ambient context is set for each child and restored once.
         token = set_current(ctx)
         try:
             for step, segment in self._children:
-                if scope.plain:
-                    child = Context(scope, ctx, segment, 0, ctx.deadline)
+                if plain:
+                    child = Context(scope, ctx, segment, 0, deadline)
                     set_current(child)
                     value = await step.invoke(value, child)
                 else:
@@ -49,7 +69,7 @@ class Sequence(Step[I_contra, O_co]):
                     value = await child.perform(step, value)
         finally:
             reset_current(token)
-        return cast("O_co", value)
+        return value
 
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
         """The pieces of the last step; the steps before it run first."""
@@ -67,6 +87,9 @@ class Sequence(Step[I_contra, O_co]):
     def join(self, pieces: Pieces[Any]) -> O_co:
         return self.steps[-1].join(pieces)
 
+    def split(self, answer: Any) -> Pieces[Any]:
+        return self.steps[-1].split(answer)
+
     @property
     def joins_like(self) -> object:
         return self.steps[-1].joins_like
@@ -74,13 +97,16 @@ class Sequence(Step[I_contra, O_co]):
     def named(self, name: str) -> Sequence[I_contra, O_co]:
         return Sequence(*self.steps, name=name)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return (self.steps, self.is_named, self.name) == (other.steps, other.is_named, other.name)
+
+    def __hash__(self) -> int:
+        return hash((Sequence, self.steps, self.name))
+
     def __repr__(self) -> str:
-        if self._is_named:
-            return f"Sequence({', '.join(map(repr, self.steps))}, name={self.name!r})"
-        return " >> ".join(bracketed(step) for step in self.steps)
-
-
-def bracketed(step: Step[Any, Any]) -> str:
-    """How a step is written as an operand of `>>` or `|`: expressions get brackets."""
-    text = repr(step)
-    return f"({text})" if " >> " in text or " | " in text else text
+        if self.is_expression:
+            return " >> ".join(map(bracketed, self.steps))
+        name = f", name={self.name!r}" if self.is_named else ""
+        return f"Sequence({', '.join(map(repr, self.steps))}{name})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from collections.abc import Sequence as Pieces
 from typing import Any, TypeVar
 
@@ -16,9 +16,15 @@ O_co = TypeVar("O_co", covariant=True)
 
 
 class Wrapper(Step[I_contra, O_co]):
-    """Base of all that takes a step and is a step. It bears the name of the step inside, and is no record of its own."""
+    """Base of all that takes a step and is a step. It bears the name of the step inside and is no record."""
 
-    def __init__(self, inner: Step[I_contra, O_co] | Callable[[I_contra], Any], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        inner: Step[I_contra, O_co] | Callable[[I_contra], Awaitable[O_co]] | Callable[[I_contra], O_co],
+        *,
+        name: str | None = None,
+    ) -> None:
+        """:raises StepError: `inner` is neither a step nor a function."""
         self.inner: Step[I_contra, O_co] = as_step(inner)
         super().__init__(name or self.inner.name)
 
@@ -35,6 +41,9 @@ class Wrapper(Step[I_contra, O_co]):
 
     def join(self, pieces: Pieces[Any]) -> O_co:
         return self.inner.join(pieces)
+
+    def split(self, answer: Any) -> Pieces[Any]:
+        return self.inner.split(answer)
 
     @property
     def joins_like(self) -> object:

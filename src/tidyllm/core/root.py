@@ -1,0 +1,46 @@
+"""Runs that nobody made a context for: `await step(x)` outside of any step. It knows only how such a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from random import getrandbits
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tidyllm.core.ambient import reset_current, set_current
+from tidyllm.core.context import Context
+from tidyllm.core.events import default_hooks
+from tidyllm.core.record import record, record_stream
+from tidyllm.core.scope import Scope
+
+if TYPE_CHECKING:
+    from tidyllm.core.step import Step
+
+__all__ = ["run_root", "stream_root"]
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+
+async def run_root(step: Step[I, O], x: I) -> O:
+    """Run a step that was called without any context, as a run of its own."""
+    hooks = default_hooks()
+    if hooks:
+        root = Context(Scope(hooks, False, getrandbits(128) or 1), None, step.name, getrandbits(64) or 1)
+        token = set_current(root)
+        try:
+            return await record(root, step, x)
+        finally:
+            reset_current(token)
+    root = Context(Scope(), None, step.name)
+    token = set_current(root)
+    try:
+        return await step.invoke(x, root)
+    finally:
+        reset_current(token)
+
+
+def stream_root(step: Step[I, Any], x: I) -> AsyncGenerator[Any, None]:
+    """The pieces of a step that was called without any context, as a run of its own."""
+    hooks = default_hooks()
+    run = Scope(hooks, False, getrandbits(128) or 1) if hooks else Scope()
+    return record_stream(Context(run, None, step.name, getrandbits(64) or 1 if hooks else 0), step, x)
