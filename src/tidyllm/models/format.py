@@ -1,8 +1,9 @@
 """What a wire format must be able to do. Pure: it turns bodies and events into our types and back; it sends nothing.
 
 Each format (`openai_chat`, `openai_responses`, `anthropic`, `ollama`) is a folder with `request.py`, `response.py`,
-`stream.py`, `errors.py`, and one `WireFormat` object in its `__init__`. The client uses the half that speaks to
-providers, the gateway the half that speaks to callers; crossing formats is decoding with one and encoding with another.
+`stream.py`, `errors.py`, and one object in its `__init__`. The client uses the half that speaks to providers
+(`ProviderFormat`), the gateway the half that speaks to callers as well (`WireFormat`; `ollama` has only the first).
+Crossing formats is decoding with one and encoding with another.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tidyllm.models.request import Request
 from tidyllm.models.response import Response, Usage
 from tidyllm.models.sse import Event
 
-__all__ = ["Encoded", "StreamDecoder", "StreamEncoder", "WireFormat"]
+__all__ = ["Encoded", "ProviderFormat", "StreamDecoder", "StreamEncoder", "WireFormat"]
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -61,15 +62,14 @@ class StreamEncoder(Protocol):
         ...
 
 
-class WireFormat(Protocol):
-    """One wire format, both directions."""
+class ProviderFormat(Protocol):
+    """One wire format, towards providers."""
 
     @property
     def name(self) -> str:
         """`openai_chat`, `openai_responses`, `anthropic` or `ollama`."""
         ...
 
-    # -- towards providers
     def encode_request(self, request: Request, *, stream: bool, lenient: bool = False) -> Encoded:
         """:raises Unsupported: a field has no place in this format, unless `lenient` (then it is reported)."""
         ...
@@ -89,7 +89,10 @@ class WireFormat(Protocol):
         """The most specific error for a status other than 2xx. Header names are lower case."""
         ...
 
-    # -- towards callers
+
+class WireFormat(ProviderFormat, Protocol):
+    """One wire format, both directions."""
+
     def decode_request(self, body: dict[str, Any]) -> tuple[Request, bool]:
         """The request, and whether it asks for a stream.
 

@@ -48,9 +48,9 @@ class Anthropic:
     def decode_response(self, body: dict[str, Any]) -> Response:
         return decode_response(body)
 
-    def decode_usage(self, data: dict[str, Any]) -> Usage:
+    def decode_usage(self, raw: dict[str, Any]) -> Usage:
         """Usage from a `usage` object alone, for answers that are passed on."""
-        return decode_usage(data)
+        return decode_usage(raw)
 
     def stream_decoder(self) -> StreamDecoder:
         return AnthropicStreamDecoder()

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from tidyllm.errors import BadRequest
 from tidyllm.models.anthropic.checks import child, need_object, need_str, rest
+from tidyllm.models.data_url import image_type
 from tidyllm.models.message import File, Image
 
 __all__ = ["decode_document", "decode_image", "document_source", "image_source"]
@@ -65,7 +66,7 @@ def image_source(image: Image, where: str) -> dict[str, Any]:
             return {"type": "url", "url": image.url}
         data, media_type = _data_url(image.url, child(where, "url"))
     if data is not None:
-        media_type = media_type or _image_type(data)
+        media_type = media_type or image_type(data)
         if media_type is None:
             field = child(where, "media_type")
             raise BadRequest(f"{field} is missing: bytes need one, such as image/png.", field=field)
@@ -133,16 +134,3 @@ def _data_url(url: str, where: str) -> tuple[bytes, str | None]:
         return base64.b64decode("".join(payload.split()), validate=True), media_type
     except (binascii.Error, ValueError) as exc:
         raise BadRequest(f"{where} is a data URL whose base64 is broken: {exc}.", field=where) from exc
-
-
-def _image_type(data: bytes) -> str | None:
-    """The media types that Anthropic takes, by their first bytes."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
