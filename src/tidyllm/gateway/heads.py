@@ -29,7 +29,7 @@ class _Part(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     role: str
-    content: str | list[str | _Part] | None = None
+    content: str | list[_Part] | None = None
 
 
 class _Chat(msgspec.Struct):
@@ -82,7 +82,7 @@ class _Messages(_CountTokens, kw_only=True):
 
 class _Embeddings(msgspec.Struct):
     model: str
-    input: str | list[str] | list[int] | list[list[int]]
+    input: str | list[str | int | list[int]]
 
 
 _HEADS: Mapping[str, Any] = {
