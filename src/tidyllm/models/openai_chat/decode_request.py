@@ -31,6 +31,9 @@ _SAME_NAME = (
     ("user", text),
 )
 
+_PENALTIES = ("frequency_penalty", "presence_penalty")
+"""Of no effect when they are 0: then they stay in `extra`, and a format without them need not refuse them."""
+
 
 def decode_request(body: dict[str, Any]) -> tuple[Request, bool]:
     """The request, and whether it asks for a stream.
@@ -57,8 +60,11 @@ def _request(body: dict[str, Any]) -> tuple[Request, bool]:
         "messages": decode_messages(array(rest.pop("messages", ...), "messages")),
     }
     for name, check in _SAME_NAME:
-        if rest.get(name) is not None:
-            fields[name] = check(rest.pop(name), name)
+        if rest.get(name) is None:
+            continue
+        value = check(rest[name], name)
+        if value != 0 or name not in _PENALTIES:
+            fields[name] = rest.pop(name)
     _output_limit(rest, fields, mark, model)
     if rest.get("stop"):
         _stop(rest, fields, mark)

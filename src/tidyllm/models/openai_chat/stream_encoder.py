@@ -51,7 +51,8 @@ class ChatStreamEncoder:
     the provider does not."""
 
     __slots__ = (
-        "_calls", "_head", "_model", "_tail", "_text_head", "_text_tail", "_thoughts", "_usage", "_wants_usage",
+        "_calls", "_custom", "_empty", "_head", "_model", "_tail", "_text_head", "_text_tail", "_thoughts", "_usage",
+        "_wants_usage",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -60,6 +61,8 @@ class ChatStreamEncoder:
         self._model = request.model
         self._usage = Fold()
         self._calls: dict[int, int] = {}  # part -> number of the call
+        self._custom: set[int] = set()  # numbers of the calls of custom tools
+        self._empty: set[int] = set()  # numbers of the calls without arguments so far
         self._thoughts: dict[int, int] = {}  # part -> number of the entry in reasoning_details
         self._head = b""
         # Callers who ask for usage get a null in every other chunk.
@@ -89,6 +92,10 @@ class ChatStreamEncoder:
             return before + self._whole(piece)
         assert isinstance(piece, Finish)
         word = finish_word(piece.finish_reason, piece.finish_reason_raw, calls=bool(self._calls))
+        # A call without arguments is told as one with an empty object: that is what clients can read.
+        empty = [{"index": number, "function": {"arguments": "{}"}} for number in sorted(self._empty)]
+        if empty:
+            before += self._chunk({"tool_calls": empty})
         return before + self._chunk({}, finish=word)
 
     def end(self) -> bytes:
@@ -152,19 +159,23 @@ class ChatStreamEncoder:
 
     def _call(self, piece: ToolCallPiece) -> bytes:
         number = self._calls.get(piece.index)
-        if number is not None:
-            inner: dict[str, Any] = {"arguments": piece.arguments}
-            if piece.name:
-                inner["name"] = piece.name
-            return self._chunk({"tool_calls": [{"index": number, "function": inner}]}) if any(inner.values()) else b""
-        number = self._calls[piece.index] = len(self._calls)
-        call = {
-            "index": number,
-            "id": piece.id or f"call_{uuid4().hex[:24]}",
-            "type": "function",
-            "function": {"name": piece.name, "arguments": piece.arguments},
-        }
-        return self._chunk({"tool_calls": [call]})
+        new = number is None
+        if number is None:
+            number = self._calls[piece.index] = len(self._calls)
+            if mark_of(piece.extra).get("type") == "custom":
+                self._custom.add(number)
+            else:
+                self._empty.add(number)
+        if piece.arguments:
+            self._empty.discard(number)
+        custom = number in self._custom
+        kind, words = ("custom", "input") if custom else ("function", "arguments")
+        inner = {"name": piece.name, words: piece.arguments}
+        if new:
+            call = {"index": number, "id": piece.id or f"call_{uuid4().hex[:24]}", "type": kind, kind: inner}
+            return self._chunk({"tool_calls": [call]})
+        inner = {key: value for key, value in inner.items() if value}
+        return self._chunk({"tool_calls": [{"index": number, kind: inner}]}) if inner else b""
 
     def _whole(self, piece: WholePart) -> bytes:
         """A part that came at once; what only another format can express is left out."""

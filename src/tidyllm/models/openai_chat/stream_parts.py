@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
-import msgspec
-
 from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Opaque, Part, Thinking
-from tidyllm.models.openai_chat.checks import Misfit, is_object, object_, text
+from tidyllm.models.openai_chat.checks import object_, text
 from tidyllm.models.openai_chat.marks import marked
 from tidyllm.models.openai_chat.reasoning import DETAILS, PLAIN, is_details, read_detail
-from tidyllm.models.openai_chat.tool_calls import is_hollow
+from tidyllm.models.openai_chat.tool_calls import is_hollow, object_text
 from tidyllm.models.piece import Piece, ThinkingPiece, ToolCallPiece, WholePart
 
 __all__ = ["Calls", "Places", "Thoughts"]
@@ -155,9 +153,7 @@ def _arguments(value: object) -> str:
         return value
     if value is None:
         return ""
-    if is_object(value):
-        return msgspec.json.encode(value).decode()
-    raise Misfit("choices[0].delta.tool_calls[].function.arguments", "a string", value)
+    return object_text(value, "choices[0].delta.tool_calls[].function.arguments")
 
 
 def _word(data: dict[str, Any], key: str) -> str:

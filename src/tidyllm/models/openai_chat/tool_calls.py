@@ -14,7 +14,7 @@ from tidyllm.models.message import ToolCall
 from tidyllm.models.openai_chat.checks import Misfit, is_object, object_, text
 from tidyllm.models.openai_chat.marks import mark_of, own_fields, rest_of, with_nulls
 
-__all__ = ["arguments_text", "decode_call", "encode_call", "is_hollow"]
+__all__ = ["arguments_text", "decode_call", "encode_call", "is_hollow", "object_text"]
 
 _KNOWN = ("function", "id", "type")
 
@@ -77,10 +77,10 @@ def arguments_text(call: ToolCall) -> str:
     return call.raw_arguments or msgspec.json.encode(call.arguments).decode()
 
 
-def is_hollow(value: object) -> bool:
-    """Whether this says nothing: null, empty, zero, or an object of such values only."""
-    if is_object(value):
-        return all(is_hollow(inner) for inner in value.values())
+def is_hollow(value: object, levels: int = 3) -> bool:
+    """Whether this says nothing: null, empty, zero, or an object of such values only, down to three levels."""
+    if is_object(value) and levels:
+        return all(is_hollow(inner, levels - 1) for inner in value.values())
     return not value
 
 
@@ -93,9 +93,17 @@ def _arguments(inner: dict[str, Any], key: str, at: str) -> tuple[str, str | Non
         return "", "absent"
     if given is None:
         return "", "null"
+    return object_text(given, at), "object"
+
+
+def object_text(given: object, at: str) -> str:
+    """Arguments that were not written as text, but as the object itself, as text.
+
+    :raises Misfit: they are no object, or cannot be written.
+    """
     if not is_object(given):
         raise Misfit(at, "a string", given)
     try:
-        return msgspec.json.encode(given).decode(), "object"
+        return msgspec.json.encode(given).decode()
     except (UnicodeEncodeError, RecursionError) as error:
         raise Misfit(at, "valid text and nested less deep", given, said="an object that cannot be written") from error
