@@ -89,8 +89,9 @@ def _tool(tool: Tool | ProviderTool, where: str, refuse: Refusal) -> dict[str, A
     refuse.fields(tool.extra, where)
     if tool.strict:
         refuse(f"{where}.strict", "Ollama does not force arguments into a schema")
-    parameters = {"type": "object", "properties": {}} if tool.parameters is None else tool.parameters
-    function: dict[str, Any] = {"name": tool.name, "parameters": parameters}
+    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
+    if tool.parameters is None:
+        function["parameters"] = {"type": "object", "properties": {}}
     if tool.description is not None:
         function["description"] = tool.description
     return {"type": "function", "function": function}

@@ -65,11 +65,7 @@ def _error(status: int, headers: Mapping[str, str], words: str) -> ModelError:
         "provider_message": words or None,
         "retry_after": retry_after(headers),
     }
-    said = (
-        f"the server answered HTTP {status}: {words}"
-        if words
-        else f"the server answered HTTP {status} without a word"
-    )
+    said = f"the server answered HTTP {status}: {words or 'without a word'}"
     message = said if said.endswith((".", "!", "?")) else f"{said}."
     if status in {400, 413, 500} and _TOO_LONG.search(words):
         return ContextTooLong(message, **where)

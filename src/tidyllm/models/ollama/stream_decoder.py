@@ -28,7 +28,7 @@ class _Line(msgspec.Struct, gc=False):
     message: _Message | None = None
     done: bool = False
     logprobs: list[Any] | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)

@@ -29,7 +29,7 @@ _IMAGE: Final = 1024  # tokens for a picture; the server itself counts with 768
 _MESSAGE: Final = 16  # tokens by which a template wraps a message
 _KEPT: Final = 4  # tokens at the start which the server keeps when it cuts (its default of num_keep)
 
-_RUNS: Final = re.compile(rb"(.)\1+", re.DOTALL)
+_RUNS: Final = re.compile(r"(.)\1+", re.DOTALL)
 
 
 def context_for(body: dict[str, Any], window: int | None = None) -> int:
@@ -38,18 +38,18 @@ def context_for(body: dict[str, Any], window: int | None = None) -> int:
     The next power of two, because a server loads the model anew whenever the number changes; never more than the
     model's `window`, if that is known, and never the whole window without need, because memory grows with it.
     """
-    ascii_bytes = other_bytes = images = 0
     messages: list[dict[str, Any]] = body["messages"]
-    for text in [*_texts(messages), str(body.get("tools", "")), str(body.get("format", ""))]:
-        ascii_only = sum(map(len, text.encode("ascii", "ignore").split()))
-        ascii_bytes += ascii_only
-        other_bytes += len(text.encode(errors="replace")) - len(text.encode("ascii", "ignore"))
-    for message in messages:
-        images += len(message.get("images", ()))
+    calls: list[Any] = [call for message in messages for call in message.get("tool_calls", ())]
+    texts = [text for message in messages for text in (message["content"], message.get("thinking", ""))]
+    needed = sum(len(message.get("images", ())) for message in messages) * _IMAGE + len(messages) * _MESSAGE
+    for text in [*texts, *map(str, calls), str(body.get("tools", ""))]:
+        shown = " ".join(text.split())  # indentation costs few tokens
+        plain = len(shown.encode("ascii", "ignore"))
+        needed += plain * 2 // 5  # 2.5 bytes for a token: prose has 4.5, code 3
+        needed += (len(shown.encode(errors="replace")) - plain) // 2
     limit: object = body["options"].get("num_predict")
     answer = limit if isinstance(limit, int) and limit > 0 else _ANSWER
-    needed = ascii_bytes // 3 + other_bytes // 2 + images * _IMAGE + len(messages) * _MESSAGE + answer
-    size = max(MIN_NUM_CTX, 1 << (needed - 1).bit_length())
+    size = max(MIN_NUM_CTX, 1 << (needed + answer - 1).bit_length())
     return size if window is None else min(size, window)
 
 
@@ -58,8 +58,7 @@ def least_tokens(body: dict[str, Any]) -> int:
 
     Templates leave the reasoning of earlier turns out, and may shorten the description of tools.
     """
-    messages: list[dict[str, Any]] = body["messages"]
-    return sum(max(len(text.split()), _squeezed(text) // 16) for text in _texts(messages))
+    return sum(map(_least, _texts(body)))
 
 
 def check_read(body: dict[str, Any], usage: Usage) -> None:
@@ -79,9 +78,9 @@ def check_read(body: dict[str, Any], usage: Usage) -> None:
         raise _cut(
             f"the server read {read:,} tokens of a prompt that has at least {least:,}; num_ctx is {size:,}."
         )
-    if read in _cuts(body, size) and _bytes(body) > 5 * read:
+    if read in _cuts(body, size) and (sent := sum(map(_squeezed, _texts(body)))) > 5 * read:
         raise _cut(
-            f"the server read {read:,} tokens of a prompt of {_bytes(body):,} bytes, which is exactly what it "
+            f"the server read {read:,} tokens of a prompt of {sent:,} bytes, which is exactly what it "
             f"leaves when it cuts one that is longer than num_ctx={size:,}."
         )
     if wrote is not None and read + wrote > size + 1:
@@ -105,8 +104,9 @@ def _cuts(body: dict[str, Any], size: int) -> set[int]:
     return {size - max((size - keep) // 2, 1) for keep in (kept, kept + 1)}
 
 
-def _texts(messages: list[dict[str, Any]]) -> list[str]:
+def _texts(body: dict[str, Any]) -> list[str]:
     """The texts which every template shows: of answers only those without reasoning in them."""
+    messages: list[dict[str, Any]] = body["messages"]
     return [
         message["content"]
         for message in messages
@@ -114,11 +114,11 @@ def _texts(messages: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _bytes(body: dict[str, Any]) -> int:
-    messages: list[dict[str, Any]] = body["messages"]
-    return sum(_squeezed(text) for text in _texts(messages))
+def _least(text: str) -> int:
+    words = len(text.split())
+    return words if 4 * len(text) <= 16 * words else max(words, _squeezed(text) // 16)
 
 
 def _squeezed(text: str) -> int:
-    """Bytes of a text, runs of one byte counted once."""
-    return len(_RUNS.sub(rb"\1", text.encode(errors="replace")))
+    """Bytes of a text, runs of one character counted once."""
+    return len(_RUNS.sub(r"\1", text).encode(errors="replace"))
