@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -96,7 +96,7 @@ Handler = Callable[[Connection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serve(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serve(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Server]:
     """A server on the loopback; `handler` has one connection, which is closed when it returns."""
     server = Server(scheme="https" if tls else "http")
     tasks: set[asyncio.Task[None]] = set()
