@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -38,7 +38,7 @@ class AiohttpTransport:
 
     def __init__(self, settings: HTTPSettings | None = None) -> None:
         self._settings = settings or HTTPSettings()
-        self._sessions = PerLoop(self._open, _close)
+        self._sessions = PerLoop(partial(_open, self._settings), _close)
 
     async def send(self, call: HTTPCall) -> HTTPAnswer:
         to = target(call.url)
@@ -65,7 +65,7 @@ class AiohttpTransport:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         try:
             faults.check_status(to.where, answer.status, headers)
-            return _Answer(answer, headers, to.where, self._settings.max_body_bytes)
+            return _Answer(answer, headers, to.where, self, self._settings.max_body_bytes)
         except ModelError:
             answer.close()
             raise
@@ -81,19 +81,21 @@ class AiohttpTransport:
     def _tls(self) -> ssl.SSLContext:
         return tls_context(self._settings.ca_file)
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = _Connector(
-            limit=self._settings.connections, keepalive_timeout=self._settings.keepalive_seconds
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # `Inflater` bounds what it makes
-            trust_env=False,  # it would also read ~/.netrc and put a password in place of our key
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=self._settings.connect_seconds, sock_read=None
-            ),
-        )
+
+def _open(settings: HTTPSettings) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=_Connector(limit=settings.connections, keepalive_timeout=settings.keepalive_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # `Inflater` bounds what it makes
+        trust_env=False,  # it would also read ~/.netrc and put a password in place of our key
+        timeout=aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=settings.connect_seconds, sock_read=None
+        ),
+    )
+
+
+async def _close(session: aiohttp.ClientSession) -> None:
+    await session.close()
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -114,13 +116,19 @@ class _Connector(aiohttp.TCPConnector):
 class _Answer(HTTPAnswer):
     """An answer that aiohttp holds."""
 
-    __slots__ = ("_answer", "_closed", "_received", "_where")
+    __slots__ = ("_answer", "_closed", "_owner", "_received", "_where")
 
     def __init__(
-        self, answer: aiohttp.ClientResponse, headers: dict[str, str], where: str, max_body_bytes: int
+        self,
+        answer: aiohttp.ClientResponse,
+        headers: dict[str, str],
+        where: str,
+        owner: AiohttpTransport,
+        max_body_bytes: int,
     ) -> None:
         super().__init__(answer.status, headers, max_body_bytes=max_body_bytes)
         self._answer = answer
+        self._owner = owner  # whoever drops the transport may still read the answer
         self._received = 0
         self._where = where
         connection = answer.connection
@@ -170,10 +178,6 @@ def _retrieve(closed: asyncio.Future[None]) -> BaseException | None:
 
 class _Garbage(Exception):
     """Ours, to wake the reader."""
-
-
-async def _close(session: aiohttp.ClientSession) -> None:
-    await session.close()
 
 
 def mapped(error: Exception, where: str, connect_seconds: float) -> ModelError:

@@ -15,18 +15,22 @@ __all__ = ["PerLoop"]
 T = TypeVar("T")
 
 
-class PerLoop(Generic[T]):
-    """Keeps what `make` makes, and gives it to `close` when its loop ends.
+_Kept = dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]]
 
-    `asyncio.run` and its like end the asynchronous generators of a loop before they close it; a generator that waits
-    here is told that way. A loop closed without this leaves its sockets to the garbage collector.
+
+class PerLoop(Generic[T]):
+    """Keeps what `make` makes, and gives it to `close` when its loop ends, or when this object is dropped.
+
+    `asyncio.run` and its like end the asynchronous generators of a loop before they close it, and a generator without
+    an owner is ended too: one that waits here learns of both. A loop closed without this leaves its sockets to the
+    garbage collector. Neither function may refer to the owner of this object, or it would not be dropped in time.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
         self._make = make
         self._close = close
         # Each thread touches the entry of its own loop only, and each touch is one atomic operation.
-        self._kept: dict[asyncio.AbstractEventLoop, tuple[T, AsyncGenerator[None]]] = {}
+        self._kept: _Kept[T] = {}
 
     def get(self) -> T:
         """The running loop's own; made at its first call."""
@@ -36,7 +40,7 @@ class PerLoop(Generic[T]):
 
     async def aclose(self) -> None:
         """Close the running loop's own, if it has one; the next `get` makes another."""
-        kept = self._kept.get(asyncio.get_running_loop())
+        kept = self._kept.pop(asyncio.get_running_loop(), None)
         if kept is not None:
             await kept[1].aclose()
 
@@ -45,7 +49,7 @@ class PerLoop(Generic[T]):
             if other.is_closed():
                 self._kept.pop(other, None)
         made = self._make()
-        end = self._end(loop, made)
+        end = _until_the_end(made, self._close)
         self._kept[loop] = made, end
         try:
             end.__anext__().send(None)  # up to its `yield`: the loop knows the generator from here on
@@ -53,9 +57,9 @@ class PerLoop(Generic[T]):
             pass
         return made
 
-    async def _end(self, loop: asyncio.AbstractEventLoop, made: T) -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            self._kept.pop(loop, None)
-            await self._close(made)
+
+async def _until_the_end(made: T, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await close(made)
