@@ -16,7 +16,16 @@ from anthropic.types.beta import BetaMessage
 from tests.models.anthropic.samples import pieces, written
 from tests.replay import Replay, answer_bytes
 from tests.shared_data import exchanges
-from tidyllm.errors import AuthError, BadAnswer, BadRequest, Overloaded, RateLimited
+from tidyllm import model
+from tidyllm.errors import (
+    AuthError,
+    BadAnswer,
+    BadRequest,
+    Overloaded,
+    RateLimited,
+    StreamInterrupted,
+    Unreachable,
+)
 from tidyllm.models.anthropic import anthropic
 from tidyllm.models.fold import fold, unfold
 from tidyllm.models.message import Thinking
@@ -157,6 +166,33 @@ def test_whole_answers_agree_with_the_sdk() -> None:
 def test_streams_agree_with_the_sdk() -> None:
     theirs = through_sdk(streams(), ask_stream)
     agree((one, said_by_us(ours(one)), told) for one, told in zip(streams(), theirs, strict=True))
+
+
+async def test_the_client_reads_from_the_socket_what_the_decoders_read() -> None:
+    """Every recorded answer, as a whole or as a stream, in chunks of 700 bytes."""
+    with Replay(recorded()) as server:
+        for number, one in enumerate(recorded()):
+            client = model("anthropic/claude-x", base_url=server.url(number, pieces=700), api_key="any")
+            if "body_json" in one:
+                response = await client("q")
+            else:
+                response = client.join([piece async for piece in client.stream("q")])
+            assert said_by_us(response) == said_by_us(ours(one)), one["source"]
+        assert [played.path for played in server.requests] == ["/v1/messages"] * len(recorded())
+
+
+async def test_a_stream_cut_on_the_socket_is_interrupted() -> None:
+    with Replay(recorded()) as server:
+        for number, one in enumerate(recorded()):
+            if "body_json" in one:
+                continue
+            size = len(answer_bytes(one)) - len(b'data: {"type":"message_stop"}\n\n')
+            for cut in range(0, size, max(size // 12, 1)):
+                client = model("anthropic/claude-x", base_url=server.url(number, cut=cut), api_key="any")
+                with pytest.raises((StreamInterrupted, Unreachable)) as caught:
+                    async for _ in client.stream("q"):
+                        pass
+                assert isinstance(caught.value, StreamInterrupted) == (b"\n\n" in answer_bytes(one)[:cut])
 
 
 def test_a_caller_with_the_sdk_reads_our_whole_answers_as_the_providers() -> None:
