@@ -38,7 +38,9 @@ def answered() -> list[dict[str, Any]]:
 
 def ours(exchange: dict[str, Any]) -> Response:
     body = answer_bytes(exchange)
-    return decoded(body) if is_stream(exchange) else openai_responses.decode_response(msgspec.json.decode(body))
+    return (
+        decoded(body) if is_stream(exchange) else openai_responses.decode_response(msgspec.json.decode(body))
+    )
 
 
 def by_sdk(sdk: OpenAI, number: int, *, stream: bool) -> dict[str, Any]:
@@ -49,11 +51,12 @@ def by_sdk(sdk: OpenAI, number: int, *, stream: bool) -> dict[str, Any]:
         return told_by_sdk(events.get_final_response())
 
 
-def agree(name: str, results: dict[str, bool]) -> None:
+def agree(results: dict[str, bool]) -> None:
     """Enough of the results are good, and the others are known."""
     bad = [source for source, good in results.items() if not good]
-    print(f"{name}: {len(results) - len(bad)} of {len(results)} recorded exchanges agree")
-    assert set(bad) <= set(EXCEPTIONS)
+    assert set(bad) <= set(EXCEPTIONS), (
+        f"{len(results) - len(bad)} of {len(results)} recorded exchanges agree"
+    )
     assert len(results) - len(bad) >= LEAST * len(results)
 
 
@@ -64,7 +67,7 @@ def test_we_read_answers_and_streams_as_the_official_sdk_does() -> None:
             if exchange["status"] == 200:
                 told = by_sdk(sdk, number, stream=is_stream(exchange))
                 results[exchange["source"]] = told == told_by_us(ours(exchange))
-    agree("answers", results)
+    agree(results)
 
 
 def test_a_request_read_and_written_back_is_the_same() -> None:
@@ -74,7 +77,7 @@ def test_a_request_read_and_written_back_is_the_same() -> None:
         request, stream = openai_responses.decode_request(exchange["request"])
         encoded = openai_responses.encode_request(request, stream=stream)
         results[exchange["source"]] = encoded.body == body and not encoded.dropped
-    agree("requests", results)
+    agree(results)
 
 
 def test_recorded_errors_have_the_class_that_the_sdk_gives_them() -> None:
@@ -83,7 +86,9 @@ def test_recorded_errors_have_the_class_that_the_sdk_gives_them() -> None:
         for number, exchange in failed:
             with pytest.raises(BadRequestError) as raised:
                 by_sdk(sdk, number, stream=False)
-            error = openai_responses.decode_error(exchange["status"], exchange["headers"], answer_bytes(exchange))
+            error = openai_responses.decode_error(
+                exchange["status"], exchange["headers"], answer_bytes(exchange)
+            )
             assert isinstance(error, BadRequest)
             body: Any = raised.value.body
             assert error.provider_message == body["message"]
@@ -109,14 +114,16 @@ def test_a_streams_pieces_make_the_answer_that_its_last_event_holds() -> None:
 def test_what_we_write_for_a_caller_the_sdk_reads_as_the_provider_said_it() -> None:
     told = [(exchange["source"], ours(exchange)) for exchange in answered()]
     bodies = [openai_responses.encode_response(answer) for _, answer in told]
-    played = [{"status": 200, "headers": {"content-type": "application/json"}, "body_json": body} for body in bodies]
+    played = [
+        {"status": 200, "headers": {"content-type": "application/json"}, "body_json": body} for body in bodies
+    ]
     results: dict[str, bool] = {}
     with Replay(played) as server, client(server) as sdk:
         for number, (source, answer) in enumerate(told):
             again = openai_responses.decode_response(bodies[number])
             same_end = answer.finish_reason in {again.finish_reason, "unknown"}
             results[source] = same_end and by_sdk(sdk, number, stream=False) == told_by_us(answer)
-    agree("answers for callers", results)
+    agree(results)
 
 
 def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() -> None:
@@ -134,7 +141,7 @@ def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() ->
         for number, (source, answer, stream) in enumerate(told):
             same_end = answer.finish_reason in {decoded(stream).finish_reason, "unknown"}
             results[source] = same_end and by_sdk(sdk, number, stream=True) == told_by_us(answer)
-    agree("streams for callers", results)
+    agree(results)
 
 
 def cut_results(body: bytes, position: int) -> bool:
@@ -150,7 +157,9 @@ def cut_results(body: bytes, position: int) -> bool:
 
 def first_complete(body: bytes) -> int:
     """The first position at which the end marker is in."""
-    marker = max(body.rfind(f'"type":"response.{word}"'.encode()) for word in ("completed", "incomplete", "failed"))
+    marker = max(
+        body.rfind(f'"type":"response.{word}"'.encode()) for word in ("completed", "incomplete", "failed")
+    )
     return body.index(b"\n", marker)
 
 

@@ -31,7 +31,9 @@ def told_by_sdk(answer: SDKResponse) -> dict[str, Any]:
         "text": answer.output_text,
         "reasoning": reasoning,
         "calls": [
-            (item.call_id, item.name, item.arguments) for item in answer.output if item.type == "function_call"
+            (item.call_id, item.name, item.arguments)
+            for item in answer.output
+            if item.type == "function_call"
         ],
         "usage": usage
         and {

@@ -32,8 +32,6 @@ def decode_request(body: dict[str, Any]) -> tuple[Request, bool]:
         return _request(body)
     except Misfit as misfit:
         raise misfit.request() from None
-    except RecursionError as error:
-        raise Misfit("input", "nested less deep", ...).request() from error
 
 
 def _request(body: dict[str, Any]) -> tuple[Request, bool]:

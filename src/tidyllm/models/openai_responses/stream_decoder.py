@@ -107,6 +107,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._items: dict[int | str, _Item] = {}
+        self._told: set[str] = set()  # ids of the items that ended
         self._next = 0
         self._started = False
         self._done = False
@@ -191,7 +192,10 @@ class Decoder:
         output: object = response.get("output")
         for position, value in enumerate([] if output is None else array(output, "response.output")):
             item = object_(value, f"response.output[{position}]")
-            pieces += self._item_done(self._known(position, item), item)
+            id_: object = item.get("id")
+            if isinstance(id_, str) and id_ in self._told:  # some servers give all items the same place
+                continue
+            pieces += self._item_done(id_ if isinstance(id_, str) and id_ in self._items else position, item)
         if response.get("usage") is not None:
             pieces.append(UsagePiece(decode_usage(response["usage"])))
         status = response.get("status") or kind.removeprefix("response.")
@@ -199,11 +203,6 @@ class Decoder:
         pieces.append(Finish(finish, word, answer_extra(response)))
         self._done = True
         return pieces
-
-    def _known(self, position: int, item: dict[str, Any]) -> int | str:
-        """The key under which an item of the whole answer was streamed."""
-        id_ = item.get("id")
-        return id_ if isinstance(id_, str) and id_ in self._items else position
 
     def _added(self, told: _Event) -> list[Piece]:
         item = told.item
@@ -214,6 +213,7 @@ class Decoder:
         if known is not None and not known.done:
             return []
         held = self._items[key] = _Item(kind, item.get("id"))
+        self._last = (None, None, None)
         if kind == "message":
             return []  # its parts begin later, and take their numbers then
         part = self._begin(held, 0)
@@ -275,6 +275,8 @@ class Decoder:
         if held.kind != kind:
             raise BadAnswer(f"the stream ends a {kind} at output {key!r}, which began as {held.kind}.")
         held.done = True
+        if isinstance(item.get("id"), str):
+            self._told.add(item["id"])
         self._outcome.add(item)
         pieces: list[Piece] = []
         for number, part in enumerate(decode_item(item, "item")):

@@ -55,7 +55,7 @@ def encode_usage(usage: Usage) -> dict[str, Any] | None:
         **_object(raw, "output_tokens_details"),
         "reasoning_tokens": usage.reasoning_tokens or 0,
     }
-    if usage.cache_write_5m_tokens is not None or usage.cache_write_1h_tokens is not None:
+    if not own or usage.cache_write_5m_tokens is not None or usage.cache_write_1h_tokens is not None:
         prompt["cache_write_tokens"] = (usage.cache_write_5m_tokens or 0) + (usage.cache_write_1h_tokens or 0)
     for details, count in ((prompt, usage.audio_input_tokens), (answer, usage.audio_output_tokens)):
         if count is not None:

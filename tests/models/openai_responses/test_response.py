@@ -1,0 +1,339 @@
+"""Answers in the Responses format: what we read in them, and what a caller reads in those that we write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai.types.responses import Response as SDKResponse
+
+from tests.models.openai_responses.told import told_by_sdk, told_by_us
+from tidyllm.errors import BadAnswer, ContentRefused, ModelError, Overloaded, RateLimited
+from tidyllm.models.message import File, Image, Opaque, Part, Text, Thinking, ToolCall
+from tidyllm.models.openai_responses import openai_responses
+from tidyllm.models.response import FinishReason, Response, Usage
+
+MESSAGE = {
+    "type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+    "content": [{"type": "output_text", "text": "Hello.", "annotations": [{"type": "url_citation", "url": "u"}]}],
+}  # fmt: skip
+CALL = {
+    "type": "function_call",
+    "id": "fc_1",
+    "call_id": "c1",
+    "name": "f",
+    "arguments": '{"a": 1}',
+    "status": "completed",
+}
+REFUSAL = {
+    "type": "message",
+    "id": "msg_2",
+    "role": "assistant",
+    "content": [{"type": "refusal", "refusal": "No."}],
+}
+USAGE = {
+    "input_tokens": 10, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
+    "output_tokens": 20, "output_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 30,
+}  # fmt: skip
+
+
+def answer(*output: Any, **fields: Any) -> Response:
+    body = {
+        "id": "resp_1",
+        "object": "response",
+        "model": "gpt",
+        "status": "completed",
+        "error": None,
+        **fields,
+    }
+    return openai_responses.decode_response({**body, "output": list(output)})
+
+
+def strictly(body: dict[str, Any]) -> SDKResponse:
+    """The body as the SDK's own types demand it, every required field and its type included."""
+    return SDKResponse.model_validate(body)
+
+
+def test_text_calls_reasoning_and_usage_are_read() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    read = answer(thought, MESSAGE, CALL, usage=USAGE, service_tier="flex")
+    assert (read.text, read.reasoning, read.id, read.model) == ("Hello.", "Hm.", "resp_1", "gpt")
+    assert read.tool_calls[0].arguments == {"a": 1}
+    assert read.content[1].extra["annotations"] == [{"type": "url_citation", "url": "u"}]
+    usage = read.usage
+    assert (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_5m_tokens) == (10, 4, 3)
+    assert (usage.output_tokens, usage.reasoning_tokens, usage.total_tokens) == (20, 5, 30)
+    assert read.extra == {"service_tier": "flex"}
+    assert read.raw is not None
+
+
+def test_tokens_written_for_twelve_hours_are_the_longer_of_two_lifetimes() -> None:
+    details = {
+        "cache_write_tokens": 10,
+        "cache_write_tokens_details": {"ttl_12h_tokens": 4, "ttl_30m_tokens": 6},
+    }
+    usage = openai_responses.decode_usage(
+        {"input_tokens": 20, "input_tokens_details": details, "output_tokens": 1}
+    )
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == (6, 4)
+
+
+def test_what_is_not_said_of_usage_is_unknown() -> None:
+    assert answer(MESSAGE).usage == Usage()
+    usage = openai_responses.decode_usage(
+        {"input_tokens": "many", "output_tokens": -1, "input_tokens_details": None}
+    )
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens) == (None, None, None)
+
+
+def test_several_summaries_are_set_apart_and_content_comes_before_them() -> None:
+    def thinking(**fields: Any) -> str:
+        return answer({"type": "reasoning", "id": "rs_1", **fields}).reasoning
+
+    two = [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}]
+    assert thinking(summary=two) == "One.\n\nTwo."
+    assert thinking(summary=two, content=[{"type": "reasoning_text", "text": "All."}]) == "All."
+    assert thinking(summary=two, content=[]) == "One.\n\nTwo."
+
+
+@pytest.mark.parametrize(
+    ("fields", "output", "finish", "raw"),
+    [
+        ({}, [MESSAGE], "stop", "completed"),
+        ({"status": None}, [MESSAGE], "stop", None),
+        ({}, [MESSAGE, CALL], "tool_calls", "completed"),
+        ({}, [CALL, {"type": "function_call_output", "call_id": "c1", "output": ""}], "stop", "completed"),
+        (
+            {},
+            [{"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"}],
+            "tool_calls",
+            "completed",
+        ),
+        (
+            {},
+            [{"type": "tool_search_call", "call_id": "c3", "execution": "client"}],
+            "tool_calls",
+            "completed",
+        ),
+        ({}, [{"type": "tool_search_call", "call_id": None, "execution": "server"}], "stop", "completed"),
+        ({}, [{"type": "mcp_approval_request", "id": "mcpr_1"}], "paused", "completed"),
+        ({}, [REFUSAL], "refused", "completed"),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            [],
+            "length",
+            "max_output_tokens",
+        ),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+            [],
+            "refused",
+            "content_filter",
+        ),
+        ({"status": "incomplete", "incomplete_details": {"reason": "moon"}}, [], "unknown", "moon"),
+        ({"status": "incomplete"}, [], "unknown", "incomplete"),
+        ({"status": "queued"}, [], "paused", "queued"),
+        ({"status": "in_progress"}, [], "paused", "in_progress"),
+        ({"status": "cancelled"}, [], "error", "cancelled"),
+        ({"status": "tomorrow"}, [], "unknown", "tomorrow"),
+    ],
+)
+def test_why_it_ended(
+    fields: dict[str, Any], output: list[Any], finish: FinishReason, raw: str | None
+) -> None:
+    read = answer(*output, **fields)
+    assert (read.finish_reason, read.finish_reason_raw) == (finish, raw)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"status": "failed", "error": {"code": "server_error", "message": "Sorry"}}, Overloaded),
+        (
+            {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "Try again in 2s."}},
+            RateLimited,
+        ),
+        ({"status": "failed", "error": {"code": "bio_policy", "message": "No."}}, ContentRefused),
+        ({"status": "failed", "error": None}, Overloaded),
+        ({"error": {"message": "gone wrong", "code": 502}}, Overloaded),
+        ({"error": "gone wrong"}, Overloaded),
+    ],
+)
+def test_a_failure_that_came_with_status_200_is_raised(body: dict[str, Any], kind: type[ModelError]) -> None:
+    with pytest.raises(kind) as raised:
+        openai_responses.decode_response(body)
+    assert raised.value.status is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "output is nothing"),
+        ({"output": "x"}, "output is a string"),
+        ({"output": [1]}, r"output\[0\] is a number|output\[0\] is an integer"),
+        ({"output": [{"type": 1}]}, r"output\[0\]\.type"),
+        (
+            {"output": [{"type": "message", "content": [{"type": "output_text"}]}]},
+            r"output\[0\]\.content\[0\]\.text",
+        ),
+        ({"output": [{"type": "message"}]}, r"output\[0\]\.content is nothing"),
+        ({"output": [{"type": "reasoning", "id": 5}]}, r"output\[0\]\.id is an integer"),
+        ({"output": [], "model": 7}, "model is an integer"),
+    ],
+)
+def test_an_answer_that_breaks_the_format_names_the_place(body: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadAnswer, match=field):
+        openai_responses.decode_response(body)
+
+
+def test_the_sdk_reads_an_answer_of_another_format() -> None:
+    said: tuple[Part, ...] = (
+        Thinking(text="Hm.", signature="sig"),
+        Text(text="Hello. "),
+        Text(text="You.", extra={"citations": [{"type": "web", "url": "u", "title": "t"}, {"type": "page"}]}),
+        ToolCall.parse("toolu_1", "f", '{"a": 1}'),
+    )
+    usage = Usage(input_tokens=10, output_tokens=5, cache_write_1h_tokens=2, raw={"input_tokens": 8})
+    written = openai_responses.encode_response(
+        Response(
+            said, "tool_calls", "tool_use", usage, model="claude", id="msg_1", extra={"stop_sequence": None}
+        )
+    )
+    read = strictly(written)
+    assert read.status == "completed"
+    told = told_by_sdk(read)
+    assert (told["text"], told["reasoning"], told["model"]) == ("Hello. You.", "Hm.", "claude")
+    assert told["calls"] == [("toolu_1", "f", '{"a": 1}')]
+    assert told["usage"] == {"input": 10, "output": 5, "cached": 0, "reasoning": 0}
+    assert written["usage"]["input_tokens_details"]["cache_write_tokens"] == 2
+    annotation = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 4}
+    assert written["output"][1]["content"][1]["annotations"] == [annotation]
+
+
+def test_chats_annotations_become_flat() -> None:
+    nested = {
+        "type": "url_citation",
+        "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 2},
+    }
+    body = openai_responses.encode_response(
+        Response((Text(text="Hi", extra={"annotations": [nested]}),), "stop")
+    )
+    found = body["output"][0]["content"][0]["annotations"]
+    assert found == [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}]
+
+
+def test_reasoning_of_another_provider_comes_back_as_it_was() -> None:
+    for part in (
+        Thinking(text="Hm.", signature="sig"),
+        Thinking(encrypted="hidden"),
+        Thinking(text="x", signature=""),
+    ):
+        item = openai_responses.encode_response(Response((part,), "stop"))["output"][0]
+        assert item["id"].startswith("rs_")
+        request, _ = openai_responses.decode_request({"model": "m", "input": [item]})
+        back = request.turns[0].parts[0]
+        assert isinstance(back, Thinking)
+        assert (back.text, back.signature, back.encrypted, back.id) == (
+            part.text,
+            part.signature,
+            part.encrypted,
+            None,
+        )
+
+
+def test_an_answer_of_this_format_is_written_back_as_it_came() -> None:
+    output: list[dict[str, Any]] = [
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [],
+            "encrypted_content": "secret",
+            "status": "completed",
+        },
+        MESSAGE,
+        {**MESSAGE, "id": "msg_9", "phase": "final_answer"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+        CALL,
+    ]
+    body = openai_responses.encode_response(
+        answer(*output, usage=USAGE, store=True, previous_response_id="resp_0")
+    )
+    assert body["output"][0] == output[0]
+    assert body["output"][3:] == output[3:]
+    assert [item["id"] for item in body["output"]] == ["rs_1", "msg_1", "msg_9", "ws_1", "fc_1"]
+    assert body["output"][2]["phase"] == "final_answer"
+    assert (body["usage"], body["store"], body["previous_response_id"]) == (USAGE, True, "resp_0")
+
+
+@pytest.mark.parametrize(
+    ("finish", "raw", "status", "reason"),
+    [
+        ("stop", "end_turn", "completed", None),
+        ("length", "max_tokens", "incomplete", "max_output_tokens"),
+        ("length", "max_messages", "incomplete", "max_messages"),
+        ("refused", "content_filter", "incomplete", "content_filter"),
+        ("paused", "queued", "queued", None),
+        ("paused", "steered", "incomplete", "steered"),
+        ("paused", "pause_turn", "incomplete", "paused"),
+        ("paused", "completed", "completed", None),
+        ("error", "error", "failed", None),
+        ("error", "cancelled", "cancelled", None),
+        ("unknown", "eos", "completed", None),
+    ],
+)
+def test_the_end_of_an_answer_for_callers(
+    finish: FinishReason, raw: str, status: str, reason: str | None
+) -> None:
+    body = openai_responses.encode_response(Response((Text(text="x"),), finish, raw))
+    assert body["status"] == status
+    assert body["incomplete_details"] == (reason and {"reason": reason})
+    assert bool(body["error"]) == (status == "failed")
+    assert body["output"][0]["status"] == ("incomplete" if status == "incomplete" else "completed")
+
+
+def test_a_refusal_in_words_is_a_whole_answer() -> None:
+    body = openai_responses.encode_response(answer(REFUSAL))
+    assert (body["status"], body["output"][0]["content"]) == ("completed", REFUSAL["content"])
+
+
+def test_pictures_become_items_and_what_has_no_item_is_left_out() -> None:
+    parts = (Image(data=b"png"), File(url="u"), Opaque(format="anthropic", data={}), Image(url="u"))
+    output = openai_responses.encode_response(Response(parts, "stop"))["output"]
+    assert [(item["type"], item["result"]) for item in output] == [("image_generation_call", "cG5n")]
+
+
+def test_unknown_usage_is_null_and_half_known_usage_has_numbers() -> None:
+    assert openai_responses.encode_response(Response())["usage"] is None
+    half = openai_responses.encode_response(Response(usage=Usage(output_tokens=3, audio_output_tokens=2)))[
+        "usage"
+    ]
+    assert (half["input_tokens"], half["output_tokens"], half["output_tokens_details"]["audio_tokens"]) == (
+        0,
+        3,
+        2,
+    )
+
+
+def test_ids_are_made_up_where_a_part_has_none() -> None:
+    body = openai_responses.encode_response(Response((ToolCall(name="f", arguments={"a": 1}),), "tool_calls"))
+    item = body["output"][0]
+    assert body["id"].startswith("resp_")
+    assert item["id"].startswith("fc_")
+    assert item["call_id"].startswith("call_")
+    assert len(item["call_id"]) <= 40
+    assert item["arguments"] == '{"a":1}'
+    assert told_by_us(openai_responses.decode_response(body))["calls"][0][1] == "f"
+
+
+def test_reasoning_whose_text_was_changed_is_written_with_the_new_text() -> None:
+    thought = {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "old"}],
+        "status": "completed",
+    }
+    part = answer(thought).content[0]
+    assert isinstance(part, Thinking)
+    changed = Thinking(text="new", id=part.id, extra=part.extra)
+    item = openai_responses.encode_response(Response((changed,), "stop"))["output"][0]
+    assert item == {**thought, "summary": [{"type": "summary_text", "text": "new"}]}
