@@ -168,7 +168,7 @@ def test_a_failure_that_came_with_status_200_is_raised(body: dict[str, Any], kin
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "output is nothing"),
+        ({}, "output is missing"),
         ({"output": "x"}, "output is a string"),
         ({"output": [1]}, r"output\[0\] is a number|output\[0\] is an integer"),
         ({"output": [{"type": 1}]}, r"output\[0\]\.type"),
@@ -176,7 +176,7 @@ def test_a_failure_that_came_with_status_200_is_raised(body: dict[str, Any], kin
             {"output": [{"type": "message", "content": [{"type": "output_text"}]}]},
             r"output\[0\]\.content\[0\]\.text",
         ),
-        ({"output": [{"type": "message"}]}, r"output\[0\]\.content is nothing"),
+        ({"output": [{"type": "message"}]}, r"output\[0\]\.content is missing"),
         ({"output": [{"type": "reasoning", "id": 5}]}, r"output\[0\]\.id is an integer"),
         ({"output": [], "model": 7}, "model is an integer"),
     ],

@@ -12,7 +12,7 @@ from typing import Any, cast
 from tidyllm.errors import BadRequest
 from tidyllm.models.data_url import data_url, decode_data_url, exact_base64, image_type
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text
-from tidyllm.models.openai_responses.checks import Misfit, object_, text
+from tidyllm.models.openai_chat.checks import Misfit, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, Losses, mark_of, marked, own_fields
 
 __all__ = ["decode_content", "encode_part"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_responses.checks import Misfit, array, object_, text
+from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, marked
 
 __all__ = ["REDACTED", "SIGNATURE", "decode_item", "item_type", "reasoning_text"]

@@ -15,7 +15,7 @@ import msgspec
 
 from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_responses.checks import Misfit, array, object_, text
+from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.decode_items import decode_item, item_type, reasoning_text
 from tidyllm.models.openai_responses.decode_response import answer_extra, check_failure, incomplete_reason
 from tidyllm.models.openai_responses.ending import Outcome, decode_ending
