@@ -69,7 +69,7 @@ def finish_reason(raw: str | None, *, calls_tools: bool) -> FinishReason:
 
 
 def decode_call(data: object) -> ToolCall:
-    """A tool call. Versions before 0.12 give no id: it gets one, so that its result can name it.
+    """A tool call. Versions before 0.12.10 give no id: it gets one, so that its result can name it.
 
     :raises BadAnswer: it names no function.
     """
