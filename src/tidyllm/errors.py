@@ -139,25 +139,39 @@ class BreakerOpen(Refused):
 class LimitExceeded(Refused):
     """A limit has no room now and the caller would not (or could not, before its deadline) wait."""
 
+    default_hint = "Try again later, raise the limit, or fall back to another target."
+
 
 class TimeoutExceeded(TidyllmError, TimeoutError):
-    """A clock ran out. `clock` is which: `total`, `first_piece`, `gap` or `deadline`; `seconds` is its setting."""
+    """A clock ran out. `clock` is which: `total`, `first_piece`, `gap` or `deadline`; `seconds` is its setting.
+
+    For the deadline, `seconds` is what was left of it when the call began; 0 when it had passed by then.
+    """
 
     retryable = True
 
     def __init__(self, clock: str, seconds: float, *, what: str, hint: str | None = None) -> None:
-        meaning = {
-            "total": "did not finish",
-            "first_piece": "sent no first piece",
-            "gap": "sent nothing more",
-            "deadline": "did not finish before the deadline,",
-        }.get(clock, "did not finish")
-        super().__init__(f"{what} {meaning} within {seconds:g} s ({clock}).", hint=hint)
+        if clock == "deadline":
+            # What is left of 3 s when the call begins is 2.999987 s: nobody asked for that.
+            within = f"did not finish before the deadline, {float(f'{seconds:.3g}'):g} s after it began"
+            message = f"{what} {within if seconds > 0 else 'was not begun: the deadline had passed'}."
+        else:
+            meaning = {"first_piece": "sent no first piece", "gap": "sent nothing more"}
+            message = f"{what} {meaning.get(clock, 'did not finish')} within {seconds:g} s ({clock})."
+        super().__init__(message, hint=_CLOCK_HINTS.get(clock, "") if hint is None else hint)
         self.clock = clock
         self.seconds = seconds
         self.what = what
         # An expired deadline belongs to the whole run: trying again cannot help. The other clocks are per attempt.
         self.retryable = clock != "deadline"
+
+
+_CLOCK_HINTS = {
+    "total": "Raise total=…, or let it do less at once.",
+    "first_piece": "Raise first_piece=…, or fall back to a target that starts sooner.",
+    "gap": "Raise gap=…, or fall back to a target that does not stall.",
+    "deadline": "Give the run a later deadline, or let it do less.",
+}
 
 
 class SagaFailed(TidyllmError):
@@ -270,18 +284,22 @@ class RateLimited(ModelError):
     """Too many requests or tokens (429). `retry_after` seconds, when the provider said so."""
 
     retryable = True
+    default_hint = "Wait retry_after seconds if given, send less, or fall back to another target."
 
 
 class Overloaded(ModelError):
     """The provider is busy or broken on its side (500, 502, 503, 504, 529)."""
 
     retryable = True
+    default_hint = "Try again later, or fall back to another target."
 
 
 class Unreachable(ModelError):
     """No connection could be made, or it broke before a whole answer came."""
 
     retryable = True
+    sent: bool = True
+    """False: nothing of the request left this machine, so that it cannot have been billed."""
     default_hint = "Check base_url, the network and the proxy settings."
 
 
@@ -289,6 +307,7 @@ class BadAnswer(ModelError):
     """The answer does not keep to the provider's format: no JSON, a missing field, an unreadable stream event."""
 
     retryable = True
+    default_hint = "Try again; if it stays so, this base_url does not speak the format it is configured for."
 
 
 class StreamInterrupted(ModelError):
@@ -297,6 +316,8 @@ class StreamInterrupted(ModelError):
     `partial` is the `Response` joined from the pieces that came (text, usage, cost as far as they are known), or
     whatever the streaming step's `join` makes of them. It is never started over silently, therefore not retryable.
     """
+
+    default_hint = "What came is in error.partial; ask again for a whole answer."
 
     def __init__(self, message: str, *, partial: Any = None, **where: Any) -> None:
         super().__init__(message, **where)

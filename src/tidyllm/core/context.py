@@ -243,17 +243,15 @@ class Context(Place, frozen=True, eq=False, weakref=True):
     async def run_child(self, step: Step[I, O], x: I, segment: str) -> O:
         """Run `step` at the place `segment`, which the caller keeps unique. What combinators use for their children."""
         run = self.scope
-        if run.plain:
-            child = Context(run, self, segment, 0, self.deadline)
-            token = set_current(child)
-            try:
-                return await step.invoke(x, child)
-            finally:
-                reset_current(token)
-        child = self.child(segment)
+        # `child` and `perform` without their frames.
+        child = Context(run, self, segment, getrandbits(64) or 1 if run.hooks else 0, self.deadline)
         token = set_current(child)
         try:
-            return await child.perform(step, x)
+            if run.plain:
+                return await step.invoke(x, child)
+            if run.caller is None:
+                return await record(child, step, x)
+            return await run.caller(step, x, child)
         finally:
             reset_current(token)
 

@@ -129,29 +129,31 @@ class Hook(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
-_default: tuple[Hook, ...] = ()
+installed: tuple[Hook, ...] = ()
+"""The hooks that every new root context gets. Replaced, never changed: read it through the module."""
+
 # By id, because a hook need not be hashable. The reference makes sure that the id is not given to another hook.
 _reported: dict[int, object] = {}
 
 
 def default_hooks() -> tuple[Hook, ...]:
     """The hooks that every new root context gets."""
-    return _default
+    return installed
 
 
 def install(hook: Hook) -> Callable[[], None]:
     """Let every root context made from now on call `hook`; returns the function that takes it away again."""
-    global _default  # noqa: PLW0603 - one tuple for the process, replaced and never changed
-    _default = (*_default, hook)
-    installed = True
+    global installed  # noqa: PLW0603 - one tuple for the process, replaced and never changed
+    installed = (*installed, hook)
+    there = True
 
     def remove() -> None:
-        global _default  # noqa: PLW0603
-        nonlocal installed
-        if installed:
-            installed = False
-            at = next(index for index, other in enumerate(_default) if other is hook)
-            _default = (*_default[:at], *_default[at + 1 :])
+        global installed  # noqa: PLW0603
+        nonlocal there
+        if there:
+            there = False
+            at = next(index for index, other in enumerate(installed) if other is hook)
+            installed = (*installed[:at], *installed[at + 1 :])
 
     return remove
 

@@ -44,6 +44,10 @@ class FunctionStep(Step[I_contra, O_co]):
 class AsyncFunction(FunctionStep[I_contra, O_co]):
     """An async function: its own coroutine is awaited, with nothing around it."""
 
+    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+        super().__init__(function, name=name)
+        self.direct = None if self._takes_ctx else function
+
     def invoke(self, x: I_contra, ctx: Context) -> Coroutine[Any, Any, O_co]:
         return self.function(x, ctx=ctx) if self._takes_ctx else self.function(x)
 

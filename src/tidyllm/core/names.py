@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import count
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 from tidyllm.errors import StepError
@@ -55,9 +56,11 @@ def segments(names: Iterable[str]) -> tuple[str, ...]:
 class Calls:
     """The named calls of one place: how many there were of each name, and which are running."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_of", "trace_id")
 
     def __init__(self) -> None:
+        self.trace_id = getrandbits(128) or 1
+        """Of the run, if this place is the root of one that has none of its own."""
         # Threads may call from one place: each operation below is a single one of the interpreter.
         self._of: dict[str, tuple[count[int], set[str]]] = {}
 

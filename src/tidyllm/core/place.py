@@ -45,9 +45,12 @@ class Place(msgspec.Struct, frozen=True, eq=False, weakref=True):
     @property
     def trace_id(self) -> int:
         """`run_id` as a number of 128 bits."""
-        if not self.scope.id:
-            self.scope.id = getrandbits(128) or 1
-        return self.scope.id
+        if self.scope.id:
+            return self.scope.id
+        root: Place = self
+        while root.parent is not None:
+            root = root.parent
+        return root.calls.trace_id
 
     @property
     def parent_span_id(self) -> int:

@@ -10,31 +10,24 @@ from tidyllm.core.ambient import reset_current, set_current
 from tidyllm.core.context import Context
 from tidyllm.core.events import default_hooks
 from tidyllm.core.record import record, record_stream
-from tidyllm.core.scope import Scope
+from tidyllm.core.scope import PLAIN, Scope
 
 if TYPE_CHECKING:
     from tidyllm.core.step import Step
 
-__all__ = ["run_root", "stream_root"]
+__all__ = ["run_watched", "stream_root"]
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
 
-async def run_root(step: Step[I, O], x: I) -> O:
-    """Run a step that was called without any context, as a run of its own."""
-    hooks = default_hooks()
-    if hooks:
-        root = Context(Scope(hooks, False, getrandbits(128) or 1), None, step.name, getrandbits(64) or 1)
-        token = set_current(root)
-        try:
-            return await record(root, step, x)
-        finally:
-            reset_current(token)
-    root = Context(Scope(), None, step.name)
+async def run_watched(step: Step[I, O], x: I) -> O:
+    """Run a step that was called without any context, as a run of its own, and tell the installed hooks."""
+    run = Scope(default_hooks(), False, getrandbits(128) or 1)
+    root = Context(run, None, step.name, getrandbits(64) or 1)
     token = set_current(root)
     try:
-        return await step.invoke(x, root)
+        return await record(root, step, x)
     finally:
         reset_current(token)
 
@@ -42,5 +35,5 @@ async def run_root(step: Step[I, O], x: I) -> O:
 def stream_root(step: Step[I, Any], x: I) -> AsyncGenerator[Any, None]:
     """The pieces of a step that was called without any context, as a run of its own."""
     hooks = default_hooks()
-    run = Scope(hooks, False, getrandbits(128) or 1) if hooks else Scope()
+    run = Scope(hooks, False, getrandbits(128) or 1) if hooks else PLAIN
     return record_stream(Context(run, None, step.name, getrandbits(64) or 1 if hooks else 0), step, x)

@@ -72,13 +72,14 @@ class StreamCaller(Caller, Protocol):
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-class Scope(msgspec.Struct, eq=False):
-    """What the contexts of one run share. Replaced, never changed, but for `id`, made when it is first asked for."""
+class Scope(msgspec.Struct, frozen=True, eq=False):
+    """What the contexts of one run share. Replaced, never changed."""
 
     hooks: tuple[Hook, ...] = ()
     plain: bool = True
     """Neither hooks nor a caller: children are called directly."""
     id: int = 0
+    """Of the trace, 128 bits; 0: made when it is first asked for."""
     switch: Switch | None = None
     """Cancels the run; None for a run that was started without a context."""
     tags: Mapping[str, str] = NO_TAGS
@@ -92,3 +93,7 @@ class Scope(msgspec.Struct, eq=False):
     """A call is under way that watches the deadline and can be cancelled."""
     watch: Watch | None = None
     """What watches, if this run was entered by a context made by hand."""
+
+
+PLAIN = Scope()
+"""Of all runs that were started without a context and are not watched."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from collections.abc import Sequence as Pieces
 from typing import Any, TypeVar, overload
 
-from tidyllm.core.ambient import reset_current, set_current
+from tidyllm.core.ambient import set_current
 from tidyllm.core.context import Context
 from tidyllm.core.names import segments
 from tidyllm.core.step import Step, as_step, bracketed
@@ -49,26 +49,24 @@ class Sequence(Step[I_contra, O_co]):
         self.is_named = name is not None
         self.is_expression = not self.is_named and len(flat) > 1
         self._children = tuple(zip(self.steps, segments(one.name for one in self.steps), strict=True))
+        self._calls = tuple((step.invoke, step.direct, segment) for step, segment in self._children)
         super().__init__(name or repr(self))
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
         scope = ctx.scope
-        plain, deadline = scope.plain, ctx.deadline
-        # `ctx.run_child` without its coroutine: the ambient context is set for each child and restored once.
-        token = set_current(ctx)
-        try:
+        if not scope.plain:
             for step, segment in self._children:
-                if plain:
-                    child = Context(scope, ctx, segment, 0, deadline)
-                    set_current(child)
-                    value = await step.invoke(value, child)
-                else:
-                    child = ctx.child(segment)
-                    set_current(child)
-                    value = await child.perform(step, value)
+                value = await ctx.run_child(step, value, segment)
+            return value
+        # `ctx.run_child` without its coroutine: the ambient context is set for each child and restored once.
+        deadline = ctx.deadline
+        try:
+            for invoke, direct, segment in self._calls:
+                set_current(child := Context(scope, ctx, segment, 0, deadline))
+                value = await (invoke(value, child) if direct is None else direct(value))
         finally:
-            reset_current(token)
+            set_current(ctx)
         return value
 
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:

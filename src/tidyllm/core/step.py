@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from collections.abc import Sequence as Pieces
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
-from tidyllm.core.ambient import get_current
+from tidyllm.core import events
+from tidyllm.core.ambient import get_current, reset_current, set_current
 from tidyllm.core.context import Context
 from tidyllm.core.names import check_name
-from tidyllm.core.root import run_root, stream_root
+from tidyllm.core.root import run_watched, stream_root
+from tidyllm.core.scope import PLAIN
 from tidyllm.core.sync import run_sync
 from tidyllm.errors import StepError
 
@@ -37,6 +39,8 @@ class Step(ABC, Generic[I_contra, O_co]):
     name: str = ""
     is_expression: bool = False
     """Written with an operator (`a >> b`): as an operand of another one it needs brackets."""
+    direct: Callable[[Any], Coroutine[Any, Any, Any]] | None = None
+    """An async function that does the same as `invoke` and asks for no context: called without a frame in between."""
 
     def __init__(self, name: str | None = None) -> None:
         """:raises StepError: `name` is empty, or ends in `#` and a number."""
@@ -80,10 +84,20 @@ class Step(ABC, Generic[I_contra, O_co]):
 
     # -- calling
 
-    def __call__(self, x: I_contra, ctx: Context | None = None) -> Coroutine[Any, Any, O_co]:
+    async def __call__(self, x: I_contra, ctx: Context | None = None) -> O_co:
         """Run it as a call below `ctx`, else below the step that is running, else as a run of its own."""
         at = get_current() if ctx is None else ctx
-        return run_root(self, x) if at is None else at.nested(self, x)
+        if at is not None:
+            return await at.nested(self, x)
+        if events.installed:
+            return await run_watched(self, x)
+        # The shortest way, which most calls of a library go: nobody watches, and nobody set a limit.
+        root = Context(PLAIN, None, self.name)
+        token = set_current(root)
+        try:
+            return await self.invoke(x, root)
+        finally:
+            reset_current(token)
 
     def stream(self, x: I_contra, ctx: Context | None = None) -> AsyncGenerator[Any, None]:
         """The answer in pieces. Close it (`contextlib.aclosing`) when you leave before its end."""

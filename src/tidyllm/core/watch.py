@@ -66,8 +66,7 @@ class Watch:
             left = self._deadline - clock.monotonic()
             if left <= 0:
                 raise TimeoutExceeded("deadline", 0.0, what=self._what)
-            shown = float(f"{left:.3g}")  # what is left of 3 s at the start is 2.999987
-            self._alarm = (StreamAlarm if self._streams else Alarm)(left, "deadline", shown, self._what)
+            self._alarm = (StreamAlarm if self._streams else Alarm)(left, "deadline", left, self._what)
         if self._alarm is not None:
             self._alarm.__enter__()
         if switch is not None:
