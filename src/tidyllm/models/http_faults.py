@@ -15,34 +15,39 @@ __all__ = ["broken", "check_status", "cut", "malformed", "no_connection", "no_ti
 def no_connection(where: str, cause: BaseException | str) -> Unreachable:
     """Connecting failed: the name, the network, the port, TLS or the proxy."""
     if isinstance(cause, str):
-        return Unreachable(f"cannot connect to {where}: {cause}.")
+        return _unsent(Unreachable(f"cannot connect to {where}: {cause}."))
     found: BaseException | None = cause
     while found is not None:
         if isinstance(found, ssl.SSLError):
             return no_tls(where, found)
         if isinstance(found, socket.gaierror):
-            return Unreachable(f"cannot connect to {where}: the host's name was not found ({reason(found)}).")
+            name = f"the host's name was not found ({reason(found)})"
+            return _unsent(Unreachable(f"cannot connect to {where}: {name}."))
         found = found.__cause__
-    return Unreachable(f"cannot connect to {where}: {reason(cause)}.")
+    return _unsent(Unreachable(f"cannot connect to {where}: {reason(cause)}."))
 
 
 def no_tls(where: str, cause: ssl.SSLError) -> Unreachable:
     """The two sides do not agree on TLS. Only a certificate is worth a hint, and no second try."""
     if not isinstance(cause, ssl.SSLCertVerificationError):
-        return Unreachable(
-            f"no TLS with {where}: {reason(cause)}.", hint="Does this port speak https, and is the URL right?"
-        )
+        hint = "Does this port speak https, and is the URL right?"
+        return _unsent(Unreachable(f"no TLS with {where}: {reason(cause)}.", hint=hint))
     error = Unreachable(
         f"the certificate of {where} is not trusted: {cause.verify_message or reason(cause)}.",
         hint="For an authority of your own set SSL_CERT_FILE to its certificate, or pass ca_file.",
     )
     error.retryable = False
-    return error
+    return _unsent(error)
 
 
 def no_time(where: str, seconds: float) -> Unreachable:
     """The clock for connecting ran out."""
-    return Unreachable(f"no connection to {where} within {seconds:g} s.")
+    return _unsent(Unreachable(f"no connection to {where} within {seconds:g} s."))
+
+
+def _unsent(error: Unreachable) -> Unreachable:
+    error.sent = False
+    return error
 
 
 def broken(where: str, cause: BaseException | None = None) -> Unreachable:
