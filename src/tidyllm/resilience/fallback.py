@@ -8,7 +8,8 @@ from typing import Any, TypeVar, final
 
 from tidyllm.core import Context, FellBack, Step, as_step
 from tidyllm.errors import ConfigError, Refused, StreamInterrupted, TidyllmError
-from tidyllm.resilience.partial import collector, raise_interrupted
+from tidyllm.resilience.again import run_again, stream_again
+from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_another_target, worth_retrying
 
 __all__ = ["Fallback"]
@@ -60,15 +61,17 @@ class Fallback(Step[I_contra, O_co]):
         try:
             return await self._others(x, ctx, failure)
         finally:
-            del failure  # it holds this frame, and the frame would hold it
+            del failure  # it refers to this frame: kept here, it would be garbage for the collector
 
     async def _others(self, x: I_contra, ctx: Context, failure: Exception) -> O_co:
         failures = [failure]
         try:
             while True:
                 step = self._next(failures, ctx)
+                if step is None:
+                    raise failures[0]
                 try:
-                    return await step.invoke(x, ctx)
+                    return await run_again(ctx, step, x, "fallback")
                 except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
                     failures.append(error)
         finally:
@@ -81,7 +84,9 @@ class Fallback(Step[I_contra, O_co]):
             while True:
                 passed = collector(step)
                 begun = False
-                pieces = step.invoke_stream(x, ctx)
+                pieces = (
+                    step.invoke_stream(x, ctx) if not failures else stream_again(ctx, step, x, "fallback")
+                )
                 try:
                     while True:
                         # Only what the step raises is caught here, not what a reader throws into this generator.
@@ -99,38 +104,44 @@ class Fallback(Step[I_contra, O_co]):
                 finally:
                     await pieces.aclose()
                 if begun:
-                    raise_interrupted(step, passed, failures[-1])
-                step = self._next(failures, ctx, streaming=True)
+                    raise interrupted(step, passed, failures[-1])
+                following = self._next(failures, ctx, streaming=True)
+                if following is None:
+                    raise failures[0]
+                step = following
         finally:
             del failures
 
     def _next(
         self, failures: list[Exception], ctx: Context, *, streaming: bool = False
-    ) -> Step[I_contra, O_co]:
-        """The next target after these failures; raises when there is none, or when it cannot help."""
+    ) -> Step[I_contra, O_co] | None:
+        """The next target after these failures. None when there is none: `failures[0]` is then the one to raise."""
         error, tried = failures[-1], len(failures)
         # Nothing has reached the reader: a stream that says it broke was not seen by anyone.
         unseen = streaming and self.on is None and isinstance(error, StreamInterrupted)
-        hopeless = not (unseen or self._worth(error))
-        if hopeless or tried == len(self.steps):
-            raise self._noted(error if hopeless else max(reversed(failures), key=_usefulness), failures)
-        step = self.steps[tried]
-        if ctx.watched:
-            ctx.emit(FellBack(ctx, self.steps[tried - 1].name, step.name, error))
-        return step
-
-    def _noted(self, chosen: Exception, failures: list[Exception]) -> Exception:
-        if len(failures) > 1:
-            for step, error in zip(self.steps, failures, strict=False):
-                said = error.message if isinstance(error, TidyllmError) else error
-                chosen.add_note(f"{step.name!r} failed with {type(error).__name__}: {said}")
-        return chosen
+        helps = unseen or self._worth(error)
+        if helps and tried < len(self.steps):
+            step = self.steps[tried]
+            if ctx.watched:
+                ctx.emit(FellBack(ctx, self.steps[tried - 1].name, step.name, error))
+            return step
+        chosen = max(reversed(failures), key=_usefulness) if helps else error
+        if tried > 1:
+            for step, one in zip(self.steps, failures, strict=False):
+                said = one.message if isinstance(one, TidyllmError) else one
+                chosen.add_note(f"{step.name!r} failed with {type(one).__name__}: {said}")
+        failures[:] = [chosen]
+        return None
 
     def join(self, pieces: Pieces[Any]) -> O_co:
         """:raises StepError: the targets join their pieces in different ways, and there is more than one piece."""
         if all(step.joins_like == self._first.joins_like for step in self.steps):
             return self._first.join(pieces)
         return super().join(pieces)
+
+    def split(self, answer: Any) -> Pieces[Any]:
+        """As the targets do; the answer as one piece when they join pieces in different ways."""
+        return self._first.split(answer) if self.joins_like is not self else super().split(answer)
 
     @property
     def joins_like(self) -> object:

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar, final
 
 from tidyllm import clock
 from tidyllm.core import Context, Step, Wrapper
-from tidyllm.core.context import set_current
+from tidyllm.core.group import failures, note, stop
+from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
 
@@ -29,10 +30,10 @@ class Hedge(Wrapper[I_contra, O_co]):
     - `max_hedges`: further tries at most, each `delay` seconds after the one before.
 
     The losers are cancelled and waited for. It is no retry: a try that fails starts no other one. Its error is raised
-    when no other try is running; else theirs is waited for, and when all fail the first error is raised.
+    when no other try is running; else theirs is waited for. When all fail the first error is raised, with a note of
+    each other one.
     Streams race to their first piece; the losers' streams are closed then.
 
-    Each further try has a place of its own in the run's tree (`fetch#hedge2`), so that named calls do not collide.
     The step must bear being run twice: both tries may reach the provider, and both may cost.
 
     :raises ConfigError: an argument is out of range.
@@ -50,7 +51,10 @@ class Hedge(Wrapper[I_contra, O_co]):
         self.reports_partial = reports_partial(self.inner)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
-        race = _Race[O_co](lambda number: _at(ctx, number, self.inner, x), self.max_hedges + 1, self.delay)
+        def one_try(number: int) -> Coroutine[Any, Any, O_co]:
+            return self.inner.invoke(x, ctx) if number == 1 else run_again(ctx, self.inner, x, "hedge")
+
+        race = _Race(one_try, self.max_hedges + 1, self.delay)
         try:
             return (await race.winner()).result()
         finally:
@@ -61,7 +65,8 @@ class Hedge(Wrapper[I_contra, O_co]):
 
         async def first_piece(number: int) -> tuple[AsyncGenerator[Any, None], tuple[Any, ...]]:
             """The stream of one try with its first piece; with none if it ended."""
-            pieces = self.inner.invoke_stream(x, _place(ctx, number))
+            inner = self.inner
+            pieces = inner.invoke_stream(x, ctx) if number == 1 else stream_again(ctx, inner, x, "hedge")
             streams.append(pieces)
             try:
                 return pieces, (await anext(pieces),)
@@ -90,19 +95,6 @@ class Hedge(Wrapper[I_contra, O_co]):
         return f"Hedge({self.inner!r}, delay={self.delay!r}{hedges})"
 
 
-def _place(ctx: Context, number: int) -> Context:
-    """The place of try `number`: the first one's is the call's own, the others stand beside it."""
-    if number == 1:
-        return ctx
-    return Context(ctx.scope, ctx.parent, f"{ctx.segment}#hedge{number}", ctx.span_id, ctx.deadline)
-
-
-async def _at(ctx: Context, number: int, step: Step[Any, T], x: Any) -> T:
-    here = _place(ctx, number)
-    set_current(here)  # in a task of its own there is nothing to restore
-    return await step.invoke(x, here)
-
-
 class _Race(Generic[T]):
     """Tries that start one after the other, until one of them succeeds or all that started have failed."""
 
@@ -129,29 +121,23 @@ class _Race(Generic[T]):
                         return task
                     failed.append(task)
             if len(failed) == len(self._tasks):
+                if not failed[0].cancelled() and (error := failed[0].exception()) is not None:
+                    note(error, failures(failed))
                 return failed[0]
 
     async def stop(self) -> None:
         """Cancel what still runs and wait until it has ended."""
         if self._timer is not None:
             self._timer.cancel()
-        cancelled: asyncio.CancelledError | None = None
-        while running := [task for task in self._tasks if not task.done()]:
-            for task in running:
-                task.cancel()
-            try:
-                await asyncio.wait(running)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        for task in self._tasks:
-            if not task.cancelled():
-                task.exception()  # seen, else asyncio complains of what a loser raised while it was stopped
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await stop(self._tasks)
+        finally:
+            self._tasks = []  # their errors refer to frames that hold this race: else all of it is garbage
 
     def _next_try(self) -> None:
         self._timer = None
-        task = asyncio.create_task(self._start(len(self._tasks) + 1), context=self._context.copy())
+        number = len(self._tasks) + 1
+        task = asyncio.create_task(self._start(number), name=f"try {number}", context=self._context.copy())
         task.add_done_callback(lambda _: self._bell.set())
         self._tasks.append(task)
         if len(self._tasks) < self._tries:

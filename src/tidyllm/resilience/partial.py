@@ -9,12 +9,12 @@ partial answer, and whoever wraps it keeps nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from tidyllm.core import Step
 from tidyllm.errors import ModelError, StreamInterrupted, TidyllmError
 
-__all__ = ["collector", "raise_interrupted", "reports_partial"]
+__all__ = ["collector", "interrupted", "reports_partial"]
 
 
 def reports_partial(step: Step[Any, Any]) -> bool:
@@ -27,15 +27,15 @@ def collector(step: Step[Any, Any]) -> list[Any] | None:
     return None if reports_partial(step) else []
 
 
-def raise_interrupted(step: Step[Any, Any], pieces: Sequence[Any] | None, error: Exception) -> NoReturn:
-    """Raise what the reader of a stream of `step` gets when it broke with `error` after `pieces`.
+def interrupted(step: Step[Any, Any], pieces: Sequence[Any] | None, error: Exception) -> StreamInterrupted:
+    """What to raise to the reader of a stream of `step` that broke with `error` after `pieces`.
 
-    An error that is a `StreamInterrupted` already goes on, with its partial answer filled in where it had none.
+    An error that is a `StreamInterrupted` already is given back, with its partial answer filled in where it had none.
     """
     if isinstance(error, StreamInterrupted):
         if error.partial is None and pieces:
             error.partial = _joined(step, pieces, error)
-        raise error
+        return error
     where: dict[str, Any] = {}
     if isinstance(error, ModelError):
         known = ("provider", "model", "status", "code", "request_id", "provider_message", "retry_after")
@@ -49,7 +49,8 @@ def raise_interrupted(step: Step[Any, Any], pieces: Sequence[Any] | None, error:
     )
     if pieces:
         broken.partial = _joined(step, pieces, broken)
-    raise broken from error
+    broken.__cause__ = error
+    return broken
 
 
 def _joined(step: Step[Any, Any], pieces: Sequence[Any], error: StreamInterrupted) -> Any:

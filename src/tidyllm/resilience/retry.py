@@ -10,8 +10,9 @@ from typing import Any, TypeVar, final
 from tidyllm import clock
 from tidyllm.core import Context, Retrying, Step, Wrapper
 from tidyllm.errors import StreamInterrupted
+from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
-from tidyllm.resilience.partial import collector, raise_interrupted
+from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_retrying
 from tidyllm.resilience.schedule import GiveUp, Schedule
 
@@ -76,16 +77,19 @@ class Retry(Wrapper[I_contra, O_co]):
         try:
             return await self._again(x, ctx, failure)
         finally:
-            del failure  # it holds this frame, and the frame would hold it
+            del failure  # it refers to this frame: kept here, it would be garbage for the collector
 
     async def _again(self, x: I_contra, ctx: Context, failure: Exception) -> O_co:
         attempt = 1
         try:
             while True:
-                await self._pause(attempt, failure, ctx)
+                pause = self._pause(attempt, failure, ctx)
+                if pause is None:
+                    raise failure
+                await clock.sleep(pause)
                 attempt += 1
                 try:
-                    return await self.inner.invoke(x, ctx)
+                    return await run_again(ctx, self.inner, x, "retry")
                 except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
                     failure = error
         finally:
@@ -95,9 +99,10 @@ class Retry(Wrapper[I_contra, O_co]):
         attempt = 1
         while True:
             failure: Exception | None = None
-            passed = collector(self.inner)
+            inner = self.inner
+            passed = collector(inner)
             begun = False
-            pieces = self.inner.invoke_stream(x, ctx)
+            pieces = inner.invoke_stream(x, ctx) if attempt == 1 else stream_again(ctx, inner, x, "retry")
             try:
                 while True:
                     # Only what the step raises is caught here, not what a reader throws into this generator.
@@ -116,28 +121,33 @@ class Retry(Wrapper[I_contra, O_co]):
                 await pieces.aclose()
             try:
                 if begun:
-                    raise_interrupted(self.inner, passed, failure)
-                await self._pause(attempt, failure, ctx, streaming=True)
+                    raise interrupted(inner, passed, failure)
+                pause = self._pause(attempt, failure, ctx, streaming=True)
+                if pause is None:
+                    raise failure
             finally:
                 del failure
+            await clock.sleep(pause)
             attempt += 1
 
-    async def _pause(self, attempt: int, error: Exception, ctx: Context, *, streaming: bool = False) -> None:
-        """Wait for the next attempt, or raise `error` when there is none."""
+    def _pause(
+        self, attempt: int, error: Exception, ctx: Context, *, streaming: bool = False
+    ) -> float | None:
+        """Seconds to wait for the next attempt; None when there is none, and `error` is to be raised."""
         # Nothing has reached the reader: a stream that says it broke was not seen by anyone.
         if not (
             self._worth(error) or (streaming and self.on is None and isinstance(error, StreamInterrupted))
         ):
-            raise error
+            return None
         remaining = None if ctx.deadline is None else ctx.deadline - clock.monotonic()
         pause = self.schedule.after(attempt, asked=_asked(error), remaining=remaining, rng=self._rng)
         if isinstance(pause, GiveUp):
             if self.schedule.attempts > 1:
                 error.add_note(f"Retry of {self.name!r} gave up: {pause.reason}.")
-            raise error
+            return None
         if ctx.watched:
             ctx.emit(Retrying(ctx, self.name, attempt, error, pause))
-        await clock.sleep(pause)
+        return pause
 
     def __repr__(self) -> str:
         plan, options = self.schedule, list[str]()

@@ -10,9 +10,8 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, final
 
 import msgspec
 
-from tidyllm import clock
-from tidyllm.core import Alarm, Context, Step, as_step
-from tidyllm.core.step import segments
+from tidyllm.core import Context, Step, as_step
+from tidyllm.core.names import segments
 from tidyllm.errors import ConfigError, SagaFailed
 from tidyllm.resilience.checks import duration
 
@@ -53,7 +52,7 @@ class Saga(Step[I_contra, O_co]):
 
     After that the error of the action goes on, or the cancellation. When a compensation fails, the others still
     run, and `SagaFailed` names what could not be undone, from the error; a cancellation stays one, and what could not
-    be undone is in the log and in its `__cause__`.
+    be undone is in the log and in a note of it.
 
     :raises ConfigError: there is no action, or something that is neither an action nor a pair.
     """
@@ -87,17 +86,17 @@ class Saga(Step[I_contra, O_co]):
             try:
                 answer = await ctx.run_child(action.step, value, action.place)
             except (Exception, asyncio.CancelledError) as error:
-                if done:
-                    await self._undo(action.place, error, done, ctx)
-                raise
+                if not done:
+                    raise
+                raise await self._undo(action.place, error, done, ctx)  # noqa: B904 - it bears its cause already
             done.append((action, Done(value, answer)))
             value = answer
         return cast("O_co", value)
 
     async def _undo(
         self, failed: str, error: BaseException, done: list[tuple[_Action, Done[Any, Any]]], ctx: Context
-    ) -> None:
-        """Compensate what is done, whatever happens meanwhile; raise when the error is not to go on as it is."""
+    ) -> BaseException:
+        """Compensate what is done, whatever happens meanwhile; returns what is to be raised then."""
         # A task of its own: the cancellation of ours does not reach it.
         task = asyncio.create_task(self._compensate(done, ctx))
         cancelled = error if isinstance(error, asyncio.CancelledError) else None
@@ -109,13 +108,14 @@ class Saga(Step[I_contra, O_co]):
         left = task.result()
         if left:
             failure = SagaFailed(failed, error, left)
+            failure.__cause__ = error
             if cancelled is None:
-                raise failure from error
-            logging.getLogger("tidyllm").error("%s was cancelled; %s", self.name, failure)
-            raise cancelled from failure
-        if cancelled is not None and cancelled is not error:
-            raise cancelled
+                return failure
+            logging.getLogger("tidyllm").error("%s was cancelled: %s", self.name, failure)
+            cancelled.add_note(str(failure))
+            return cancelled
         error.add_note(f"{self.name} has compensated what was done before {failed!r}.")
+        return cancelled or error
 
     async def _compensate(
         self, done: list[tuple[_Action, Done[Any, Any]]], ctx: Context
@@ -126,13 +126,9 @@ class Saga(Step[I_contra, O_co]):
         for action, record in reversed(done):
             if action.compensation is None:
                 continue
-            # The run's deadline may have passed, and that is perhaps why we are here: this one is not below it.
-            until = clock.monotonic() + limit
-            here = Context(ctx.scope, ctx.parent, ctx.segment, ctx.span_id, until)
-            place = f"{action.place}#undo"
             try:
-                with Alarm(limit, "total", limit, f"compensation {place!r}"):
-                    await here.run_child(action.compensation, record, place)
+                # The run's deadline may have passed, and that is perhaps why we are here.
+                await ctx.shielded(limit).call(action.compensation, record, f"undo {action.step.name}")
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the others must run all the same
                 left.append((action.place, error))
         return left

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from tidyllm import clock
-from tidyllm.errors import TimeoutExceeded
+from tidyllm.errors import StepError, TimeoutExceeded
 
 __all__ = ["SharedTimer"]
 
@@ -32,7 +32,7 @@ class SharedTimer:
         """The clock of one call that begins at `now` (`clock.monotonic()`); `what` goes into the error."""
         task: asyncio.Task[Any] | None = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a Timeout needs a running asyncio task")
+            raise StepError("a Timeout was started outside of any asyncio task.")
         queue, loop = self._queue, task.get_loop()
         if queue is None or queue.loop is not loop:
             # Calls of another loop keep the queue that they are in; only newcomers no longer share it.

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from tidyllm import clock
-from tidyllm.errors import TimeoutExceeded
+from tidyllm.errors import StepError, TimeoutExceeded
 
 __all__ = ["StreamClocks"]
 
@@ -56,7 +56,7 @@ class StreamClocks:
             return
         task: asyncio.Task[Any] | None = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a stream with a Timeout needs a running asyncio task")
+            raise StepError("a stream with a Timeout was read outside of any asyncio task.")
         self._task = task
         self._cancelling = task.cancelling()
         self._started = now = clock.monotonic()

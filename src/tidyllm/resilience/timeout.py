@@ -79,10 +79,13 @@ class Timeout(Wrapper[I_contra, O_co]):
         try:
             while True:
                 with clocks:
+                    token = set_current(here)
                     try:
                         piece = await anext(pieces)
                     except StopAsyncIteration:
                         return
+                    finally:
+                        reset_current(token)
                 yield piece
         finally:
             clocks.stop()

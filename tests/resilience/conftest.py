@@ -1,0 +1,17 @@
+"""Time that jumps, for every test of this folder that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.resilience.doubles import Jumps
+from tidyllm import clock
+
+
+@pytest.fixture
+def time() -> Iterator[Jumps]:
+    jumps = Jumps()
+    with clock.use(jumps):
+        yield jumps
