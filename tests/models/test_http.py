@@ -11,11 +11,11 @@ import zlib
 import pytest
 
 from tests.models.raw_server import OK, Connection, answer, each, serve
-from tests.models.transports import TRANSPORTS, Make, post
+from tests.models.transports import NAMES, TRANSPORTS, Make, post
 from tidyllm.errors import BadAnswer, ConfigError, Unreachable
 from tidyllm.models.http import HTTPCall, default_transport
 
-pytestmark = pytest.mark.parametrize("make", TRANSPORTS)
+pytestmark = pytest.mark.parametrize("make", TRANSPORTS, ids=NAMES)
 
 
 async def test_a_call_arrives_as_it_was_given(make: Make) -> None:

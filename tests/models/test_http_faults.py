@@ -8,11 +8,11 @@ from itertools import count
 import pytest
 
 from tests.models.raw_server import OK, Connection, answer, each, serve
-from tests.models.transports import TRANSPORTS, Make, post
+from tests.models.transports import NAMES, TRANSPORTS, Make, post
 from tidyllm.errors import BadAnswer, ModelError, Unreachable
 from tidyllm.models.http import HTTPCall, Transport
 
-pytestmark = pytest.mark.parametrize("make", TRANSPORTS)
+pytestmark = pytest.mark.parametrize("make", TRANSPORTS, ids=NAMES)
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import pytest
-
 from tidyllm.models.http import HTTPCall, Transport
 from tidyllm.models.http_aiohttp import AiohttpTransport
 from tidyllm.models.http_settings import HTTPSettings
 from tidyllm.models.proxy import Proxies
 
-__all__ = ["TRANSPORTS", "Make", "post"]
+__all__ = ["NAMES", "TRANSPORTS", "Make", "post"]
 
 
 class Make(Protocol):
@@ -50,7 +48,8 @@ def _aiohttp(
     )
 
 
-TRANSPORTS = [pytest.param(_aiohttp, id="aiohttp")]
+TRANSPORTS: list[Make] = [_aiohttp]
+NAMES = ["aiohttp"]
 
 
 async def post(transport: Transport, url: str, body: bytes = b"{}") -> bytes:
