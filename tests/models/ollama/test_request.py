@@ -157,6 +157,13 @@ def test_that_a_tool_failed_stands_in_its_text_and_is_reported() -> None:
     assert encoded.dropped == ("messages[0].content[0].is_error",)
 
 
+def test_that_a_tool_is_strict_is_only_reported() -> None:
+    encoded = ollama.encode_request(
+        Request("q", tools=(Tool("f", strict=True), Tool("g", strict=False))), stream=False
+    )
+    assert encoded.dropped == ("tools[0].strict",)
+
+
 def test_a_message_of_a_tool_must_hold_results() -> None:
     with pytest.raises(BadRequest, match="ToolResult") as caught:
         messages(Message("tool", "sunny"))
@@ -172,7 +179,6 @@ def test_a_message_of_a_tool_must_hold_results() -> None:
         (Request("q", tool_choice="required"), "tool_choice"),
         (Request("q", tool_choice=NamedTool("f")), "tool_choice"),
         (Request("q", parallel_tool_calls=False), "parallel_tool_calls"),
-        (Request("q", tools=(Tool("f", strict=True),)), "tools[0].strict"),
         (Request("q", tools=(Tool("f", extra={"defer_loading": True}),)), "tools[0].defer_loading"),
         (Request("q", tools=(ProviderTool("anthropic", {"type": "web_search"}),)), "tools[0]"),
         (Request("q", output=JSONSchema(SCHEMA, extra={"a": 1})), "output.a"),

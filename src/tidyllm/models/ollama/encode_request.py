@@ -88,7 +88,7 @@ def _tool(tool: Tool | ProviderTool, where: str, refuse: Refusal) -> dict[str, A
         return None
     refuse.fields(tool.extra, where)
     if tool.strict:
-        refuse(f"{where}.strict", "Ollama does not force arguments into a schema")
+        refuse.note(f"{where}.strict")  # the model sees the same schema; nothing forces it into it
     function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
     if tool.parameters is None:
         function["parameters"] = {"type": "object", "properties": {}}
