@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import msgspec
 
 from tidyllm.errors import Unsupported
 from tidyllm.models.cross_fields import FIELDS, NESTED
-from tidyllm.models.message import File, Message, Part, Thinking, ToolResult
+from tidyllm.models.message import File, Message, Opaque, Part, Text, Thinking, ToolResult
 from tidyllm.models.request import Effort, JSONSchema, Request, Tool
 
 __all__ = ["crossing"]
@@ -173,8 +173,8 @@ class _Crossing:
         return changes
 
     def _tool(self, tool: Tool, at: str) -> Tool:
-        for name, value in tool.extra.items():
-            if name in _MARKS or value in (None, False):
+        for name, value in _tool_fields(tool.extra):
+            if value in (None, False):
                 continue
             if name == "allowed_callers" and value == ["direct"]:
                 continue
@@ -199,14 +199,20 @@ class _Crossing:
             extra = self.fields_of(message.extra, at) if message.extra else message.extra
             content = message.content
             if not isinstance(content, str):
-                parts = [(part, f"{at}.content[{j}]") for j, part in enumerate(content)]
-                content = tuple(
-                    self.part(part, where) for part, where in parts if not self._left_out(part, where)
-                )
+                crossed = [self.turn(part, f"{at}.content[{j}]") for j, part in enumerate(content)]
+                content = tuple(part for part in crossed if part is not None)
                 if not content and message.content:
                     continue  # it held nothing but reasoning
             kept.append(Message(message.role, content, extra))
         return tuple(kept)
+
+    def turn(self, part: Part, at: str) -> Part | None:
+        """A part of a message; None when it is left out."""
+        if isinstance(part, Thinking):
+            return self._thinking(part, at)
+        if isinstance(part, Opaque) and part.format != self.target and part.data.get("type") == "refusal":
+            return self._refusal(part, at)
+        return self.part(part, at)
 
     def part(self, part: Any, at: str) -> Any:
         changes: dict[str, Any] = {}
@@ -240,7 +246,7 @@ class _Crossing:
                 self.report(f"{at}.{name}")
             elif name not in _NOTES and name not in _MARKS and value not in (None, "", [], {}):
                 self.refuse(f"{at}.{name}")
-        return {}
+        return {self.target: extra[self.target]} if self.target in extra else {}
 
     def _item(self, mark: Any, at: str) -> None:
         item: object = cast("dict[str, Any]", mark).get("item") if isinstance(mark, dict) else None
@@ -248,26 +254,46 @@ class _Crossing:
             if name not in _ITEM_FIELDS and value is not None:
                 self.refuse(f"{at}.{name}")
 
-    def _left_out(self, part: Part, at: str) -> bool:
-        """Reasoning stays with the provider that made it."""
-        if not isinstance(part, Thinking):
-            return False
+    def _refusal(self, part: Opaque, at: str) -> Part:
+        """A refusal in words: OpenAI's formats have a part for it, to any other model it is what was said."""
+        extra = self.fields_of(part.extra, at) if part.extra else part.extra
+        if self.target == "openai_chat":
+            return Opaque(format=self.target, data=part.data, extra=extra)
+        if self.target == "openai_responses":
+            return Opaque(format=self.target, data=part.data, extra={**extra, self.target: {"item": {}}})
+        return Text(text=str(part.data.get("refusal") or ""), extra=extra)
+
+    def _thinking(self, part: Thinking, at: str) -> Part | None:
+        """Reasoning goes back only to the provider that made it; Ollama's is plain text, which nobody signs."""
         maker = self._maker(part)
         if maker == self.target or (maker is None and self.source is None):
-            return False
+            return self.part(part, at)
+        if self.target == "ollama" and part.text and (part.signature, part.encrypted) == (None, None):
+            return Thinking(text=part.text)
         self.report(at)
-        return True
+        return None
 
     def _maker(self, part: Thinking) -> str | None:
         """The format of the provider whose reasoning this is; None when nothing tells."""
-        mark: object = part.extra.get("openai_responses")
-        if isinstance(mark, dict):
-            return "anthropic" if cast("dict[str, Any]", mark).get("borrowed") else "openai_responses"
-        for name in _MARKS:
+        for name in sorted(_MARKS - {"openai_responses"}):
             if name in part.extra:
                 return name
-        if part.signature:
+        mark: object = part.extra.get("openai_responses")
+        if isinstance(mark, dict) and not cast("dict[str, Any]", mark).get("borrowed"):
+            return "openai_responses"
+        if part.signature is not None and (part.signature or isinstance(mark, dict)):
             return "anthropic"
-        if part.encrypted is not None and self.source in {"anthropic", None}:
+        if part.encrypted is not None and (self.source in {"anthropic", None} or isinstance(mark, dict)):
             return "anthropic" if part.id is None else "openai_responses"
         return None
+
+
+def _tool_fields(extra: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The fields of a tool besides ours; the chat format keeps those of its inner object in its mark."""
+    for name, value in extra.items():
+        if name not in _MARKS:
+            yield name, value
+        elif name == "openai_chat":
+            inner: object = cast("dict[str, Any]", value).get("function") if isinstance(value, dict) else None
+            if isinstance(inner, dict):
+                yield from cast("dict[str, Any]", inner).items()

@@ -105,6 +105,7 @@ _FROM_CHAT: Final[dict[str, Rule]] = {
     "frequency_penalty": Rule("it is the default", _is(0)),
     "logit_bias": Rule("it says nothing", _is({})),
     "logprobs": _NO_LOGPROBS,
+    "max_tokens": Rule("it is the older name of a cap that is given, too"),
     "modalities": Rule("text is the default", _only("text")),
     "n": Rule("one answer is the default", _is(1)),
     "prediction": Rule("it makes the answer faster, not different"),
@@ -132,19 +133,10 @@ _FROM_ANTHROPIC: Final[dict[str, Rule]] = {
     "thinking.type": Rule("how to reason is up to the model", _is("adaptive", "disabled", "enabled")),
 }
 
-_FROM_OLLAMA: Final[dict[str, Rule]] = {
-    "keep_alive": Rule("how long a server keeps a model does not change the answer"),
-    "options.num_ctx": Rule("the provider knows the window of its model"),
-    "options.num_gpu": Rule("it is a setting of the server"),
-    "options.num_thread": Rule("it is a setting of the server"),
-    "think": Rule("how to reason is up to the model", _is(True, False)),
-}
-
 FIELDS: Final[Mapping[str, Mapping[str, Rule]]] = {
     _RESPONSES: _FROM_RESPONSES,
     _CHAT: _FROM_CHAT,
     "anthropic": _FROM_ANTHROPIC,
-    "ollama": _FROM_OLLAMA,
 }
 """By the format that a request came in; paths of fields inside of an object are joined by a dot."""
 
@@ -152,6 +144,5 @@ NESTED: Final[Mapping[str, frozenset[str]]] = {
     _RESPONSES: frozenset({"reasoning", "text"}),
     _CHAT: frozenset(),
     "anthropic": frozenset({"thinking"}),
-    "ollama": frozenset({"options"}),
 }
 """Objects whose fields are judged one by one."""

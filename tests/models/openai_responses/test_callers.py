@@ -86,7 +86,7 @@ def test_the_whole_sequence_of_events() -> None:
     assert events[-1]["response"]["output"] == [
         e["item"] for e in events if e["type"] == "response.output_item.done"
     ]
-    assert events[8]["item"]["encrypted_content"] == "tidyllm-signature:sig"
+    assert events[8]["item"]["encrypted_content"] == 'tidyllm:{"signature":"sig"}'
     assert joined_by_sdk(body) == answer_of(pieces)
 
 
@@ -156,7 +156,7 @@ def test_a_signature_that_comes_after_the_end_is_in_the_last_event() -> None:
     ]  # fmt: skip
     output = events_of(encoded_stream(pieces))[-1]["response"]["output"]
     assert [item["type"] for item in output] == ["reasoning", "message", "reasoning"]
-    assert output[0]["encrypted_content"] == "tidyllm-signature:sig"
+    assert output[0]["encrypted_content"] == 'tidyllm:{"signature":"sig"}'
     assert joined_by_sdk(encoded_stream(pieces))["reasoning"] == "Hm more"
 
 
@@ -219,7 +219,8 @@ def test_an_error_in_the_stream_is_raised_by_the_sdk_and_nothing_follows() -> No
         encoder.feed(Start("m", "i")) + encoder.feed(TextPiece("Hel", 0)) + encoder.error(Overloaded("busy"))
     )
     error = events_of(body)[-1]
-    assert (error["type"], error["message"], error["error"]["type"]) == ("error", "busy", "server_error")
+    assert (error["type"], error["error"]["type"]) == ("error", "server_error")
+    assert error["message"].startswith("busy")
     with pytest.raises(APIError, match="busy"):
         joined_by_sdk(body)
 

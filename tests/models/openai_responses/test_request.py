@@ -145,8 +145,8 @@ ITEMS: list[dict[str, Any]] = [
     },
     {"type": "reasoning", "summary": [], "content": None, "encrypted_content": None},
     {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
-    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "tidyllm-signature:sig"},
-    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "tidyllm-redacted:data"},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": 'tidyllm:{"signature": "sig"}'},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "tidyllm:data"},
     {"type": "function_call", "call_id": "c1", "name": "f", "arguments": ""},
     {
         "type": "function_call",

@@ -222,23 +222,46 @@ def test_chats_annotations_become_flat() -> None:
     assert found == [{"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 2}]
 
 
-def test_reasoning_of_another_provider_comes_back_as_it_was() -> None:
-    for part in (
+@pytest.mark.parametrize(
+    "part",
+    [
         Thinking(text="Hm.", signature="sig"),
+        Thinking(text="Hm.", signature=""),
         Thinking(encrypted="hidden"),
-        Thinking(text="x", signature=""),
-    ):
-        item = openai_responses.encode_response(Response((part,), "stop"))["output"][0]
-        assert item["id"].startswith("rs_")
-        request, _ = openai_responses.decode_request({"model": "m", "input": [item]})
-        back = request.turns[0].parts[0]
-        assert isinstance(back, Thinking)
-        assert (back.text, back.signature, back.encrypted, back.id) == (
-            part.text,
-            part.signature,
-            part.encrypted,
-            None,
-        )
+        Thinking(
+            text="Hm.", id="r1", encrypted="hidden", extra={"openai_chat": {"field": "reasoning_details"}}
+        ),
+        Thinking(text="Hm.", extra={"openai_chat": {"field": "reasoning_content"}}),
+    ],
+)
+def test_reasoning_of_another_provider_comes_back_as_it_was(part: Thinking) -> None:
+    item = openai_responses.encode_response(Response((part,), "stop"))["output"][0]
+    request, _ = openai_responses.decode_request({"model": "m", "input": [item]})
+    back = request.turns[0].parts[0]
+    assert isinstance(back, Thinking)
+    theirs = {name: value for name, value in back.extra.items() if name != "openai_responses"}
+    assert theirs == part.extra
+    assert (back.text, back.signature, back.encrypted, back.id) == (
+        part.text,
+        part.signature,
+        part.encrypted,
+        part.id,
+    )
+
+
+def test_reasoning_that_no_one_wants_back_has_no_encrypted_content() -> None:
+    item = openai_responses.encode_response(Response((Thinking(text="Hm."),), "stop"))["output"][0]
+    assert item == {
+        "type": "reasoning",
+        "id": item["id"],
+        "summary": [{"type": "summary_text", "text": "Hm."}],
+    }
+
+
+def test_a_refusal_of_the_chat_format_is_a_refusal_here() -> None:
+    said = Opaque(format="openai_chat", data={"type": "refusal", "refusal": "No."})
+    body = openai_responses.encode_response(Response((said,), "refused"))
+    assert (body["status"], body["output"][0]["content"]) == ("completed", [said.data])
 
 
 def test_an_answer_of_this_format_is_written_back_as_it_came() -> None:

@@ -10,10 +10,12 @@ import base64
 from random import getrandbits
 from typing import Any, cast
 
+import msgspec
+
 from tidyllm.models.message import Image, Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_responses.decode_items import REDACTED, SIGNATURE, reasoning_text
+from tidyllm.models.openai_responses.decode_items import BORROWED, Borrowed, reasoning_text
 from tidyllm.models.openai_responses.encode_items import arguments_of
-from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of
+from tidyllm.models.openai_responses.marks import FORMAT, FORMATS, item_fields, mark_of
 
 __all__ = [
     "annotations_of",
@@ -40,7 +42,9 @@ def _call_id() -> str:
 
 
 def in_message(part: Part) -> bool:
-    """Whether the part stands inside of a message item."""
+    """Whether the part stands inside of a message item. Refusals do, that of OpenAI's other format as well."""
+    if isinstance(part, Opaque) and part.format == "openai_chat":
+        return part.data.get("type") == "refusal"
     return isinstance(part, Text) or (
         isinstance(part, Opaque) and part.format == FORMAT and mark_of(part) is not None
     )
@@ -106,13 +110,14 @@ def summary_of(text: str) -> list[dict[str, Any]]:
 
 
 def encrypted_of(part: Thinking) -> str | None:
-    """What the provider wants back, as `encrypted_content`; another provider's is marked as such."""
-    if part.signature is not None:
-        return SIGNATURE + part.signature
-    if part.encrypted is not None:
-        mark = mark_of(part)
-        return part.encrypted if mark is not None and not mark.get("borrowed") else REDACTED + part.encrypted
-    return None
+    """What the provider wants back, as `encrypted_content`; another provider's is marked as borrowed."""
+    if mark_of(part) is not None:
+        return part.encrypted
+    marks: dict[str, dict[str, Any]] = {name: part.extra[name] for name in FORMATS if name in part.extra}
+    if (part.signature, part.encrypted) == (None, None) and not marks:
+        return None
+    theirs = Borrowed(part.signature, part.encrypted, part.id, marks)
+    return BORROWED + msgspec.json.encode(theirs).decode()
 
 
 def call_item(part: ToolCall, status: str = "completed") -> dict[str, Any]:

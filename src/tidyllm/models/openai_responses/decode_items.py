@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+import msgspec
+
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, marked
 
-__all__ = ["REDACTED", "SIGNATURE", "decode_item", "item_type", "reasoning_text"]
+__all__ = ["BORROWED", "Borrowed", "decode_item", "item_type", "reasoning_text"]
 
-SIGNATURE: Final = "tidyllm-signature:"
-REDACTED: Final = "tidyllm-redacted:"
-"""How reasoning of another provider travels through this format: its signature, or its encrypted text, stands
-in `encrypted_content` with one of these in front. Clients send encrypted content back untouched, so the
-provider that made it gets it again. The mark of such a part says `borrowed`."""
+BORROWED: Final = "tidyllm:"
+"""How reasoning of another provider travels through this format: what that provider wants back (a signature, encrypted
+text, a mark) stands in `encrypted_content` as JSON with this in front. Clients send encrypted content back untouched,
+so whoever made the reasoning gets it again. The mark of such a part says `borrowed`."""
 
 _TEXTS = frozenset({"output_text", "input_text", "text"})
 
@@ -124,21 +125,38 @@ def _reasoning(item: dict[str, Any], at: str) -> Thinking:
     for key in ("id", "encrypted_content"):
         if item.get(key) is not None:
             known[key] = text(item[key], f"{at}.{key}")
+    words = reasoning_text(item, at)
+    encrypted = known.get("encrypted_content")
+    theirs = _borrowed(encrypted) if encrypted is not None and encrypted.startswith(BORROWED) else None
+    if theirs is not None:
+        # The id here is one that we gave: it means nothing to the provider whose reasoning this is.
+        mark = {"item": {key: value for key, value in item.items() if key != "type"}, "borrowed": True}
+        return Thinking(
+            text=words,
+            signature=theirs.signature,
+            encrypted=theirs.encrypted,
+            id=theirs.id,
+            extra={**theirs.marks, FORMAT: mark},
+        )
     rest = {key: value for key, value in item.items() if key != "type" and key not in known}
-    encrypted = known.get("encrypted_content") or ""
-    mark: dict[str, Any] = {"item": rest}
-    for prefix, field in ((SIGNATURE, "signature"), (REDACTED, "encrypted")):
-        if encrypted.startswith(prefix):
-            # The id is one that we gave: it means nothing to the provider whose reasoning this is.
-            mark = {"item": {**rest, **({"id": known["id"]} if "id" in known else {})}, "borrowed": True}
-            theirs = {field: encrypted[len(prefix) :]}
-            return Thinking(text=reasoning_text(item, at), extra={FORMAT: mark}, **theirs)
-    return Thinking(
-        text=reasoning_text(item, at),
-        encrypted=known.get("encrypted_content"),
-        id=known.get("id"),
-        extra={FORMAT: mark},
-    )
+    return Thinking(text=words, encrypted=encrypted, id=known.get("id"), extra={FORMAT: {"item": rest}})
+
+
+class Borrowed(msgspec.Struct, omit_defaults=True):
+    """What another provider wants back with its reasoning; `marks` are those of its format."""
+
+    signature: str | None = None
+    encrypted: str | None = None
+    id: str | None = None
+    marks: dict[str, dict[str, Any]] = {}
+
+
+def _borrowed(encrypted: str) -> Borrowed | None:
+    """None for content that only looks like ours."""
+    try:
+        return msgspec.json.decode(encrypted[len(BORROWED) :], type=Borrowed)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return None
 
 
 def _text_of(part: object, at: str) -> str:

@@ -12,7 +12,6 @@ import msgspec
 
 from tidyllm.models.message import Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from tidyllm.models.openai_responses.content import encode_part
-from tidyllm.models.openai_responses.decode_items import REDACTED, SIGNATURE
 from tidyllm.models.openai_responses.marks import FORMAT, Losses, item_fields, mark_of, own_fields
 
 __all__ = ["arguments_of", "encode_message", "same_item"]
@@ -143,13 +142,10 @@ def _reasoning(part: Thinking, at: str, losses: Losses) -> dict[str, Any] | None
         losses.add(at, "reasoning goes back only to the provider whose id or encrypted content it has")
         return None
     item: dict[str, Any] = {"type": "reasoning"}
-    if part.id is not None:
+    if part.id is not None and not (mark or {}).get("borrowed"):
         item["id"] = part.id
-    borrowed = mark is not None and mark.get("borrowed")
-    if borrowed and part.signature is not None:
-        item["encrypted_content"] = SIGNATURE + part.signature
-    elif part.encrypted is not None:
-        item["encrypted_content"] = (REDACTED if borrowed else "") + part.encrypted
+    if part.encrypted is not None and not (mark or {}).get("borrowed"):
+        item["encrypted_content"] = part.encrypted
     if mark is None:
         item["summary"] = [{"type": "summary_text", "text": part.text}] if part.text else []
     return {**item, **own_fields(part.extra, at, losses), **item_fields(part)}

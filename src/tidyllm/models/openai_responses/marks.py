@@ -21,11 +21,12 @@ from typing import Any, cast
 from tidyllm.errors import Unsupported
 from tidyllm.models.message import Message, Part
 
-__all__ = ["FORMAT", "Losses", "item_fields", "mark_of", "marked", "own_fields"]
+__all__ = ["FORMAT", "FORMATS", "Losses", "item_fields", "mark_of", "marked", "own_fields"]
 
 FORMAT = "openai_responses"
 
-_FORMATS = frozenset({"anthropic", "ollama", "openai_chat", FORMAT})
+FORMATS = frozenset({"anthropic", "ollama", "openai_chat", FORMAT})
+"""The keys of all marks: each format has one, and leaves out those of the others."""
 _FOREIGN = {
     "cache_control": "here prompts are cached without being told",
     "citations": "here citations are annotations",
@@ -77,4 +78,4 @@ def own_fields(extra: dict[str, Any], at: str, losses: Losses) -> dict[str, Any]
         return extra
     for name in extra.keys() & _FOREIGN.keys():
         losses.add(f"{at}.{name}", _FOREIGN[name])
-    return {key: value for key, value in extra.items() if key not in _FORMATS and key not in _FOREIGN}
+    return {key: value for key, value in extra.items() if key not in FORMATS and key not in _FOREIGN}
