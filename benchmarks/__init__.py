@@ -1,0 +1,1 @@
+"""Benchmarks: us beside our peers, in one run on one machine."""
