@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Callable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import msgspec
 
@@ -30,13 +30,19 @@ _NOTES: Final = frozenset({
 })  # fmt: skip
 """Fields of parts and messages that comment on an answer or tell how to cache: the model never reads them."""
 
-_TOOL_NOTES: Final = frozenset({"cache_control", "eager_input_streaming", "output_schema", "type"})
-"""Fields of tools that change nothing for the model that is asked."""
+_TOOL_NOTES: Final = frozenset(
+    {"cache_control", "defer_loading", "eager_input_streaming", "output_schema", "type"}
+)
+"""Fields of tools that change nothing for the model that is asked, or only when it is shown them."""
 
 _ITEM_FIELDS: Final = frozenset({
     "caller", "content", "created_by", "encrypted_content", "id", "namespace", "phase", "status", "summary", "type",
 })  # fmt: skip
 """Fields that a Responses item has besides those which our parts know."""
+
+_EFFORTS: Final = frozenset(get_args(Effort))
+_ASKS_TO_REASON: Final = frozenset({"reasoning.effort", "reasoning.max_tokens", "thinking.budget_tokens"})
+"""How formats that copied another one ask for reasoning, in `Request.extra`."""
 
 _STRICT_BY_DEFAULT: Final = "openai_responses"
 _USER_LENGTH: Final = 64  # what OpenAI takes, in characters
@@ -112,8 +118,8 @@ class _Crossing:
 
     def _field(self, name: str, value: Any, kept: dict[str, Any]) -> None:
         rule = FIELDS.get(self.source or "", {}).get(name)
-        if name == "thinking.budget_tokens" and self.source == "anthropic":
-            return  # read by `fields`
+        if name in _ASKS_TO_REASON:
+            return  # read by `_reasoning`
         if rule is None:
             self.refuse(name)
         elif self.target in rule.to:
@@ -124,14 +130,14 @@ class _Crossing:
                 kept[outer] = value
         elif not rule.harmless(value):
             self.refuse(name)
-        else:
+        elif rule.reported:
             self.report(name)
 
     def fields(self, request: Request) -> dict[str, Any]:
         """The fields of our own that mean less, or something else, at the target."""
         changes: dict[str, Any] = {}
         changes.update(self._reasoning(request))
-        if request.metadata and self.target in {"anthropic", "ollama"}:
+        if request.metadata and self.target != "openai_responses":
             changes["metadata"] = {}
             self.report("metadata")
         if request.user is not None:
@@ -156,21 +162,25 @@ class _Crossing:
         return changes
 
     def _reasoning(self, request: Request) -> dict[str, Any]:
-        if self.target == "anthropic":
-            return {}
-        budget = request.thinking_tokens
-        thinking: object = request.extra.get("thinking") if self.source == "anthropic" else None
-        if isinstance(thinking, dict):
-            given: object = cast("dict[str, Any]", thinking).get("budget_tokens")
-            budget = given if isinstance(given, int) else budget
-        if budget is None:
-            return {}
-        self.report("thinking_tokens")
-        changes: dict[str, Any] = {"thinking_tokens": None}
-        if budget and request.effort is None:
-            effort: Effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
-            changes["effort"] = effort
-        return changes
+        """Effort and budget, wherever they stand, as what the target knows."""
+        budget, effort = request.thinking_tokens, request.effort
+        for outer, inner in (path.split(".") for path in sorted(_ASKS_TO_REASON)):
+            holder: object = request.extra.get(outer)
+            given: object = cast("dict[str, Any]", holder).get(inner) if isinstance(holder, dict) else None
+            if given is None or outer not in NESTED.get(self.source or "", ()):
+                continue
+            if inner != "effort" and isinstance(given, int):
+                budget = budget or given
+            elif given in _EFFORTS:
+                effort = effort or cast("Effort", given)
+            else:
+                self.refuse(f"{outer}.{inner}")
+        if budget is not None and self.target != "anthropic":
+            self.report("thinking_tokens")
+            if budget and effort is None:
+                effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+            budget = None
+        return {"thinking_tokens": budget, "effort": effort}
 
     def _tool(self, tool: Tool, at: str) -> Tool:
         for name, value in _tool_fields(tool.extra):
@@ -244,7 +254,7 @@ class _Crossing:
         for name, value in extra.items():
             if name == "cache_control":
                 self.report(f"{at}.{name}")
-            elif name not in _NOTES and name not in _MARKS and value not in (None, "", [], {}):
+            elif name not in _NOTES and name not in _MARKS and value:
                 self.refuse(f"{at}.{name}")
         return {self.target: extra[self.target]} if self.target in extra else {}
 

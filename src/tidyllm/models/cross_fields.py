@@ -23,6 +23,8 @@ class Rule(NamedTuple):
     """Whether this value may be left out."""
     to: Mapping[str, str] = {}
     """Formats that know it, with the path it has there; it is not left out then."""
+    reported: bool = True
+    """Whether leaving it out is worth a word: not where the value says the same as its absence."""
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
@@ -51,25 +53,25 @@ def _clears_thinking(value: Any) -> bool:
 _CHAT: Final = "openai_chat"
 _RESPONSES: Final = "openai_responses"
 
-_STORED = Rule("where an answer is stored does not change it", to={_CHAT: "store", _RESPONSES: "store"})
-_TIER = Rule("each provider has tiers of its own", to={_CHAT: "service_tier", _RESPONSES: "service_tier"})
-_CACHE_KEY = Rule(
-    "caching does not change the answer", to={_CHAT: "prompt_cache_key", _RESPONSES: "prompt_cache_key"}
-)
-_CACHE_TIME = Rule(
-    "caching does not change the answer",
-    to={_CHAT: "prompt_cache_retention", _RESPONSES: "prompt_cache_retention"},
-)
-_SAFETY_ID = Rule(
-    "it is OpenAI's own id of an end user",
-    to={_CHAT: "safety_identifier", _RESPONSES: "safety_identifier"},
-)
-_NO_LOGPROBS = Rule("none are asked for", _is(False, 0))
-_OPTIONS = Rule("how the stream is told is up to the gateway")
-_CACHED = Rule("caching does not change the answer")
+
+def _default(*values: object) -> Rule:
+    """A rule for a field that may be left out when it says what holds without it."""
+    return Rule("it is the default", _is(*values), reported=False)
+
+
+def _in_responses(name: str, why: str) -> Rule:
+    """A field that OpenAI's two formats share. Servers that copied the older one often refuse what they do not know."""
+    return Rule(why, to={_RESPONSES: name})
+
+
+_CACHED: Final = Rule("caching does not change the answer")
+_OPTIONS: Final = Rule("how the stream is told is up to the gateway", reported=False)
+_READABLE: Final = Rule("whether reasoning can be read is up to the provider")
+_TIER: Final = Rule("each provider has tiers of its own")
+_THINKING: Final = Rule("how to reason is up to the model", _is("adaptive", "auto", "disabled", "enabled"))
 
 _FROM_RESPONSES: Final[dict[str, Rule]] = {
-    "background": Rule("it is not asked for", _is(False)),
+    "background": _default(False),
     "client_metadata": Rule("it tells of the client, not of the request"),
     "include": Rule(
         "it asks for more of what this provider does not have",
@@ -84,53 +86,60 @@ _FROM_RESPONSES: Final[dict[str, Rule]] = {
         ),
     ),
     "max_tool_calls": Rule("it counts calls of the provider's own tools, and there are none"),
-    "prompt_cache_key": _CACHE_KEY,
+    "prompt_cache_key": _CACHED,
     "prompt_cache_options": _CACHED,
-    "prompt_cache_retention": _CACHE_TIME,
+    "prompt_cache_retention": _CACHED,
     "reasoning.context": Rule("reasoning of earlier turns is not sent to another provider"),
-    "reasoning.generate_summary": Rule("whether reasoning can be read is up to the provider"),
-    "reasoning.mode": Rule("it is the usual one", _is("standard")),
-    "reasoning.summary": Rule("whether reasoning can be read is up to the provider"),
-    "safety_identifier": _SAFETY_ID,
+    "reasoning.generate_summary": _READABLE,
+    "reasoning.mode": _default("standard"),
+    "reasoning.summary": _READABLE,
+    "safety_identifier": Rule("it is OpenAI's own id of an end user"),
     "service_tier": _TIER,
-    "store": _STORED,
+    "store": Rule("where an answer is stored does not change it"),
     "stream_options": _OPTIONS,
-    "text.format": Rule("plain text is the default", _is({"type": "text"})),
-    "text.verbosity": Rule("it is a wish", to={_CHAT: "verbosity"}),
-    "top_logprobs": _NO_LOGPROBS,
-    "truncation": Rule("it is the default", _is("disabled")),
+    "text.format": _default({"type": "text"}),
+    "text.verbosity": Rule("it is a wish"),
+    "top_logprobs": _default(0),
+    "truncation": _default("disabled"),
 }
 
 _FROM_CHAT: Final[dict[str, Rule]] = {
-    "frequency_penalty": Rule("it is the default", _is(0)),
-    "logit_bias": Rule("it says nothing", _is({})),
-    "logprobs": _NO_LOGPROBS,
+    "clear_thinking": Rule("reasoning of earlier turns is not sent to another provider"),
+    "frequency_penalty": _default(0),
+    "logprobs": _default(False),
     "max_tokens": Rule("it is the older name of a cap that is given, too"),
-    "modalities": Rule("text is the default", _only("text")),
-    "n": Rule("one answer is the default", _is(1)),
+    "modalities": Rule("text is the default", _only("text"), reported=False),
+    "moderation": Rule("only OpenAI judges so", _is(), {_RESPONSES: "moderation"}),
+    "n": _default(1),
     "prediction": Rule("it makes the answer faster, not different"),
-    "presence_penalty": Rule("it is the default", _is(0)),
-    "prompt_cache_key": _CACHE_KEY,
-    "prompt_cache_options": _CACHED,
-    "prompt_cache_retention": _CACHE_TIME,
-    "response_format": Rule("plain text is the default", _is({"type": "text"})),
-    "safety_identifier": _SAFETY_ID,
-    "service_tier": _TIER,
-    "store": _STORED,
+    "presence_penalty": _default(0),
+    "prompt_cache_key": _in_responses("prompt_cache_key", _CACHED.why),
+    "prompt_cache_options": _in_responses("prompt_cache_options", _CACHED.why),
+    "prompt_cache_retention": _in_responses("prompt_cache_retention", _CACHED.why),
+    "reasoning.enabled": Rule("how to reason is up to the model", _is(True, False)),
+    "reasoning.exclude": _READABLE,
+    "reasoning.summary": _READABLE,
+    "reasoning_format": _READABLE,
+    "response_format": _default({"type": "text"}),
+    "safety_identifier": _in_responses("safety_identifier", "it is OpenAI's own id of an end user"),
+    "service_tier": _in_responses("service_tier", _TIER.why),
+    "store": _in_responses("store", "where an answer is stored does not change it"),
     "stream_options": _OPTIONS,
-    "top_logprobs": _NO_LOGPROBS,
-    "verbosity": Rule("it is a wish", to={_RESPONSES: "text.verbosity"}),
+    "thinking.clear_thinking": Rule("reasoning of earlier turns is not sent to another provider"),
+    "thinking.type": _THINKING,
+    "top_logprobs": _default(0),
+    "verbosity": _in_responses("text.verbosity", "it is a wish"),
 }
 
 _FROM_ANTHROPIC: Final[dict[str, Rule]] = {
     "cache_control": _CACHED,
     "context_management": Rule("no reasoning is sent to another provider", _clears_thinking),
-    "inference_geo": Rule("it is the default", _is("global", "not_available")),
+    "inference_geo": _default("global", "not_available"),
     "metadata": Rule("it tells of the caller, not of the request"),
-    "service_tier": Rule("each provider has tiers of its own"),
-    "speed": Rule("it is the default", _is("standard")),
-    "thinking.display": Rule("whether reasoning can be read is up to the provider"),
-    "thinking.type": Rule("how to reason is up to the model", _is("adaptive", "disabled", "enabled")),
+    "service_tier": _TIER,
+    "speed": _default("standard"),
+    "thinking.display": _READABLE,
+    "thinking.type": _THINKING,
 }
 
 FIELDS: Final[Mapping[str, Mapping[str, Rule]]] = {
@@ -142,7 +151,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Rule]]] = {
 
 NESTED: Final[Mapping[str, frozenset[str]]] = {
     _RESPONSES: frozenset({"reasoning", "text"}),
-    _CHAT: frozenset(),
+    _CHAT: frozenset({"reasoning", "thinking"}),
     "anthropic": frozenset({"thinking"}),
 }
 """Objects whose fields are judged one by one."""
