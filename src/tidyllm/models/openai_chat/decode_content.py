@@ -36,7 +36,7 @@ def decode_parts(parts: list[Any], at: str) -> tuple[Part, ...]:
 def _part(data: dict[str, Any], at: str) -> Part:
     kind = text(data.get("type", ...), f"{at}.type")
     if kind == "text":
-        return Text(text=text(data.get("text", ...), f"{at}.text"), extra=rest_of(data, ("type", "text")))
+        return Text(text=text(data.get("text", ...), f"{at}.text"), extra=rest_of(data, at, ("type", "text")))
     if kind == "image_url":
         return _image(data, at)
     if kind == "file":
@@ -77,7 +77,7 @@ def _image(data: dict[str, Any], at: str) -> Part:
         known, nulls, form = *found, None
     if "url" not in known:
         raise Misfit(f"{where}.url", "a string", None if "url" in nulls else ...)
-    extra = rest_of(data, ("type", "image_url"), form=form, inner_nulls=nulls)
+    extra = rest_of(data, at, ("type", "image_url"), form=form, inner_nulls=nulls)
     decoded = decode_data_url(known["url"])
     detail = known.get("detail")
     if decoded is None:
@@ -95,14 +95,15 @@ def _file(data: dict[str, Any], at: str) -> Part:
     if given is None and file_id is None:
         raise Misfit(f"{where}.file_data", "a string, unless there is a file_id", None if "file_data" in nulls else ...)
     by_url = given is not None and given.startswith(("https://", "http://"))  # OpenRouter fetches it itself
-    form = "url" if by_url else ("unnamed" if given is not None and name is None else None)
-    extra = rest_of(data, ("type", "file"), form=form, inner_nulls=nulls)
+    decoded = decode_data_url(given) if given is not None else None
+    bare = exact_base64(given) if given is not None and decoded is None else None
+    form = "url" if by_url else ("bare" if bare is not None else None)
+    unnamed = True if given is not None and name is None else None
+    extra = rest_of(data, at, ("type", "file"), form=form, unnamed=unnamed, inner_nulls=nulls)
     if given is None or by_url:
         return File(url=given, name=name, file_id=file_id, extra=extra)
-    decoded = decode_data_url(given)
     if decoded is not None:
         return File(data=decoded[1], media_type=decoded[0], name=name, file_id=file_id, extra=extra)
-    bare = exact_base64(given)
     if bare is None:
         return Opaque(format=FORMAT, data=data)
     return File(data=bare, name=name, file_id=file_id, extra=extra)
@@ -116,7 +117,7 @@ def _audio(data: dict[str, Any], at: str) -> Part:
     sound = exact_base64(given)
     if sound is None or len(inner) > 2:
         return Opaque(format=FORMAT, data=data)
-    return Audio(data=sound, format=kind, extra=rest_of(data, ("type", "input_audio")))
+    return Audio(data=sound, format=kind, extra=rest_of(data, at, ("type", "input_audio")))
 
 
 def _thinking(data: dict[str, Any], at: str) -> Part:

@@ -36,7 +36,7 @@ def _message(data: dict[str, Any], at: str) -> Message:
         expected = "system, developer, user, assistant or tool"
         raise Misfit(f"{at}.role", expected, word, said=f"{word[:40]!r}")
     content = decode_content(data.get("content", ...), f"{at}.content")
-    return Message(role, content, rest_of(data, ("role", "content")))
+    return Message(role, content, rest_of(data, at, ("role", "content")))
 
 
 def _result(data: dict[str, Any], at: str) -> Message:
@@ -49,7 +49,7 @@ def _result(data: dict[str, Any], at: str) -> Message:
     )
     # The name repeats that of the call: whoever sends it says nothing new.
     name: object = data.get("name")
-    extra = rest_of(data, ("role", "content", "tool_call_id", *(("name",) if name is not None else ())), name=name)
+    extra = rest_of(data, at, ("role", "content", "tool_call_id", *(("name",) if name is not None else ())), name=name)
     return Message("tool", (result,), extra)
 
 
@@ -82,7 +82,7 @@ def _assistant(data: dict[str, Any], at: str) -> Message:
     quiet = (DETAILS, *PLAIN, "tool_calls")
     odd = {key: data[key] for key in quiet if key in data and key not in known and not data[key]}
     if isinstance(given, str) and given and len(parts) == 1:
-        return Message("assistant", given, rest_of(data, {*known, *odd}, fields=odd))
+        return Message("assistant", given, rest_of(data, at, {*known, *odd}, fields=odd))
     if not parts and form == "empty":
-        return Message("assistant", "", rest_of(data, {*known, *odd}, fields=odd))
-    return Message("assistant", tuple(parts), rest_of(data, {*known, *odd}, form=form, fields=odd))
+        return Message("assistant", "", rest_of(data, at, {*known, *odd}, fields=odd))
+    return Message("assistant", tuple(parts), rest_of(data, at, {*known, *odd}, form=form, fields=odd))

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from tidyllm.models.openai_chat.checks import Misfit, array, flag, is_object, number, object_, text, whole
 from tidyllm.models.openai_chat.decode_messages import decode_messages
 from tidyllm.models.openai_chat.limits import output_limit_name
-from tidyllm.models.openai_chat.marks import FORMAT, marked, rest_of
+from tidyllm.models.openai_chat.marks import FORMAT, marked, no_marks, rest_of
 from tidyllm.models.request import Effort, JSONSchema, NamedTool, ProviderTool, Request, Tool
 
 __all__ = ["decode_request"]
@@ -47,6 +47,7 @@ def decode_request(body: dict[str, Any]) -> tuple[Request, bool]:
 
 
 def _request(body: dict[str, Any]) -> tuple[Request, bool]:
+    no_marks(body, "")
     rest = body.copy()
     mark: dict[str, Any] = {}
     model = text(rest.pop("model", ...), "model")
@@ -125,7 +126,7 @@ def _tool(tool: object, at: str) -> Tool | ProviderTool:
         if rest.get(name) is not None:
             fields[name] = check(rest.pop(name), f"{where}.{name}")
     form = None if "type" in data else "absent"
-    return Tool(**fields, extra=rest_of(data, ("type", "function"), type=form, function=rest))
+    return Tool(**fields, extra=rest_of(data, at, ("type", "function"), type=form, function=rest))
 
 
 def _tool_choice(rest: dict[str, Any], fields: dict[str, Any], mark: dict[str, Any]) -> None:

@@ -81,9 +81,11 @@ def _image(image: Image, mark: dict[str, Any], at: str, losses: Losses) -> dict[
 def _file(file: File, mark: dict[str, Any], at: str, losses: Losses) -> dict[str, Any] | None:
     inner: dict[str, Any] = dict.fromkeys(mark.get("inner_nulls", ()))
     if file.data is not None:
-        kind = file.media_type or ("application/pdf" if file.data.startswith(b"%PDF-") and not mark else None)
+        kind = file.media_type
+        if kind is None and mark.get("form") != "bare" and file.data.startswith(b"%PDF-"):
+            kind = "application/pdf"
         inner["file_data"] = data_url(file.data, kind) if kind else base64.b64encode(file.data).decode()
-        if file.name is None and mark.get("form") != "unnamed":
+        if file.name is None and "unnamed" not in mark:
             inner["filename"] = _FILE_NAMES.get(kind or "", "document")
     elif file.url is not None:
         if mark.get("form") != "url":

@@ -11,12 +11,13 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from tidyllm.errors import Unsupported
+from tidyllm.models.openai_chat.checks import Misfit
 
-__all__ = ["FORMAT", "Losses", "mark_of", "marked", "own_fields", "rest_of", "with_nulls"]
+__all__ = ["FORMAT", "Losses", "mark_of", "marked", "no_marks", "own_fields", "rest_of", "with_nulls"]
 
 FORMAT = "openai_chat"
 
-_FOREIGN_MARKS = frozenset({"anthropic", "ollama", "openai_responses", FORMAT})
+_MARKS = frozenset({"anthropic", "ollama", "openai_responses", FORMAT})
 _NOTES = frozenset({"annotations", "citations", "logprobs", "phase", "status"})
 """What providers note on the parts of their answers; no request to this format has a place for it on a part."""
 
@@ -53,8 +54,22 @@ def mark_of(extra: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", mark) if isinstance(mark, dict) else {}
 
 
-def rest_of(data: dict[str, Any], known: Collection[str], **mark: Any) -> dict[str, Any]:
-    """The fields besides the known ones as `extra`: those that say something, and a mark that names the nulls."""
+def no_marks(data: dict[str, Any], at: str) -> None:
+    """Refuse what would be taken for a mark: nobody but us writes one.
+
+    :raises Misfit: `data` has a field named as a mark.
+    """
+    if not _MARKS.isdisjoint(data):
+        name = next(name for name in data if name in _MARKS)
+        raise Misfit(f"{at}.{name}" if at else name, "absent: the format has no such field", data[name])
+
+
+def rest_of(data: dict[str, Any], at: str, known: Collection[str], **mark: Any) -> dict[str, Any]:
+    """The fields besides the known ones as `extra`: those that say something, and a mark that names the nulls.
+
+    :raises Misfit: a field is named as a mark.
+    """
+    no_marks(data, at)
     rest = {key: value for key, value in data.items() if key not in known}
     nulls = [key for key, value in rest.items() if value is None]
     if nulls:
@@ -72,5 +87,5 @@ def own_fields(extra: dict[str, Any], *, part: bool = False) -> dict[str, Any]:
     """The fields of `extra` that go on the wire: no marks, and on a `part` no notes of a provider."""
     if not extra:
         return extra
-    left_out = _FOREIGN_MARKS | _NOTES if part else _FOREIGN_MARKS
+    left_out = _MARKS | _NOTES if part else _MARKS
     return {key: value for key, value in extra.items() if key not in left_out}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Opaque, Part, Thinking
 from tidyllm.models.openai_chat.checks import object_, text
-from tidyllm.models.openai_chat.marks import marked
+from tidyllm.models.openai_chat.marks import marked, no_marks
 from tidyllm.models.openai_chat.reasoning import DETAILS, PLAIN, is_details, read_detail
 from tidyllm.models.openai_chat.tool_calls import is_hollow, object_text
 from tidyllm.models.piece import Piece, ThinkingPiece, ToolCallPiece, WholePart
@@ -142,10 +142,11 @@ class Calls:
 
 
 def _extra(entry: dict[str, Any]) -> dict[str, Any]:
+    no_marks(entry, "choices[0].delta.tool_calls[]")
     known = {"id", "index", "type", "function", "custom"}
     rest = {key: value for key, value in entry.items() if key not in known and not is_hollow(value)}
     kind: object = entry.get("type")
-    return marked(rest, type=kind if kind in {"custom", "function_call"} else None)
+    return marked(rest, type=kind if kind in ("custom", "function_call") else None)
 
 
 def _arguments(value: object) -> str:

@@ -29,7 +29,9 @@ def decode_call(call: object, at: str, *, answer: bool = False) -> ToolCall:
     data = object_(call, at)
     if answer:
         data = {key: value for key, value in data.items() if key in _KNOWN or not is_hollow(value)}
-    kind: object = data.get("type", ...)
+    kind: object = data.get("type")
+    if kind is not None:
+        text(kind, f"{at}.type")
     custom = kind == "custom"
     holder = "custom" if custom else "function"
     inner = object_(data.get(holder, ...), f"{at}.{holder}")
@@ -41,9 +43,11 @@ def decode_call(call: object, at: str, *, answer: bool = False) -> ToolCall:
     rest = {key: value for key, value in inner.items() if key not in {"name", words}}
     extra = rest_of(
         data,
+        at,
         {"id", "index", "type", holder},
         index=None if answer else data.get("index"),
-        type=None if kind == "function" else ("absent" if kind is ... else kind),
+        type=None if kind == "function" else kind,
+        untyped=None if kind is not None else ("null" if "type" in data else "absent"),
         arguments=form,
         function=rest,
     )
@@ -65,8 +69,10 @@ def encode_call(call: ToolCall) -> dict[str, Any]:
     elif form != "absent":
         inner[words] = call.raw_arguments if form == "empty" else arguments_text(call)
     data: dict[str, Any] = {"id": call.id, "type": kind, "custom" if custom else "function": inner}
-    if kind == "absent":
-        del data["type"]
+    if "untyped" in mark:
+        data["type"] = None
+        if mark["untyped"] == "absent":
+            del data["type"]
     if "index" in mark:
         data["index"] = mark["index"]
     return with_nulls({**data, **own_fields(call.extra, part=True)}, mark)
