@@ -1,0 +1,47 @@
+"""`python -m benchmarks [NAME …] [--write]`: run them and print the tables; `--write` puts them into the docs.
+
+Names: steps, in_flight, gateway, streams, startup. Default: all.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from importlib import import_module
+
+from benchmarks.peers import ROOT
+from benchmarks.table import Table
+
+NAMES = ("steps", "in_flight", "gateway", "streams", "startup")
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def main() -> int:
+    """Exit status 2 for an unknown name."""
+    words = sys.argv[1:]
+    write = "--write" in words
+    names = [word for word in words if word != "--write"] or list(NAMES)
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in names:
+        tables: list[Table] = import_module(f"benchmarks.{name}").run()
+        text = "\n".join(table.markdown() for table in tables)
+        print(text, flush=True)
+        if write:
+            _write(name, text)
+    return 0
+
+
+def _write(name: str, text: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    begin, end = f"<!-- figures: {name} -->", f"<!-- end: {name} -->"
+    where = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}"
+    block = f"{begin}\n{text}\n*Measured {where}.*\n{end}"
+    PAGE.write_text(re.sub(f"{begin}.*?{end}", lambda _: block, page, flags=re.DOTALL), encoding="utf-8")
+
+
+sys.exit(main())
