@@ -1,0 +1,201 @@
+"""A hook that counts events as Prometheus metrics. It knows events and label values, not how numbers are kept.
+
+An event costs one lookup of a child that is bound already, and one `inc` or `observe`. Names that callers choose are
+bounded (see `labels`), and a name that its provider refused takes no place among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tidyllm.core import (
+    AttemptFinished,
+    BreakerChanged,
+    CallFinished,
+    Event,
+    FellBack,
+    Retrying,
+)
+from tidyllm.errors import BadRequest
+from tidyllm.observe.instruments import Instruments
+from tidyllm.observe.labels import OTHER, Labels
+from tidyllm.observe.semconv import error_type
+
+__all__ = ["Metrics"]
+
+Number: TypeAlias = Callable[[float], None]
+
+_STATES = ("closed", "half_open", "open")
+_KINDS = (
+    ("input_tokens", "input"),
+    ("output_tokens", "output"),
+    ("cache_read_tokens", "cache_read"),
+    ("cache_write_5m_tokens", "cache_write_5m"),
+    ("cache_write_1h_tokens", "cache_write_1h"),
+    ("reasoning_tokens", "reasoning"),
+)
+_REMEMBERED = 20_000
+"""Bound children in one table; beyond that they are looked up by their labels each time, which is only slower."""
+
+
+class _Target:
+    """The children of one provider, target and model."""
+
+    __slots__ = ("cost", "durations", "first_piece", "labels", "tokens", "unpriced")
+
+    def __init__(self, instruments: Instruments, labels: tuple[str, str, str]) -> None:
+        self.labels = labels
+        self.durations: dict[type[BaseException] | None, Number] = {}
+        self.first_piece: Number = instruments.first_piece.labels(*labels).observe
+        self.tokens: dict[str, Number] = {}
+        self.cost: Number = instruments.cost.labels(*labels).inc
+        self.unpriced: Number = instruments.unpriced.labels(*labels).inc
+
+
+class Metrics:
+    """Counts what happens; `exposition()` is the page that Prometheus reads.
+
+    Safe to be called from several threads. `registry` is prometheus_client's, for those who serve it themselves.
+
+    `cap`: how many values one label may have before further ones are counted as `other`.
+    """
+
+    def __init__(self, *, cap: int = 200) -> None:
+        """:raises ConfigError: `PROMETHEUS_MULTIPROC_DIR` was set too late, or names no directory."""
+        self._instruments = Instruments()
+        self.registry = self._instruments.registry
+        self._cap = cap
+        self._labels: dict[str, Labels] = {}
+        self._calls: dict[tuple[str, type[BaseException] | None], Number] = {}
+        self._targets: dict[tuple[str, str, str], _Target] = {}
+        self._requests: dict[tuple[str, int], Number] = {}
+        self._breakers: dict[str, str] = {}
+
+    # -- events
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, CallFinished):
+            error = event.error
+            key = (event.step.name, None if error is None else type(error))
+            observe = self._calls.get(key)
+            if observe is None:
+                observe = self._call(key, error)
+            observe(event.ended - event.started)
+        elif isinstance(event, AttemptFinished):
+            self._attempt(event)
+        elif isinstance(event, Retrying):
+            self._instruments.retries.labels(
+                self._label("step", event.name), self._outcome(event.error)
+            ).inc()
+        elif isinstance(event, FellBack):
+            source, target = self._label("fallback", event.source), self._label("fallback", event.target)
+            self._instruments.fallbacks.labels(source, target).inc()
+        elif isinstance(event, BreakerChanged):
+            self._breaker(event)
+
+    def _call(self, key: tuple[str, type[BaseException] | None], error: BaseException | None) -> Number:
+        step = self._label("step", key[0])
+        observe = self._instruments.calls.labels(step, self._outcome(error)).observe
+        if step != OTHER and len(self._calls) < _REMEMBERED:
+            self._calls[key] = observe
+        return observe
+
+    def _attempt(self, event: AttemptFinished) -> None:
+        error, attributes = event.error, event.attributes
+        at = self._targets.get((event.provider, event.target, event.model))
+        if at is None:
+            at = self._target(event)
+        kind = None if error is None else type(error)
+        observe = at.durations.get(kind)
+        if observe is None:
+            observe = self._instruments.attempts.labels(*at.labels, self._outcome(error)).observe
+            if len(at.durations) < _REMEMBERED:
+                at.durations[kind] = observe
+        observe(event.ended - event.started)
+        if event.first_piece is not None:
+            at.first_piece(event.first_piece - event.started)
+        used = False
+        for name, label in _KINDS:
+            tokens = attributes.get(name)
+            if tokens:
+                used = True
+                add = at.tokens.get(label)
+                if add is None:
+                    add = at.tokens[label] = self._instruments.tokens.labels(*at.labels, label).inc
+                add(max(tokens, 0))
+        cost = attributes.get("cost_usd")
+        if cost is not None:
+            at.cost(float(cost))
+        elif used or error is None:
+            at.unpriced(1)
+
+    def _target(self, event: AttemptFinished) -> _Target:
+        key = event.provider, event.target, event.model
+        label = self._labels_of("model")
+        # A name that the provider does not know shall not take the place of one that it does.
+        model = label.known(event.model) if isinstance(event.error, BadRequest) else label(event.model)
+        at = _Target(
+            self._instruments, (self._label("provider", key[0]), self._label("target", key[1]), model)
+        )
+        if model != OTHER and len(self._targets) < _REMEMBERED:
+            self._targets[key] = at
+        return at
+
+    def _breaker(self, event: BreakerChanged) -> None:
+        name = self._label("breaker", event.name)
+        if name == OTHER:
+            return  # states of several breakers cannot be told apart under one name
+        before = self._breakers.get(name)
+        self._breakers[name] = event.state
+        if before is None:
+            for state in _STATES:
+                self._instruments.breakers.labels(name, state)  # so that each state is there, at 0
+        elif before != event.state:
+            self._instruments.breakers.labels(name, before).set(0)
+        self._instruments.breakers.labels(name, self._label("state", event.state)).set(1)
+
+    # -- the gateway's own
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        observe = self._requests.get((path, status))
+        if observe is None:
+            observe = self._instruments.requests.labels(self._label("path", path), str(status)).observe
+            if len(self._requests) < _REMEMBERED:
+                self._requests[path, status] = observe
+        observe(seconds)
+
+    def in_flight(self, change: int) -> None:
+        """So many requests more are running; fewer, if it is negative."""
+        self._instruments.in_flight.inc(change)
+
+    def dropped_spans(self, count: int, reason: str) -> None:
+        """So many trace spans were lost."""
+        self._instruments.dropped_spans.labels(reason).inc(count)
+
+    def exposition(self) -> tuple[str, bytes]:
+        """Content type and text of all metrics, of all worker processes together.
+
+        It takes milliseconds to tenths of a second, so call it in a thread: `await asyncio.to_thread(m.exposition)`.
+        """
+        return self._instruments.page()
+
+    # -- labels
+
+    def _labels_of(self, name: str) -> Labels:
+        labels = self._labels.get(name)
+        if labels is None:
+            labels = self._labels.setdefault(name, Labels(name, cap=self._cap))
+        return labels
+
+    def _label(self, name: str, value: str) -> str:
+        return self._labels_of(name)(value)
+
+    def _outcome(self, error: BaseException | None) -> str:
+        if error is None:
+            return "ok"
+        if isinstance(error, asyncio.CancelledError):
+            return "cancelled"
+        return self._label("error", error_type(error))
