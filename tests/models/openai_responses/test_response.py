@@ -63,7 +63,7 @@ def test_text_calls_reasoning_and_usage_are_read() -> None:
     usage = read.usage
     assert (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_5m_tokens) == (10, 4, 3)
     assert (usage.output_tokens, usage.reasoning_tokens, usage.total_tokens) == (20, 5, 30)
-    assert read.extra == {"service_tier": "flex"}
+    assert read.extra == {"object": "response", "service_tier": "flex"}
     assert read.raw is not None
 
 

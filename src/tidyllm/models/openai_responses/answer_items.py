@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from random import getrandbits
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -29,6 +29,9 @@ __all__ = [
     "output_part",
     "reasoning_item",
 ]
+
+
+_ANNOTATIONS: Final = ("container_file_citation", "file_citation", "file_path", "url_citation")
 
 
 def new_id(kind: str) -> str:
@@ -70,13 +73,16 @@ def output_part(part: Part) -> dict[str, Any]:
 def annotations_of(extra: dict[str, Any], length: int) -> list[dict[str, Any]]:
     """The annotations of a text: our own as they are, chat's flattened, Anthropic's citations of web pages.
 
-    A citation without a URL (of a place in a document of the prompt) has no annotation here.
+    A citation without a URL (of a place in a document of the prompt), or of an unknown type, has no place here.
     """
     found: list[dict[str, Any]] = []
     for value in objects(extra.get("annotations")):
         kind = value.get("type")
-        inner: object = value.get(kind) if isinstance(kind, str) else None
-        found.append({"type": kind, **cast("dict[str, Any]", inner)} if isinstance(inner, dict) else value)
+        if kind in _ANNOTATIONS:
+            inner: object = value.get(kind)
+            found.append(
+                {"type": kind, **cast("dict[str, Any]", inner)} if isinstance(inner, dict) else value
+            )
     for value in objects(extra.get("citations")):
         if isinstance(value.get("url"), str):
             where = {

@@ -14,9 +14,7 @@ from tidyllm.models.response import Response
 
 __all__ = ["answer_extra", "check_failure", "decode_response", "incomplete_reason"]
 
-_READ: Final = frozenset(
-    {"error", "id", "incomplete_details", "model", "object", "output", "status", "usage"}
-)
+_READ: Final = frozenset({"error", "id", "incomplete_details", "model", "output", "status", "usage"})
 
 
 def decode_response(body: dict[str, Any]) -> Response:

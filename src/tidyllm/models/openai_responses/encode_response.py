@@ -44,13 +44,14 @@ _NEUTRAL: Final[dict[str, Any]] = {
 }
 """The fields that clients find in every answer; most repeat the request, which is not known here."""
 
+_EVERYWHERE: Final = frozenset({"service_tier"})
 _OWN: Final = frozenset(_NEUTRAL) | {
     "billing", "completed_at", "content_filters", "conversation", "created_at", "frequency_penalty",
     "max_tool_calls", "moderation", "presence_penalty", "prompt", "prompt_cache_key",
     "prompt_cache_retention", "safety_identifier", "service_tier", "tool_usage", "top_logprobs",
 }  # fmt: skip
-"""Fields of `Response.extra` that are written back; others may be another format's and mean something
-else."""
+"""Fields of `Response.extra` that are written back when the answer came in this format, which `object` tells. In
+another format the same names may mean something else; only the tier is the same everywhere."""
 
 
 def encode_response(response: Response) -> dict[str, Any]:
@@ -72,7 +73,8 @@ def encode_response(response: Response) -> dict[str, Any]:
 
 def answer_object(id: str, model: str, status: str, extra: dict[str, Any]) -> dict[str, Any]:
     """An answer without its output."""
-    own = {key: value for key, value in extra.items() if key in _OWN} if extra else extra
+    known = _OWN if extra.get("object") == "response" else _EVERYWHERE
+    own = {key: value for key, value in extra.items() if key in known} if extra else extra
     return {
         "id": id,
         "object": "response",
