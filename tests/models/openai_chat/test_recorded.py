@@ -1,6 +1,6 @@
 """Real exchanges: we read them as the official SDK does, and what we write for a caller the SDK reads the same way.
 
-A loopback server plays the recorded bytes of OpenAI and of sixteen services that speak its format.
+A loopback server plays the recorded bytes of OpenAI and of fifteen services that speak its format.
 """
 
 from __future__ import annotations
