@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.resilience.doubles import Jumps
-from tidyllm import clock
 
 
 @pytest.fixture
 def time() -> Iterator[Jumps]:
-    jumps = Jumps()
-    with clock.use(jumps):
+    with Jumps() as jumps:
         yield jumps

@@ -6,16 +6,15 @@ Knows steps and clocks, nothing of what a single test asserts.
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
 from collections.abc import Sequence as Pieces
 from contextlib import aclosing
-from itertools import count
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tidyllm import clock
 from tidyllm.core import Context, Event, Step
 from tidyllm.errors import Overloaded
+from tidyllm.testing import FakeClock
 
 T = TypeVar("T")
 
@@ -23,54 +22,27 @@ TURNS = 40
 """Turns of the event loop after which everything that can happen without time passing has happened."""
 
 
-class Timer:
-    """One timer of `Jumps`."""
+class Jumps(FakeClock):
+    """A clock that goes from timer to timer, so that everything happens at its own moment."""
 
-    def __init__(self, callback: Callable[[], object]) -> None:
-        self.callback: Callable[[], object] | None = callback
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-class Jumps:
-    """Time that stands still while anything can run, and then jumps to the next timer."""
-
-    def __init__(self) -> None:
-        self.time = 1_000.0
-        self.timers: list[tuple[float, int, Timer]] = []
-        self._numbers = count()
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def now(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        woken = asyncio.get_running_loop().create_future()
-        timer = self.call_later(seconds, lambda: woken.done() or woken.set_result(None))
-        try:
-            await woken
-        finally:
-            timer.cancel()
-
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        timer = Timer(callback)
-        heapq.heappush(self.timers, (self.time + seconds, next(self._numbers), timer))
-        return timer
+    @property
+    def time(self) -> float:
+        return self.monotonic()
 
     @property
     def pending(self) -> int:
         """How many timers are set."""
-        return sum(timer.callback is not None for _, _, timer in self.timers)
+        return len(self.timers)
 
-    async def advance(self, seconds: float) -> None:
+    async def lapse(self, seconds: float) -> None:
         """Let this much time pass."""
-        until = self.time + seconds
-        while await self._step(until):
-            pass
-        self.time = until
+        left = seconds
+        await settle()
+        while (timers := self.timers) and timers[0] <= left:
+            left -= timers[0]
+            self.advance(timers[0])
+            await settle()
+        self.advance(left)
 
     async def run(self, work: Awaitable[T]) -> T:
         """Run `work` to its end, however long it takes on this clock."""
@@ -78,25 +50,12 @@ class Jumps:
         try:
             await settle()
             while not task.done():
-                assert await self._step(float("inf")), "it waits for nothing that time could bring"
+                assert self.timers, "it waits for nothing that time could bring"
+                self.advance(self.timers[0])
+                await settle()
             return task.result()
         finally:
             del task  # it holds its error, which holds this frame
-
-    async def _step(self, until: float) -> bool:
-        await settle()
-        while self.timers and self.timers[0][2].callback is None:
-            heapq.heappop(self.timers)
-        if not self.timers or self.timers[0][0] > until:
-            return False
-        at = self.timers[0][0]
-        self.time = max(at, self.time)
-        while self.timers and self.timers[0][0] == at:  # what is due at one moment happens in one turn
-            timer = heapq.heappop(self.timers)[2]
-            if timer.callback is not None:
-                timer.callback()
-        await settle()
-        return True
 
 
 async def settle() -> None:
@@ -142,7 +101,7 @@ class Script(Step[Any, Any]):
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            for one in act if isinstance(act, list) else [act]:
+            for one in cast("list[Any]", act) if isinstance(act, list) else [act]:
                 if isinstance(one, BaseException):
                     raise one
                 if isinstance(one, int | float):

@@ -74,7 +74,9 @@ def test_no_stretch_of_time_gives_more_than_burst_and_rate_allow(
 
 
 @given(st.floats(0.01, 1e4), st.integers(1, 100), st.integers(0, 300), st.floats(0, 1e6))
-def test_after_the_wait_that_it_names_there_is_a_token(rate: float, burst: int, used: int, now: float) -> None:
+def test_after_the_wait_that_it_names_there_is_a_token(
+    rate: float, burst: int, used: int, now: float
+) -> None:
     bucket = TokenBucket(rate, burst)
     for _ in range(used):
         bucket.take(now)

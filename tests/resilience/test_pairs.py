@@ -31,9 +31,7 @@ WRAPPERS: dict[str, Wrap] = {
 TRIES = {"Retry": 3, "Fallback": 2}  # the others make one
 INTERRUPT = {"Retry", "Fallback"}
 
-pairs = pytest.mark.parametrize(
-    ("outer", "inner"), list(product(WRAPPERS, WRAPPERS)), ids=lambda name: str(name)
-)
+pairs = pytest.mark.parametrize(("outer", "inner"), list(product(WRAPPERS, WRAPPERS)), ids=str)
 modes = pytest.mark.parametrize("streamed", [False, True], ids=["call", "stream"])
 
 
@@ -119,7 +117,7 @@ async def test_a_cancellation_stops_the_call_and_is_neither_tried_again_nor_coun
 ) -> None:
     stack = Stack(outer, inner, [10, "answer"])
     task = asyncio.create_task(stack.use(streamed))
-    await time.advance(5)
+    await time.lapse(5)
     task.cancel("enough")
     with pytest.raises(asyncio.CancelledError):
         await time.run(task)

@@ -13,7 +13,9 @@ draws = st.floats(0, 1)
 
 
 @given(attempts, seconds, seconds, draws)
-def test_jitter_never_passes_the_cap_nor_the_doubled_base(n: int, base: float, cap: float, draw: float) -> None:
+def test_jitter_never_passes_the_cap_nor_the_doubled_base(
+    n: int, base: float, cap: float, draw: float
+) -> None:
     pause = delay(n, base, cap, lambda: draw)
     assert 0 <= pause <= cap
     assert n > 60 or pause <= base * 2 ** (n - 1)

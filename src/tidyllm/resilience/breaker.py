@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, TypeVar, final
 
-from tidyllm.core import BreakerChanged, Context, Step, Wrapper
+from tidyllm.core import BreakerChanged, Context, Wrapper, as_step
 from tidyllm.resilience.breakers import BREAKERS, Breaker, Breakers
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
 from tidyllm.resilience.policy import Errors, counts_against_target, describe, judge
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["CircuitBreaker"]
 
@@ -43,7 +44,7 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
 
     def __init__(
         self,
-        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        step: Wrapped[I_contra, O_co],
         failures: int = 5,
         window: float | timedelta = 30.0,
         cooldown: float | timedelta = 10.0,
@@ -52,7 +53,7 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
         counts: Errors | None = None,
         breakers: Breakers = BREAKERS,
     ) -> None:
-        super().__init__(step)
+        super().__init__(as_step(step))
         settings: dict[str, Any] = {
             "failures": count("CircuitBreaker.failures", failures),
             "window": duration("CircuitBreaker.window", window),

@@ -1,12 +1,11 @@
-"""A token bucket. Pure: it is told the time; it does not wait and knows no callers.
-
-Instead of a level that is refilled it keeps one moment, when the bucket will be full again: each token taken moves that
-moment by 1/rate seconds. A token is there as long as the moment is less than `burst` tokens away.
-"""
+"""A token bucket. Pure: it is told the time; it does not wait and knows no callers."""
 
 from __future__ import annotations
 
 __all__ = ["TokenBucket"]
+
+_ROUNDING = 1e-9
+"""Tokens. What is lost to rounding while the bucket fills must not keep anyone waiting."""
 
 
 class TokenBucket:
@@ -16,29 +15,31 @@ class TokenBucket:
     never goes back.
     """
 
-    __slots__ = ("_full", "_interval", "_slack", "burst", "rate")
+    __slots__ = ("_at", "_level", "burst", "rate")
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate = rate
         self.burst = burst
-        self._interval = 1.0 / rate
-        # A token is there when the bucket is full again within the time that `burst - 1` tokens take.
-        self._slack = (burst - 1) * self._interval
-        self._full = float("-inf")
+        self._level = float(burst)
+        """Tokens in the bucket at the moment `_at`."""
+        self._at = float("-inf")
 
     def take(self, now: float) -> bool:
         """Take a token if there is one."""
-        full = max(self._full, now)
-        if full - self._slack > now:
-            return False
-        self._full = full + self._interval
-        return True
+        level = self._level_at(now)
+        there = level >= 1.0 - _ROUNDING
+        self._level = level - 1.0 if there else level
+        self._at = now
+        return there
 
     def give_back(self) -> None:
         """A token that was taken was not used."""
-        self._full -= self._interval
+        self._level += 1.0
 
     def wait(self, now: float, ahead: int = 0) -> float:
         """Seconds until there is a token for the caller who has `ahead` others before him; 0 when it is there."""
-        full = max(self._full, now)
-        return max(full - self._slack + ahead * self._interval - now, 0.0)
+        missing = 1.0 + ahead - self._level_at(now)
+        return missing / self.rate if missing > _ROUNDING else 0.0
+
+    def _level_at(self, now: float) -> float:
+        return min(self._level + (now - self._at) * self.rate, float(self.burst))

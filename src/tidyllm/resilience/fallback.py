@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from collections.abc import Sequence as Pieces
 from typing import Any, TypeVar, final
 
@@ -11,6 +11,7 @@ from tidyllm.errors import ConfigError, Refused, StreamInterrupted, TidyllmError
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_another_target, worth_retrying
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Fallback"]
 
@@ -41,7 +42,7 @@ class Fallback(Step[I_contra, O_co]):
 
     def __init__(
         self,
-        *steps: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        *steps: Wrapped[I_contra, O_co],
         on: Errors | None = None,
         name: str | None = None,
     ) -> None:

@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, final
 
 from tidyllm import clock
-from tidyllm.core import Context, Step, Wrapper
+from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.core.group import failures, note, stop
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Hedge"]
 
@@ -41,11 +42,11 @@ class Hedge(Wrapper[I_contra, O_co]):
 
     def __init__(
         self,
-        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        step: Wrapped[I_contra, O_co],
         delay: float | timedelta,
         max_hedges: int = 1,
     ) -> None:
-        super().__init__(step)
+        super().__init__(as_step(step))
         self.delay = duration("Hedge.delay", delay, zero=True)
         self.max_hedges = count("Hedge.max_hedges", max_hedges)
         self.reports_partial = reports_partial(self.inner)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, TypeVar, final
 
-from tidyllm.core import Context, Step, Wrapper
+from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
 from tidyllm.resilience.limiter import Limiter
 from tidyllm.resilience.partial import reports_partial
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Limit"]
 
@@ -36,7 +37,7 @@ class Limit(Wrapper[I_contra, O_co]):
 
     def __init__(
         self,
-        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        step: Wrapped[I_contra, O_co],
         concurrency: int | None = None,
         rate: float | None = None,
         *,
@@ -45,7 +46,7 @@ class Limit(Wrapper[I_contra, O_co]):
         name: str | None = None,
         limiter: Limiter | None = None,
     ) -> None:
-        super().__init__(step)
+        super().__init__(as_step(step))
         self.max_wait = optional_duration("Limit.max_wait", max_wait, zero=True)
         if limiter is None:
             limiter = Limiter(concurrency=concurrency, rate=rate, burst=burst, name=name or self.name)

@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any, TypeVar, final
 
 from tidyllm import clock
-from tidyllm.core import Context, Retrying, Step, Wrapper
+from tidyllm.core import Context, Retrying, Wrapper, as_step
 from tidyllm.errors import StreamInterrupted
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_retrying
 from tidyllm.resilience.schedule import GiveUp, Schedule
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Retry"]
 
@@ -49,7 +50,7 @@ class Retry(Wrapper[I_contra, O_co]):
 
     def __init__(
         self,
-        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        step: Wrapped[I_contra, O_co],
         attempts: int = 3,
         base: float | timedelta = 0.25,
         cap: float | timedelta = 8.0,
@@ -58,7 +59,7 @@ class Retry(Wrapper[I_contra, O_co]):
         longest_wait: float | timedelta = 60.0,
         rng: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(step)
+        super().__init__(as_step(step))
         self.schedule = Schedule(
             count("Retry.attempts", attempts),
             duration("Retry.base", base, zero=True),

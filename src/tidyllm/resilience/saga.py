@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, final
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast, final, overload
 
 import msgspec
 
@@ -14,11 +13,14 @@ from tidyllm.core import Context, Step, as_step
 from tidyllm.core.names import segments
 from tidyllm.errors import ConfigError, SagaFailed
 from tidyllm.resilience.checks import duration
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Done", "Saga"]
 
 I = TypeVar("I")  # noqa: E741 - the field's name for an input type
 O = TypeVar("O")  # noqa: E741
+A = TypeVar("A")
+B = TypeVar("B")
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 
@@ -30,13 +32,13 @@ class Done(msgspec.Struct, Generic[I, O], frozen=True):
     output: O
 
 
-class _Action(NamedTuple):
+_Action: TypeAlias = Wrapped[I, O] | tuple[Wrapped[I, O], Wrapped[Done[I, O], Any] | None]
+
+
+class _Part(NamedTuple):
     step: Step[Any, Any]
     compensation: Step[Any, Any] | None
     place: str
-
-
-_Given: TypeAlias = Step[Any, Any] | Callable[..., Any]
 
 
 @final
@@ -57,11 +59,50 @@ class Saga(Step[I_contra, O_co]):
     :raises ConfigError: there is no action, or something that is neither an action nor a pair.
     """
 
+    @overload
+    def __init__(
+        self: Saga[I, O],
+        a: _Action[I, O],
+        /,
+        *,
+        compensation_timeout: float | timedelta = ...,
+        name: str | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Saga[I, O],
+        a: _Action[I, A],
+        b: _Action[A, O],
+        /,
+        *,
+        compensation_timeout: float | timedelta = ...,
+        name: str | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Saga[I, O],
+        a: _Action[I, A],
+        b: _Action[A, B],
+        c: _Action[B, O],
+        /,
+        *,
+        compensation_timeout: float | timedelta = ...,
+        name: str | None = ...,
+    ) -> None: ...
+    @overload
     def __init__(
         self,
-        *actions: _Given | tuple[_Given, _Given | None],
-        compensation_timeout: float | timedelta = 30.0,
-        name: str | None = None,
+        a: Any,
+        b: Any,
+        c: Any,
+        d: Any,
+        /,
+        *more: Any,
+        compensation_timeout: float | timedelta = ...,
+        name: str | None = ...,
+    ) -> None: ...
+    def __init__(
+        self, *actions: Any, compensation_timeout: float | timedelta = 30.0, name: str | None = None
     ) -> None:
         if not actions:
             raise ConfigError("a Saga needs at least one action.")
@@ -75,13 +116,13 @@ class Saga(Step[I_contra, O_co]):
             action, undo = pair
             pairs.append((as_step(action), None if undo is None else as_step(undo)))
         places = segments([action.name for action, _ in pairs])
-        self.actions = tuple(_Action(*pair, place) for pair, place in zip(pairs, places, strict=True))
+        self.actions = tuple(_Part(*pair, place) for pair, place in zip(pairs, places, strict=True))
         self.compensation_timeout = duration("Saga.compensation_timeout", compensation_timeout)
         super().__init__(name or f"Saga({', '.join(places)})")
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
-        done: list[tuple[_Action, Done[Any, Any]]] = []
+        done: list[tuple[_Part, Done[Any, Any]]] = []
         for action in self.actions:
             try:
                 answer = await ctx.run_child(action.step, value, action.place)
@@ -94,7 +135,7 @@ class Saga(Step[I_contra, O_co]):
         return cast("O_co", value)
 
     async def _undo(
-        self, failed: str, error: BaseException, done: list[tuple[_Action, Done[Any, Any]]], ctx: Context
+        self, failed: str, error: BaseException, done: list[tuple[_Part, Done[Any, Any]]], ctx: Context
     ) -> BaseException:
         """Compensate what is done, whatever happens meanwhile; returns what is to be raised then."""
         # A task of its own: the cancellation of ours does not reach it.
@@ -118,7 +159,7 @@ class Saga(Step[I_contra, O_co]):
         return cancelled or error
 
     async def _compensate(
-        self, done: list[tuple[_Action, Done[Any, Any]]], ctx: Context
+        self, done: list[tuple[_Part, Done[Any, Any]]], ctx: Context
     ) -> list[tuple[str, BaseException]]:
         """Undo in reverse; what could not be undone, with its error."""
         left: list[tuple[str, BaseException]] = []

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, TypeVar, final
 
 from tidyllm import clock
-from tidyllm.core import Context, Step, Wrapper
+from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.core.context import reset_current, set_current
 from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
 from tidyllm.resilience.shared_timer import SharedTimer
 from tidyllm.resilience.stream_clocks import StreamClocks
+from tidyllm.resilience.wrapped import Wrapped
 
 __all__ = ["Timeout"]
 
@@ -40,12 +41,12 @@ class Timeout(Wrapper[I_contra, O_co]):
 
     def __init__(
         self,
-        step: Step[I_contra, O_co] | Callable[[I_contra], Any],
+        step: Wrapped[I_contra, O_co],
         total: float | timedelta | None = None,
         first_piece: float | timedelta | None = None,
         gap: float | timedelta | None = None,
     ) -> None:
-        super().__init__(step)
+        super().__init__(as_step(step))
         self.total = optional_duration("Timeout.total", total)
         self.first_piece = optional_duration("Timeout.first_piece", first_piece)
         self.gap = optional_duration("Timeout.gap", gap)

@@ -1,0 +1,58 @@
+"""Which errors are worth another try, another target, or a mark against a target: a verdict for each class."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidyllm import errors
+from tidyllm.errors import TidyllmError
+from tidyllm.resilience.policy import counts_against_target, worth_another_target, worth_retrying
+
+# again, elsewhere, counts
+VERDICTS: dict[str, tuple[bool, bool, bool]] = {
+    "AuthError": (False, True, False),
+    "BadAnswer": (True, True, True),
+    "BadRequest": (False, False, False),
+    "BreakerOpen": (False, True, False),
+    "ConfigError": (False, False, False),
+    "ContentRefused": (False, True, False),
+    "ContextTooLong": (False, True, False),
+    "LimitExceeded": (True, True, False),
+    "ModelNotFound": (False, True, False),
+    "NobodyToAsk": (False, False, False),
+    "Overloaded": (True, True, True),
+    "RateLimited": (True, True, False),
+    "SagaFailed": (False, False, True),
+    "StepError": (False, False, False),
+    "StreamInterrupted": (False, False, True),
+    "Unreachable": (True, True, True),
+    "Unsupported": (False, True, False),
+}
+ABSTRACT = {"TidyllmError", "Refused", "ModelError", "TimeoutExceeded"}
+
+
+def test_every_class_of_the_tree_has_a_verdict() -> None:
+    classes = {name for name in errors.__all__ if issubclass(getattr(errors, name), TidyllmError)}
+    assert classes - ABSTRACT == set(VERDICTS)
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_the_verdict_on_each_class(name: str) -> None:
+    kind = getattr(errors, name)
+    error: TidyllmError = kind.__new__(kind)
+    judged = (worth_retrying(error), worth_another_target(error), counts_against_target(error))
+    assert judged == VERDICTS[name]
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (errors.TimeoutExceeded("total", 5, what="step"), (True, True, True)),
+        (errors.TimeoutExceeded("deadline", 5, what="step"), (False, False, False)),
+        (ConnectionResetError(), (True, True, True)),
+        (TimeoutError(), (True, True, True)),
+        (ValueError(), (False, True, True)),
+    ],
+)
+def test_the_verdict_on_clocks_and_foreign_errors(error: Exception, verdict: tuple[bool, bool, bool]) -> None:
+    assert (worth_retrying(error), worth_another_target(error), counts_against_target(error)) == verdict
