@@ -30,7 +30,7 @@ def _version(show: bool) -> None:
 
 
 @app.callback()
-def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
+def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
@@ -40,9 +40,13 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 Config = Annotated[
     str | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Default: ./tidyllm.yaml if it is there, else the environment."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Default: ./tidyllm.yaml if it is there, else the environment."
+    ),
 ]
-Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="Lay tidyllm.NAME.yaml over the file.")]
+Env = Annotated[
+    str | None, typer.Option("--env", metavar="NAME", help="Lay tidyllm.NAME.yaml over the file.")
+]
 
 
 @app.command()
@@ -50,7 +54,9 @@ def serve(
     config: Config = None,
     env: Env = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: 8400; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Default: 8400; 0 takes a free one.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer. Default: 1.")] = None,
 ) -> None:
     """Run the gateway: OpenAI and Anthropic clients in, any configured model out."""
@@ -63,9 +69,14 @@ def serve(
 def ask(
     question: Annotated[str, typer.Argument(help="The question; '-' reads it from standard input.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A route of the configuration, or kind/model. Default: the first.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A route of the configuration, or kind/model. Default: the first."
+        ),
     ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", help="Instruction in front of the question.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", "-s", help="Instruction in front of the question.")
+    ] = None,
     config: Config = None,
     env: Env = None,
 ) -> None:
@@ -79,7 +90,9 @@ def ask(
 def models(
     config: Config = None,
     env: Env = None,
-    catalog: Annotated[bool, typer.Option("--catalog", help="Show all models of the catalogue instead.")] = False,
+    catalog: Annotated[
+        bool, typer.Option("--catalog", help="Show all models of the catalogue instead.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the models that can be asked, where they lead, and what they cost."""

@@ -23,7 +23,9 @@ def run(question: str, model: str | None, system: str | None, config: str | None
     if question == "-":
         question = sys.stdin.read()
     if not question.strip():
-        raise ConfigError("the question is empty.", hint="Write it as an argument, or '-' to read it from standard input.")
+        raise ConfigError(
+            "the question is empty.", hint="Write it as an argument, or '-' to read it from standard input."
+        )
     step = _step(model, config, env)
     asyncio.run(_ask(step, Request(question, system=system)))
 
@@ -38,7 +40,8 @@ def _step(model: str | None, config: str | None, env: str | None) -> Step[Reques
     name = model or next(iter(routes), None)
     if name is None:
         raise ConfigError(
-            f"say which model to ask; here are {', '.join(routes.patterns)}.", hint="tidyllm ask -m KIND/MODEL …"
+            f"say which model to ask; here are {', '.join(routes.patterns)}.",
+            hint="tidyllm ask -m KIND/MODEL …",
         )
     return _found(routes, name)
 

@@ -27,9 +27,16 @@ def run(config: str | None, env: str | None, *, catalog: bool, as_json: bool) ->
         return
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
-        table.add_column(column.replace("_", " "), justify="right" if "usd" in column or "window" in column else "left")
+        table.add_column(
+            column.replace("_", " "), justify="right" if "usd" in column or "window" in column else "left"
+        )
     for row in rows:
-        table.add_row(*("?" if value is None else f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        table.add_row(
+            *(
+                "?" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+                for value in row.values()
+            )
+        )
     Console().print(table)
 
 

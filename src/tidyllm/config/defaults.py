@@ -11,7 +11,10 @@ from tidyllm.models.provider import KINDS
 
 __all__ = ["found_in_environment", "ollama_is_up"]
 
-_PREFIXES = {"openai": ("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"), "anthropic": ("claude-*",)}
+_PREFIXES = {
+    "openai": ("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"),
+    "anthropic": ("claude-*",),
+}
 
 
 def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Settings:

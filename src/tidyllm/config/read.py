@@ -1,34 +1,47 @@
-"""Reading `tidyllm.yaml` and its overlays: files in, settings out. It knows files and lines, not what settings mean."""
+"""Reading `tidyllm.yaml` and its overlays: files in, settings out. It knows files, not what settings mean."""
 
 from __future__ import annotations
 
-import math
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-import yaml
 
-from tidyllm.config.check import Problem, check
+from tidyllm.config.check import check
+from tidyllm.config.problem import Problem, Where
 from tidyllm.config.schema import Settings
+from tidyllm.config.secrets import absolute, secret
+from tidyllm.config.tree import MAX_BYTES, parse
+from tidyllm.config.warn import warnings
 from tidyllm.errors import ConfigError
 
-__all__ = ["overlay_path", "problems", "read", "secret"]
+__all__ = ["Findings", "inspect", "overlay_path", "problems", "read", "secret"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What `inspect` found. `settings` is None when there are problems."""
+
+    settings: Settings | None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 def read(path: str | Path, *, env: str | None = None) -> Settings:
     """The settings in the file at `path`; with `env="staging"`, `tidyllm.staging.yaml` beside it is laid over it.
 
-    In an overlay, keys replace those below; mappings are merged, lists are replaced.
+    In an overlay, keys replace those below; sections are merged key by key, lists are replaced whole, and a key with
+    nothing behind it means the default again.
 
     :raises ConfigError: a file is missing or unreadable, or anything in it is wrong; every problem is named.
     """
-    settings, found = _load(Path(path), env)
-    if settings is None:
-        raise ConfigError("\n".join(map(str, found)), hint="")
-    return settings
+    found = inspect(path, env=env)
+    if found.settings is None:
+        raise ConfigError("\n".join(map(str, found.problems)))
+    return found.settings
 
 
 def problems(path: str | Path, *, env: str | None = None) -> list[Problem]:
@@ -36,94 +49,70 @@ def problems(path: str | Path, *, env: str | None = None) -> list[Problem]:
 
     :raises ConfigError: a file is missing or unreadable.
     """
-    return _load(Path(path), env)[1]
+    return list(inspect(path, env=env).problems)
 
 
-def secret(value: str, *, where: str) -> str:
-    """The secret that `env:NAME` or `file:PATH` points to; any other text is the secret itself.
+def inspect(path: str | Path, *, env: str | None = None) -> Findings:
+    """Settings, problems and warnings at once; see `read` and `problems`.
 
-    :raises ConfigError: the variable is not set, the file cannot be read, or it is empty.
+    :raises ConfigError: a file is missing or unreadable.
     """
-    kind, colon, name = value.partition(":")
-    if not colon or kind not in ("env", "file"):
-        return value
-    if kind == "env":
-        found = os.environ.get(name, "")
-        if not found:
-            raise ConfigError(f"environment variable {name} is not set.", where=where, hint=f"Set {name}.")
-        return found
-    try:
-        found = Path(name).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the secret file {name} cannot be read: {error}.", where=where) from error
-    if not found:
-        raise ConfigError(f"the secret file {name} is empty.", where=where)
-    return found
+    path = Path(path)
+    files = [path] if env is None else [path, overlay_path(path, env)]
+    trees = [parse(_text(file)) for file in files]
+    places: dict[Where, tuple[str, int]] = {}
+    data: Any = None
+    broken: list[Problem] = []
+    usable = True
+    for file, tree in zip(files, trees, strict=True):
+        places |= {where: (str(file), line) for where, line in tree.lines.items()}
+        broken += [msgspec.structs.replace(one, file=str(file)) for one in tree.problems]
+        value: object = tree.value
+        if isinstance(value, dict):
+            data = _merge(data, cast("dict[str, Any]", value))
+        elif tree.problems:
+            usable = False
+        elif value is not None:
+            message = "the file holds no keys; expected some such as providers and models."
+            broken.append(Problem((), message, file=str(file)))
+            usable = False
+    if not usable:
+        return Findings(None, tuple(broken))
+    settings, found = check(data)
+    broken += [_placed(one, places, path) for one in found]
+    if broken or settings is None:
+        return Findings(None, tuple(broken))
+    settings = _located(settings, path.parent)
+    return Findings(settings, (), tuple(_placed(one, places, path) for one in warnings(settings)))
 
 
 def overlay_path(path: Path, env: str) -> Path:
-    """`tidyllm.yaml` and `staging` give `tidyllm.staging.yaml`."""
-    return path.with_name(f"{path.stem}.{env}{path.suffix}")
+    """`tidyllm.yaml` and `staging` give `tidyllm.staging.yaml`.
+
+    :raises ConfigError: `env` is no plain name.
+    """
+    if not _NAME.fullmatch(env):
+        raise ConfigError(
+            f"{env!r} cannot name an overlay.", where="env", hint="Use letters, digits, '-' and '_'."
+        )
+    return path.parent / f"{path.stem}.{env}{path.suffix}"
 
 
-def _load(path: Path, env: str | None) -> tuple[Settings | None, list[Problem]]:
-    data, lines = _parse(path)
-    files = dict.fromkeys(lines, str(path))
-    if env is not None:
-        over, over_lines = _parse(overlay_path(path, env))
-        data = _merge(data, over)
-        lines |= over_lines
-        files |= dict.fromkeys(over_lines, str(overlay_path(path, env)))
-    settings, found = check(data)
-    placed = [
-        msgspec.structs.replace(one, line=_nearest(lines, one.where), file=_nearest(files, one.where) or str(path))
-        for one in found
-    ]
-    return settings, placed
-
-
-def _parse(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # and no more, whatever it is
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes; that is no configuration.")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"there is no file {path}.", hint="Check the path, or run without a file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: dict[tuple[str, ...], int] = {}
-        data = _value(node, (), lines, str(path)) if node is not None else {}
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: not YAML: {error.problem}.") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}.") from error
-    return data, lines
-
-
-def _value(node: Any, where: tuple[str, ...], lines: dict[tuple[str, ...], int], file: str) -> Any:
-    """The plain value of a YAML node. The line of every key is noted, and a key given twice is refused."""
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Any] = {}
-        for key_node, value_node in cast("list[tuple[Any, Any]]", node.value):
-            key = str(key_node.value)
-            line = key_node.start_mark.line + 1
-            if key in result:
-                raise ConfigError(f"{file}:{line}: {'.'.join((*where, key))}: the key stands there twice.")
-            lines[(*where, key)] = line
-            result[key] = _value(value_node, (*where, key), lines, file)
-        return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(one, where, lines, file) for one in cast("list[Any]", node.value)]
-    constructor = yaml.SafeLoader("")
-    try:
-        value: Any = constructor.construct_object(node)
-    finally:
-        constructor.dispose()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{file}:{node.start_mark.line + 1}: {'.'.join(where)}: {value} is not a finite number.")
-    return value
+        hint = "Check the path, or run without a file."
+        raise ConfigError(f"there is no file {path}.", hint=hint) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8 (byte {error.start:,}).") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(f"{path} cannot be read: {reason}.") from error
 
 
 def _merge(below: Any, above: Any) -> Any:
@@ -135,7 +124,27 @@ def _merge(below: Any, above: Any) -> Any:
     return above
 
 
-def _nearest(table: Mapping[tuple[str, ...], Any], where: tuple[str, ...]) -> Any:
-    while where and where not in table:
+def _placed(problem: Problem, places: Mapping[Where, tuple[str, int]], path: Path) -> Problem:
+    """The problem with the file and the line of the nearest key around it."""
+    where = problem.where
+    while where and where not in places:
         where = where[:-1]
-    return table.get(where)
+    file, line = places.get(where, (str(path), None))
+    return msgspec.structs.replace(problem, file=file, line=line)
+
+
+def _located(settings: Settings, folder: Path) -> Settings:
+    """The same settings, with `file:` secrets counted from the folder of the configuration."""
+    replace = msgspec.structs.replace
+    server = settings.server
+    if server.master_key is not None:
+        server = replace(server, master_key=absolute(server.master_key, folder))
+    providers = {
+        name: replace(
+            one,
+            api_key=None if one.api_key is None else absolute(one.api_key, folder),
+            headers={header: absolute(value, folder) for header, value in one.headers.items()},
+        )
+        for name, one in settings.providers.items()
+    }
+    return replace(settings, server=server, providers=providers)

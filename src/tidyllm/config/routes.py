@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from tidyllm.config.read import read, secret
-from tidyllm.config.schema import ModelSettings, ProviderSettings, Settings
+from tidyllm.config.read import read
+from tidyllm.config.schema import BreakerSettings, ModelSettings, ProviderSettings, Settings
+from tidyllm.config.secrets import secret
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError, ModelNotFound
 from tidyllm.models.catalog import Catalog
@@ -24,12 +25,14 @@ from tidyllm.models.model import Model
 from tidyllm.models.provider import Provider, provider
 from tidyllm.models.request import RequestLike
 from tidyllm.models.response import Response
-from tidyllm.resilience import CircuitBreaker, Fallback, Limit, Retry, Timeout
+from tidyllm.resilience import Breakers, CircuitBreaker, Fallback, Limit, Limiter, Retry, Timeout
 
 __all__ = ["Route", "Routes", "load"]
 
 _KEPT = 1_000
 """How many routes made from a pattern are kept: callers choose those names, and memory must not grow with them."""
+_LONGEST_NAME = 200
+"""Characters of a name that a caller asks for; no model has a longer one, and near names cost time."""
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
@@ -47,16 +50,24 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
     Only names that were written out are listed; names that match a pattern (`openai/*`) are built when first asked for.
     """
 
-    def __init__(self, settings: Settings, *, transport: Transport | None = None) -> None:
-        """:raises ConfigError: a secret is missing."""
+    def __init__(
+        self, settings: Settings, *, transport: Transport | None = None, earlier: Routes | None = None
+    ) -> None:
+        """`earlier`: the routes that these replace. Circuit breakers and limits that did not change go on as they are.
+
+        :raises ConfigError: a secret is missing.
+        """
         self.settings = settings
         self._transport = transport
         self._catalog = Catalog.default().with_(settings.catalog) if settings.catalog else Catalog.default()
+        self._own = frozenset(settings.catalog)
+        self._breakers = Breakers(None if earlier is None else earlier._breakers)
+        self._limiters: dict[str, Limiter] = {} if earlier is None else earlier._limiters_for(settings)
         self.providers: dict[str, Provider] = {
             name: _provider(name, one) for name, one in settings.providers.items()
         }
         self._routes = {
-            name: self._build(name, one, "") for name, one in settings.models.items() if "*" not in name
+            name: self._build(name, name, one, "") for name, one in settings.models.items() if "*" not in name
         }
         self._patterns = sorted(
             ((name, one) for name, one in settings.models.items() if "*" in name),
@@ -85,18 +96,19 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         route = self._routes.get(name) or self._matched.get(name)
         if route is not None:
             return route
-        for pattern, settings in self._patterns:
+        for pattern, settings in self._patterns if len(name) <= _LONGEST_NAME else ():
             before, _, after = pattern.partition("*")
             if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
-                route = self._build(name, settings, name[len(before) : len(name) - len(after)])
+                route = self._build(name, pattern, settings, name[len(before) : len(name) - len(after)])
                 if len(self._matched) >= _KEPT:
-                    self._matched.pop(next(iter(self._matched)))
+                    self._matched.pop(next(iter(self._matched)), None)
                 self._matched[name] = route
                 return route
-        known = [*self._routes, *(pattern for pattern, _ in self._patterns)]
-        near = get_close_matches(name, known, 3, 0.5) or known[:8]
+        known = [*self._routes, *self.patterns]
+        near = get_close_matches(name[:_LONGEST_NAME], known, 3, 0.5) or known[:8]
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
         raise ModelNotFound(
-            f"there is no model {name!r} here.",
+            f"there is no model {shown!r} here.",
             field="model",
             hint=f"Near ones are {', '.join(near)}." if near else "No models are configured.",
         )
@@ -110,35 +122,75 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         """Names with a `*`, the longest first."""
         return tuple(pattern for pattern, _ in self._patterns)
 
-    def _build(self, name: str, settings: ModelSettings, matched: str) -> Route:
+    def _build(self, name: str, rule: str, settings: ModelSettings, matched: str) -> Route:
+        """The route `name` by the settings that stand under `rule`, which may be a pattern."""
         models: list[Model] = []
         steps: list[Step[Any, Any]] = []
         for target in settings.route:
             service_name, _, bare = target.partition("/")
-            bare = bare.replace("*", matched)
             one = build(
-                bare,
+                bare.replace("*", matched),
                 self.providers[service_name],
                 lenient=self.settings.providers[service_name].lenient,
                 transport=self._transport,
                 catalog=self._catalog,
+                own=self._own,
             )
             models.append(one)
-            steps.append(_guarded(one, settings))
+            steps.append(self._guarded(one, rule, settings))
         whole: Step[Any, Any] = steps[0] if len(steps) == 1 else Fallback(*steps)
         if settings.limit is not None:
-            limit = settings.limit
-            whole = Limit(
-                whole,
-                concurrency=limit.concurrency,
-                rate=limit.rate,
-                burst=limit.burst,
-                max_wait=limit.max_wait,
-                name=name,
-            )
+            whole = Limit(whole, limiter=self._limiter(rule, settings), max_wait=settings.limit.max_wait)
         if settings.deadline is not None:
             whole = Timeout(whole, total=settings.deadline)
         return Route(name, whole.named(name), tuple(models))
+
+    def _guarded(self, model: Model, rule: str, settings: ModelSettings) -> Step[Any, Any]:
+        timeout, retry = settings.timeout, settings.retry
+        step: Step[Any, Any] = model
+        if not timeout.total is timeout.first_piece is timeout.gap is None:
+            step = Timeout(step, total=timeout.total, first_piece=timeout.first_piece, gap=timeout.gap)
+        name = self._breaker_name(model.name, rule, settings.breaker)
+        breaker = CircuitBreaker(step, **_asdict(settings.breaker), name=name, breakers=self._breakers)
+        return Retry(breaker, attempts=retry.attempts, base=retry.base, cap=retry.cap)
+
+    def _breaker_name(self, target: str, rule: str, settings: BreakerSettings) -> str:
+        """The target's name: every route that leads there shares what it learns of it.
+
+        A route whose settings differ from those of the first one has a breaker of its own: it cannot share a count that
+        it would judge otherwise.
+        """
+        for other in self._breakers:
+            if other.name == target and other.settings != (
+                settings.failures,
+                settings.window,
+                settings.cooldown,
+            ):
+                return f"{target} ({rule})"
+        return target
+
+    def _limiter(self, rule: str, settings: ModelSettings) -> Limiter:
+        """One for each rule: all names that match a pattern share its limit."""
+        limiter = self._limiters.get(rule)
+        if limiter is None:
+            limit = settings.limit
+            assert limit is not None
+            limiter = Limiter(concurrency=limit.concurrency, rate=limit.rate, burst=limit.burst, name=rule)
+            self._limiters[rule] = limiter
+        return limiter
+
+    def _limiters_for(self, settings: Settings) -> dict[str, Limiter]:
+        """The limiters that new settings keep."""
+        before, after = self.settings.models, settings.models
+        return {
+            rule: limiter
+            for rule, limiter in self._limiters.items()
+            if rule in after and after[rule].limit == before[rule].limit
+        }
+
+
+def _asdict(settings: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(settings)
 
 
 def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes:
@@ -154,33 +206,21 @@ def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes
     return Routes(read(path, env=env))
 
 
-def _guarded(model: Model, settings: ModelSettings) -> Step[Any, Any]:
-    timeout, breaker, retry = settings.timeout, settings.breaker, settings.retry
-    return Retry(
-        CircuitBreaker(
-            Timeout(model, total=timeout.total, first_piece=timeout.first_piece, gap=timeout.gap),
-            failures=breaker.failures,
-            window=breaker.window,
-            cooldown=breaker.cooldown,
-            name=model.name,
-        ),
-        attempts=retry.attempts,
-        base=retry.base,
-        cap=retry.cap,
-    )
-
-
 def _provider(name: str, settings: ProviderSettings) -> Provider:
-    where = f"providers.{name}.api_key"
-    key = None if settings.api_key is None else secret(settings.api_key, where=where)
+    where = f"providers.{name}"
+    key = None if settings.api_key is None else secret(settings.api_key, where=f"{where}.api_key")
+    headers = {
+        header: secret(value, where=f"{where}.headers.{header}") for header, value in settings.headers.items()
+    }
     try:
         return provider(
             settings.kind,
             name=name,
             base_url=settings.base_url,
             api_key=key,
-            headers=settings.headers,
+            headers=headers,
             formats=settings.formats,
         )
     except ConfigError as error:
-        raise ConfigError(error.message, where=f"providers.{name}", hint=error.hint) from None
+        message = error.message.removeprefix(f"{error.where}: ")
+        raise ConfigError(message, where=where, hint=error.hint) from None

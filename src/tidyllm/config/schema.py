@@ -1,8 +1,11 @@
-"""What may stand in `tidyllm.yaml`, as data with defaults and their reasons. It reads no file and builds nothing."""
+"""What may stand in `tidyllm.yaml`, as data with defaults and their reasons. It reads no file and builds nothing.
+
+docs/reference/configuration.md says the same for people; a test compares the two.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -16,14 +19,41 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "TimeoutSettings",
+    "is_reference",
+    "is_secret",
 ]
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
+_SECRETS = frozenset({"api_key", "master_key", "headers"})
+
+
+def is_secret(key: object) -> bool:
+    """Whether what stands under this key may be a secret, so that it is never shown."""
+    return key in _SECRETS
+
+
+def is_reference(value: str) -> bool:
+    """Whether the text says where a secret is (`env:NAME`, `file:PATH`) instead of being one."""
+    return value.startswith(("env:", "file:"))
+
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [(name, _hidden(name, getattr(self, name))) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+def _hidden(name: str, value: object) -> object:
+    if not is_secret(name) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {key: _hidden("api_key", each) for key, each in cast("dict[str, str]", value).items()}
+    return value if isinstance(value, str) and is_reference(value) else "(hidden)"
 
 
 class ServerSettings(_Section, frozen=True):
@@ -32,8 +62,8 @@ class ServerSettings(_Section, frozen=True):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8400
     """0 takes a free one."""
-    workers: Count = 1
-    max_body_mb: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    workers: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
+    max_body_mb: Annotated[float, msgspec.Meta(gt=0, le=1024)] = 20.0
     """A request with a few large images is under 20 MB; providers themselves stop between 20 and 50."""
     header_timeout: Seconds = 10.0
     """Seconds a client has to send its headers."""
@@ -51,8 +81,9 @@ class ProviderSettings(_Section, frozen=True):
     kind: str
     base_url: str | None = None
     api_key: str | None = None
-    """`env:NAME` or `file:PATH`; default: the kind's own environment variable."""
+    """`env:NAME` or `file:PATH`; default, at the kind's own address: the kind's own environment variable."""
     headers: dict[str, str] = {}
+    """Sent with every call; values may be `env:NAME` or `file:PATH`."""
     formats: tuple[str, ...] | None = None
     """The wire formats it speaks; the first one is used for requests of ours."""
     lenient: bool = False
@@ -62,7 +93,7 @@ class ProviderSettings(_Section, frozen=True):
 class RetrySettings(_Section, frozen=True):
     """For each target: `attempts` in all, full jitter below `base * 2**n` seconds, never above `cap`."""
 
-    attempts: Count = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     base: Annotated[float, msgspec.Meta(ge=0)] = 0.25
     cap: Annotated[float, msgspec.Meta(ge=0)] = 8.0
 
@@ -91,7 +122,7 @@ class LimitSettings(_Section, frozen=True):
     concurrency: Count | None = None
     rate: Annotated[float, msgspec.Meta(gt=0)] | None = None
     burst: Count | None = None
-    max_wait: Seconds | None = None
+    max_wait: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class ModelSettings(_Section, frozen=True):

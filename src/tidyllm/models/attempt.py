@@ -5,6 +5,8 @@ It knows what an attempt costs and how it ended; it sends nothing.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from decimal import Decimal
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
@@ -12,52 +14,72 @@ from urllib.parse import urlsplit
 
 from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
-from tidyllm.models.pricing import cost_usd
-from tidyllm.models.response import Response, Usage
+from tidyllm.core.trace import format_traceparent
+from tidyllm.errors import ModelError, Unreachable
+from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.models.response import Response
 
 if TYPE_CHECKING:
+    from tidyllm.models.http import HTTPAnswer
     from tidyllm.models.model import Model
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "request_id", "server_attributes"]
 
 
 class Attempt:
-    """Made when an attempt begins; `reserve`, then exactly one of `succeeded` and `failed`."""
+    """Made when a call begins. In order: `reserve`, `begin`, `answered`, then exactly one of `succeeded` and `failed`.
 
-    __slots__ = ("_ctx", "_first_piece", "_model", "_operation", "_reservation", "_started", "_stream", "span_id")
+    What fails before `begin` (a request that cannot be encoded, a budget that says no) was no attempt: nobody hears
+    of it. After it, the hooks get one `AttemptStarted` and one `AttemptFinished`, however it ends.
+    """
+
+    __slots__ = (
+        "_asked", "_begun", "_ctx", "_first_piece", "_model", "_operation", "_reservation", "_span_id", "_started",
+        "_stream", "request_id", "status",
+    )  # fmt: skip
 
     def __init__(self, model: Model, ctx: Context, *, stream: bool, operation: str = "chat") -> None:
         self._model = model
         self._ctx = ctx
         self._stream = stream
         self._operation = operation
-        self._started = clock.monotonic()
+        self._asked: Asked | None = None
+        self._begun = False
         self._first_piece: float | None = None
         self._reservation: Reservation | None = None
-        self.span_id = getrandbits(64) or 1
-        if ctx.watched:
-            at = model.provider
-            ctx.emit(AttemptStarted(ctx, self.span_id, at.catalog_name, at.name, model.model))
+        self._span_id = 0
+        self._started = 0.0
+        self.request_id: str | None = None
+        """The provider's id of this call, once it has answered."""
+        self.status: int | None = None
+        """The HTTP status, once it has answered."""
 
-    @property
-    def trace_parent(self) -> str:
-        """The `traceparent` header: the provider's own spans hang below this attempt."""
-        return f"00-{self._ctx.run_id}-{self.span_id:016x}-01"
-
-    async def reserve(self, body_bytes: int, max_output_tokens: int | None) -> None:
-        """Put the most this attempt can cost aside, if the run has a budget.
-
-        No tokenizer makes more tokens than there are UTF-8 bytes, so the body's size bounds the input.
-        """
-        budget = self._ctx.budget
-        if budget is None:
+    async def reserve(self, body: bytes, fields: Mapping[str, Any]) -> None:
+        """Put the most that sending `body` can cost aside, if the run has a budget. `fields`: its top-level fields."""
+        ctx = self._ctx
+        budget = ctx.budget
+        if budget is None and not ctx.watched:
             return
-        info = self._model.info
-        most = max_output_tokens or (info.max_output_tokens if info else None)
-        at_most = (
-            None if most is None else cost_usd(Usage(input_tokens=body_bytes, output_tokens=most), info)
-        )
-        self._reservation = await budget.reserve(at_most, what=self._model.name)
+        self._asked = asked = Asked.of(fields)
+        if budget is not None and self._operation != "count_tokens":  # counting is free
+            bound = bound_usd(body, asked, self._model.info, operation=self._operation)
+            self._reservation = await budget.reserve(bound, what=self._model.name)
+
+    def begin(self) -> str:
+        """The request is about to be sent. Returns its `traceparent` header: the provider's spans hang below it."""
+        ctx = self._ctx
+        self._begun = True
+        self._started = clock.monotonic()
+        self._span_id = getrandbits(64) or 1
+        if ctx.watched:
+            at = self._model.provider
+            ctx.emit(AttemptStarted(ctx, self._span_id, at.catalog_name, at.name, self._model.model))
+        return format_traceparent(ctx.trace_id, self._span_id, ctx.trace_flags)
+
+    def answered(self, answer: HTTPAnswer) -> None:
+        """Status and headers are here."""
+        self.status = answer.status
+        self.request_id = request_id(answer.headers)
 
     def piece(self) -> None:
         """A piece has come."""
@@ -66,52 +88,55 @@ class Attempt:
 
     async def succeeded(self, response: Response) -> None:
         """The answer is whole."""
-        await self._settle(response.cost_usd)
         if self._ctx.watched:
             self._emit(None, response)
+        await self._settle(response.cost_usd)
 
     async def failed(self, error: BaseException, partial: Response | None = None) -> None:
         """It ended with `error`; `partial` is what had come of a stream."""
-        if self._ctx.watched:
-            self._emit(error, partial)
-        if partial is not None:
-            await self._settle(partial.cost_usd)
-        else:
-            # Refused by the provider: nothing was used. Anything else may have been billed, and stays in doubt.
-            refused = isinstance(getattr(error, "status", None), int)
-            await self._settle(Decimal(0) if refused else None)
+        if self._begun and self._ctx.watched:
+            self._emit(_cause(error), partial)
+        await self._settle(None if self._may_be_billed(error) else Decimal(0))
+
+    def _may_be_billed(self, error: BaseException) -> bool:
+        """Whether this attempt, which failed, may have cost something: then only the provider's bill knows how much.
+
+        What had come of a stream is no bill: the provider may have written more than arrived.
+        """
+        if not self._begun or (isinstance(error, Unreachable) and not error.sent):
+            return False
+        return self.status is None or 200 <= self.status < 300 or self.status in _BEHIND
 
     async def _settle(self, cost: Decimal | None) -> None:
-        if self._reservation is not None:
-            reservation, self._reservation = self._reservation, None
-            await reservation.settle(cost)
+        if self._reservation is None:
+            return
+        reservation, self._reservation = self._reservation, None
+        # A task of its own: whoever is cancelled while he settles would leave the money aside for ever.
+        task = asyncio.ensure_future(_settled(reservation, cost))
+        _settling.add(task)
+        task.add_done_callback(_settling.discard)
+        await asyncio.shield(task)
 
     def _emit(self, error: BaseException | None, response: Response | None) -> None:
         provider = self._model.provider
         attributes: dict[str, Any] = dict(self._model.span_attributes)
         attributes["stream"] = self._stream
+        if self._asked is not None:
+            for name in ("max_tokens", "temperature", "top_p"):
+                if (value := getattr(self._asked, name)) is not None:
+                    attributes[name] = value
+        if self.status is not None:
+            attributes["status"] = self.status
+        if self.request_id is not None:
+            attributes["request_id"] = self.request_id
+        if isinstance(error, ModelError) and error.status is not None:
+            attributes["status"] = error.status
         if response is not None:
-            usage = response.usage
-            for name in _USAGE:
-                value = getattr(usage, name)
-                if value is not None:
-                    attributes[name] = value
-            attributes["finish_reason"] = response.finish_reason
-            attributes["response_id"] = response.id
-            attributes["response_model"] = response.model
-            if response.cost_usd is not None:
-                attributes["cost_usd"] = response.cost_usd
-            if response.request_id is not None:
-                attributes["request_id"] = response.request_id
-        else:
-            for name in ("status", "request_id"):
-                value = getattr(error, name, None)
-                if value is not None:
-                    attributes[name] = value
+            _tell(response, attributes)
         self._ctx.emit(
             AttemptFinished(
                 self._ctx,
-                self.span_id,
+                self._span_id,
                 self._operation,
                 provider.catalog_name,
                 provider.name,
@@ -125,6 +150,9 @@ class Attempt:
         )
 
 
+_BEHIND = frozenset({408, 499, 502, 504, 524})
+"""Statuses of a proxy that lost or left a server which may have gone on working. With others nothing is billed."""
+
 _USAGE = (
     "input_tokens",
     "output_tokens",
@@ -134,9 +162,52 @@ _USAGE = (
     "reasoning_tokens",
 )
 
+_settling: set[asyncio.Task[None]] = set()
+"""The event loop itself holds its tasks only weakly."""
+
+
+async def _settled(reservation: Reservation, cost: Decimal | None) -> None:
+    await reservation.settle(cost)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the record says: a reader who left a stream early cancelled it, as in the records of calls."""
+    if isinstance(error, GeneratorExit):
+        return asyncio.CancelledError("the reader left the stream")
+    return error
+
+
+def _tell(response: Response, attributes: dict[str, Any]) -> None:
+    usage = response.usage
+    for name in _USAGE:
+        value = getattr(usage, name)
+        if value is not None:
+            attributes[name] = value
+    attributes["finish_reason"] = response.finish_reason
+    if response.id:
+        attributes["response_id"] = response.id
+    if response.model:
+        attributes["response_model"] = response.model
+    if response.cost_usd is not None:
+        attributes["cost_usd"] = response.cost_usd
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of a call, from its headers."""
+    return (
+        headers.get("x-request-id")
+        or headers.get("request-id")
+        or headers.get("apim-request-id")
+        or headers.get("cf-ray")
+    )
+
 
 def server_attributes(url: str) -> dict[str, Any]:
     """The provider's address as trace attributes."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    return {"server_address": parts.hostname or "", **({"server_port": port} if port else {})}
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the transport refuses such a URL by name
+        return {}
+    port = port or {"https": 443, "http": 80}.get(parts.scheme)
+    return {"server_address": host or "", **({"server_port": port} if port else {})}

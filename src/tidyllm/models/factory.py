@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING
 
 from tidyllm.errors import ConfigError
-from tidyllm.models.catalog import Catalog
+from tidyllm.models.catalog import Catalog, ModelInfo
 from tidyllm.models.model import Model
 from tidyllm.models.provider import Provider, provider
 
@@ -26,6 +26,7 @@ def model(
     lenient: bool = False,
     transport: Transport | None = None,
     catalog: Catalog | None = None,
+    like: str | None = None,
 ) -> Model:
     """A step from a request (or plain text) to the answer of `name`, which is `kind/model`.
 
@@ -33,23 +34,36 @@ def model(
     >>> model("offline/echo").run_sync("hello").text
     'hello'
 
-    - `name`: `openai/gpt-5.1`, `anthropic/claude-haiku-4-5`, `ollama/qwen3`, `groq/…`, `offline/simulated`; the kinds are
-      listed in `tidyllm.models.provider.KINDS`.
-    - `base_url`: default: the service's own address. `api_key`: default: its environment variable.
+    - `name`: `openai/gpt-5.1`, `anthropic/claude-haiku-4-5`, `ollama/qwen3`, `groq/…`, `offline/simulated`; the kinds
+      are listed in `tidyllm.models.provider.KINDS`.
+    - `base_url`: default: the service's own address.
+    - `api_key`: default: at the service's own address its environment variable (`OPENAI_API_KEY`), elsewhere none.
     - `format`: which of the provider's wire formats to speak (`openai_responses` instead of `openai_chat`).
     - `lenient`: leave out and report what the provider has no place for, instead of raising.
-    - `transport`: default: the shared pool of connections. `catalog`: default: the one in the package.
+    - `transport`: default: the shared pool of connections.
+    - `catalog`: default: the one in the package. It knows a model where the service itself sells it; what a server at
+      another address asks for it is unknown.
+    - `like`: the model of the catalogue whose window, abilities and prices hold here too (`openai/gpt-5.1` behind a
+      proxy of your own).
 
-    :raises ConfigError: the name has no kind, the kind is unknown, or there is no key.
+    :raises ConfigError: the name has no kind, the kind is unknown, there is no key, or `like` is not in the catalogue.
     """
     kind, slash, bare = name.partition("/")
+    known = catalog or Catalog.default()
     if not slash or not bare:
+        near = known.near(name[:80], 1)
         raise ConfigError(
-            f"model name {name!r} does not say who serves it.", hint=f"Write it as kind/model, such as 'openai/{kind}'."
+            f"model name {name!r} does not say who serves it.",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "Write it as kind/model, such as 'openai/gpt-5-mini'.",
         )
+    own: tuple[str, ...] = ()
+    if like is not None:
+        known, own = known.with_({name: {"like": like}}, where="model"), (name,)
     formats = None if format is None else (format,)
     service = provider(kind, base_url=base_url, api_key=api_key, headers=headers, formats=formats)
-    return build(bare, service, lenient=lenient, transport=transport, catalog=catalog)
+    return build(bare, service, lenient=lenient, transport=transport, catalog=known, own=own)
 
 
 def build(
@@ -59,11 +73,30 @@ def build(
     lenient: bool = False,
     transport: Transport | None = None,
     catalog: Catalog | None = None,
+    own: Container[str] = (),
 ) -> Model:
-    """The model called `bare` at `service`, with what the catalogue knows of it."""
+    """The model called `bare` at `service`, with what the catalogue knows of it.
+
+    `own`: names in `catalog` that the user has put there under the name he gave to the service (`main/gpt-5-mini`);
+    they stand before what the catalogue says of the service itself.
+    """
     if transport is None and service.kind.name == "offline":
         from tidyllm.models.offline.transport import OfflineTransport
 
         transport = OfflineTransport()
-    info = (catalog or Catalog.default()).find(f"{service.catalog_name}/{bare}")
+    info = _info(bare, service, catalog or Catalog.default(), own)
     return Model(bare, service, transport=transport, info=info, lenient=lenient)
+
+
+def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -> ModelInfo | None:
+    """Who sells the model decides its price: a proxy or a reseller at another address has prices that we do not know,
+    even where the models have the same names. A machine of one's own costs nothing, wherever it stands.
+    """
+    name = f"{service.name}/{bare}"
+    if name in own:
+        return catalog.find(name)
+    seller = catalog.provider_at(service.base_url)
+    if seller is not None:
+        return catalog.find(f"{seller}/{bare}")
+    info = catalog.find(f"{service.catalog_name}/{bare}")
+    return info if info is not None and (service.is_own_address or info.local) else None

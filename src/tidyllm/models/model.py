@@ -5,29 +5,30 @@ One call is one attempt on the wire: nothing here tries again. Errors are raised
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Sequence as Pieces
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from tidyllm.core import Alarm, Context, Step
-from tidyllm.errors import BadAnswer, ModelError, StreamInterrupted, TimeoutExceeded, Unreachable
+from tidyllm.core import Context, Step
+from tidyllm.errors import BadRequest, ModelError, StreamInterrupted, TidyllmError
 from tidyllm.models.attempt import Attempt, server_attributes
-from tidyllm.models.catalog import Catalog, ModelInfo
 from tidyllm.models.cross import crossing
-from tidyllm.models.fold import Fold, fold, unfold
-from tidyllm.models.formats import wire_format
+from tidyllm.models.fold import Fold, fold
+from tidyllm.models.formats import family, provider_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
+from tidyllm.models.given import checked_request
 from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport, default_transport
-from tidyllm.models.jsonl import LineParser
-from tidyllm.models.passthrough import Passthrough
-from tidyllm.models.piece import Piece
-from tidyllm.models.pricing import cost_usd
+from tidyllm.models.model_info import ModelInfo
+from tidyllm.models.passthrough import forwarded_body, whole_answer
+from tidyllm.models.piece import Finish, Piece, Served, Start, UsagePiece
+from tidyllm.models.pricing import cost_usd, served_tier
 from tidyllm.models.provider import Endpoint, Provider
+from tidyllm.models.reading import error_body, json_object, read_events, read_pieces
 from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
-from tidyllm.models.sse import EventParser
+from tidyllm.models.window import check_window, fit_window
 
 __all__ = ["Model"]
 
@@ -35,9 +36,16 @@ __all__ = ["Model"]
 class Model(Step[RequestLike, Response]):
     """Sends requests to one model of one provider. Make it with `tidyllm.model("openai/gpt-5.1")`.
 
-    `lenient`: fields which the provider has no place for are left out and named in `Response.dropped`, instead of
-    raising `Unsupported`. `info`: what the catalogue knows of it; None for an unknown model, whose price is unknown.
+    - `lenient`: fields which the provider has no place for are left out and named in `Response.dropped`, instead of
+      raising `Unsupported`.
+    - `info`: what the catalogue knows of it; None for an unknown model, whose price is unknown.
+
+    A call raises what went wrong as one of `tidyllm.errors.ModelError`, with the provider, the model and the provider's
+    request id in it. It may be called from several event loops at once.
     """
+
+    reports_partial = True
+    """Wrappers need not keep the pieces of a stream: what breaks after one is `StreamInterrupted` with the partial."""
 
     def __init__(
         self,
@@ -53,7 +61,7 @@ class Model(Step[RequestLike, Response]):
         self.model = model
         self.provider = provider
         self.endpoint = provider.endpoints[0]
-        self.format = wire_format(self.endpoint.format)
+        self.format = provider_format(self.endpoint.format)
         self.transport = transport or default_transport()
         self.info = info
         self.lenient = lenient
@@ -64,32 +72,34 @@ class Model(Step[RequestLike, Response]):
     async def invoke(self, x: RequestLike | Forward, ctx: Context) -> Response:
         attempt = Attempt(self, ctx, stream=False, operation=_operation(x))
         try:
-            direct = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
-            if isinstance(x, Forward) and direct is not None:
-                response: Response = await self._forward(x, direct, attempt)
+            endpoint = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
+            if isinstance(x, Forward) and endpoint is not None:
+                response: Response = await self._forward(x, endpoint, attempt)
             else:
-                response = await self._ask(self.prepare(x), attempt)
+                response = await self._ask(x, attempt)
         except BaseException as error:
-            await attempt.failed(self._at(error))
+            await attempt.failed(self._at(error, attempt))
             raise
         await attempt.succeeded(response)
         return response
 
-    async def _ask(self, request: Request, attempt: Attempt) -> Response:
-        encoded = self.format.encode_request(request, stream=False, lenient=self.lenient)
-        body = msgspec.json.encode(encoded.body)
-        await attempt.reserve(len(body), request.max_output_tokens)
+    async def _ask(self, x: RequestLike | Forward, attempt: Attempt) -> Response:
+        request, left_out = self.prepare(x)
+        sent, body, dropped = self._encode(request, left_out, stream=False)
+        await attempt.reserve(body, sent)
         async with await self._send(self.endpoint, body, {}, attempt, stream=False) as answer:
-            raw = _json_object(await answer.read())
+            raw = json_object(await answer.read())
             response = self.format.decode_response(raw)
-        return self._complete(response, answer, request, encoded.dropped, raw)
+        check_window(self.format.name, sent, response.usage)
+        response = msgspec.structs.replace(response, dropped=dropped, output=request.output, raw=raw)
+        return self._told(response, attempt)
 
     async def _forward(self, call: Forward, endpoint: Endpoint, attempt: Attempt) -> Forwarded:
-        passthrough = Passthrough(call, self)
-        body = passthrough.body()
-        await attempt.reserve(len(body), passthrough.max_output_tokens)
+        body, _ = forwarded_body(call, self.model, self.provider)
+        await attempt.reserve(body, call.fields)
         async with await self._send(endpoint, body, call.headers, attempt, stream=False) as answer:
-            return passthrough.whole(await answer.read(), answer)
+            response = whole_answer(call, await answer.read())
+        return self._told(response, attempt)
 
     # -- in pieces
 
@@ -99,86 +109,98 @@ class Model(Step[RequestLike, Response]):
         :raises StreamInterrupted: it ended early after at least one piece; `partial` is what had come.
         """
         attempt = Attempt(self, ctx, stream=True, operation=_operation(x))
+        endpoint = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
+        if isinstance(x, Forward) and endpoint is not None:
+            batches: AsyncGenerator[Pieces[Any], None] = self._forward_stream(x, endpoint, attempt)
+        else:
+            batches = self._ask_stream(x, attempt)
         seen = Fold()
         count = 0
         try:
-            direct = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
-            if isinstance(x, Forward) and direct is not None:
-                pieces: AsyncGenerator[Any, None] = self._forward_stream(x, direct, attempt)
-            else:
-                pieces = self._ask_stream(self.prepare(x), attempt)
             try:
-                async for piece in pieces:
-                    for one in piece.pieces if isinstance(piece, ForwardedPiece) else (piece,):
-                        seen.add(one)
-                    if not count:
-                        attempt.piece()
-                    count += 1
-                    yield piece
-            finally:
-                await pieces.aclose()
-        except BaseException as error:
-            partial = self._priced(seen.response()) if count else None
-            if isinstance(error, ModelError) and count:
-                where = {"status": error.status, "code": error.code, "provider_message": error.provider_message}
-                broken = StreamInterrupted(
-                    f"the stream broke after {count} pieces: {error.message}", partial=partial, **where
-                )
-                await attempt.failed(self._at(broken), partial)
-                raise broken from error
-            await attempt.failed(self._at(error), partial)
-            raise
-        await attempt.succeeded(self._priced(seen.response()))
-
-    async def _ask_stream(self, request: Request, attempt: Attempt) -> AsyncGenerator[Piece, None]:
-        encoded = self.format.encode_request(request, stream=True, lenient=self.lenient)
-        body = msgspec.json.encode(encoded.body)
-        await attempt.reserve(len(body), request.max_output_tokens)
-        async with await self._send(self.endpoint, body, {}, attempt, stream=True) as answer:
-            if answer.headers.get("content-type", "").startswith("application/json"):
-                # A server that does not stream answers whole, even when asked for a stream.
-                for piece in unfold(self.format.decode_response(_json_object(await answer.read()))):
-                    yield piece
-                return
-            parser = LineParser() if self.format.name == "ollama" else EventParser()
-            decoder = self.format.stream_decoder()
-            chunks = answer.chunks()
-            async for chunk in chunks:
-                for event in parser.feed(chunk):
-                    for piece in decoder.feed(event):
+                async for batch in batches:
+                    for piece in batch:
+                        if isinstance(piece, ForwardedPiece):
+                            for one in piece.pieces:
+                                seen.add(one)
+                        else:
+                            seen.add(piece)
+                        if not count:
+                            attempt.piece()
+                        count += 1
                         yield piece
-                if decoder.done:
-                    await drain(chunks)
-                    return
-            raise Unreachable(
-                "the provider closed the stream before its end marker.", hint="The answer is incomplete; try again."
-            )
+            finally:
+                await batches.aclose()
+        except BaseException as error:
+            partial = self._told(seen.response(), attempt) if count else None
+            if isinstance(error, Exception) and count:
+                broken = self._at(_interrupted(error, count, partial), attempt)
+                await attempt.failed(broken, partial)
+                raise broken from error
+            await attempt.failed(self._at(error, attempt), partial)
+            raise
+        await attempt.succeeded(self._told(seen.response(), attempt))
+
+    async def _ask_stream(
+        self, x: RequestLike | Forward, attempt: Attempt
+    ) -> AsyncGenerator[Pieces[Piece], None]:
+        request, left_out = self.prepare(x)
+        sent, body, dropped = self._encode(request, left_out, stream=True)
+        await attempt.reserve(body, sent)
+        async with await self._send(self.endpoint, body, {}, attempt, stream=True) as answer:
+            served = Served(self.provider.name, self.info, attempt.request_id, dropped, request.output)
+            source = read_pieces(answer, self.format)
+            telling = True
+            try:
+                async for batch in source:
+                    for piece in batch:
+                        if isinstance(piece, UsagePiece):
+                            check_window(self.format.name, sent, piece.usage)
+                    if telling:
+                        told, telling = _with_served(batch, served)
+                        yield told
+                    else:
+                        yield batch
+            finally:
+                await source.aclose()
 
     async def _forward_stream(
         self, call: Forward, endpoint: Endpoint, attempt: Attempt
-    ) -> AsyncGenerator[ForwardedPiece, None]:
-        passthrough = Passthrough(call, self)
-        body = passthrough.body()
-        await attempt.reserve(len(body), passthrough.max_output_tokens)
+    ) -> AsyncGenerator[Pieces[ForwardedPiece], None]:
+        body, hides_usage = forwarded_body(call, self.model, self.provider)
+        await attempt.reserve(body, call.fields)
         async with await self._send(endpoint, body, call.headers, attempt, stream=True) as answer:
-            chunks = answer.chunks()
-            async for chunk in chunks:
-                piece = passthrough.feed(chunk)
-                if piece is not None:
-                    yield piece
-                if passthrough.done:
-                    await drain(chunks)
-                    return
-            raise Unreachable(
-                "the provider closed the stream before its end marker.", hint="The answer is incomplete; try again."
-            )
+            served = Served(self.provider.name, self.info, attempt.request_id)
+            source = read_events(answer, call, hides_usage=hides_usage)
+            telling = True
+            try:
+                async for batch in source:
+                    if telling and batch[0].pieces:
+                        pieces, telling = _with_served(batch[0].pieces, served)
+                        yield (ForwardedPiece(batch[0].data, tuple(pieces)),)
+                    else:
+                        yield batch
+            finally:
+                await source.aclose()
 
     def join(self, pieces: Pieces[Any]) -> Response:
-        """The response that the pieces make up, with usage and cost as far as they are known."""
+        """The response that the pieces make up, with usage and cost as far as they are known.
+
+        The pieces may come from any model: they say themselves who served, and at which prices.
+        """
         ours: list[Piece] = []
         for piece in pieces:
             ours.extend(piece.pieces if isinstance(piece, ForwardedPiece) else (piece,))
-        return self._priced(fold(ours))
+        served = next((one.served for one in ours if isinstance(one, Start) and one.served), None)
+        if served is None:
+            return fold(ours)
+        base = Response(
+            provider=served.provider,
+            request_id=served.request_id,
+            dropped=served.dropped,
+            output=served.output,
+        )
+        return _priced(fold(ours, base), served.info)
 
     @property
     def joins_like(self) -> object:
@@ -186,91 +208,103 @@ class Model(Step[RequestLike, Response]):
 
     # -- shared
 
-    def prepare(self, x: RequestLike | Forward) -> Request:
-        """The request as this model will encode it: in our types, with the model's name and the output cap filled in."""
+    def prepare(self, x: RequestLike | Forward) -> tuple[Request, tuple[str, ...]]:
+        """The request as this model will encode it: in our types, with the model's name and the output cap filled in.
+
+        Also the names of fields that were left out because they mean nothing to this provider.
+
+        :raises BadRequest: it is no request, or names another model.
+        :raises Unsupported: it came in another format and holds what cannot cross.
+        """
+        left_out: list[str] = []
         if isinstance(x, Forward):
-            request = crossing(x.request(), x.format, self.format.name)
+            request = crossing(x.request(), x.format, self.format.name, report=left_out.append)
             request = msgspec.structs.replace(request, model=self.model)
         else:
-            request = Request.of(x)
-            if not request.model:
-                request = msgspec.structs.replace(request, model=self.model)
-        if request.max_output_tokens is None and self.format.name == "anthropic" and self.info:
+            request = crossing(checked_request(x, self.model), None, self.format.name, report=left_out.append)
+        if (
+            self.format.name == "anthropic"
+            and request.max_output_tokens is None
+            and "max_tokens" not in request.extra
+            and self.info is not None
+        ):
+            # The format has no default of its own; without the catalogue the encoder chooses one.
             request = msgspec.structs.replace(request, max_output_tokens=self.info.max_output_tokens)
-        return request
+        return request, tuple(left_out)
+
+    def _encode(
+        self, request: Request, left_out: tuple[str, ...], *, stream: bool
+    ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
+        encoded = self.format.encode_request(request, stream=stream, lenient=self.lenient)
+        fit_window(self.format.name, encoded.body, request, self.info)
+        try:
+            body = msgspec.json.encode(encoded.body)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise BadRequest(f"the request cannot be written as JSON: {error}.") from error
+        return encoded.body, body, (*left_out, *encoded.dropped)
 
     async def _send(
-        self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], attempt: Attempt, *, stream: bool
+        self, endpoint: Endpoint, body: bytes, passed: Mapping[str, str], attempt: Attempt, *, stream: bool
     ) -> HTTPAnswer:
-        sent = {
-            **headers,
-            **self.provider.auth_headers(),
+        headers = {
+            **self.provider.headers_for(passed),
             "content-type": "application/json",
             "accept": "text/event-stream" if stream else "application/json",
-            "traceparent": attempt.trace_parent,
+            "traceparent": attempt.begin(),
         }
-        answer = await self.transport.send(HTTPCall("POST", self.provider.url(endpoint), sent, body))
+        answer = await self.transport.send(HTTPCall("POST", self.provider.url(endpoint), headers, body))
+        attempt.answered(answer)
         if 200 <= answer.status < 300:
             return answer
         async with answer:
-            text = await answer.read()
-        format = self.format if endpoint.format == self.format.name else _format_of(endpoint)
-        raise format.decode_error(answer.status, answer.headers, text)
+            text = await error_body(answer)
+        raise provider_format(family(endpoint.format)).decode_error(answer.status, answer.headers, text)
 
-    def _complete(
-        self, response: Response, answer: HTTPAnswer, request: Request, dropped: tuple[str, ...], raw: dict[str, Any]
-    ) -> Response:
-        return msgspec.structs.replace(
-            response,
-            provider=self.provider.name,
-            request_id=request_id(answer.headers),
-            cost_usd=cost_usd(response.usage, self.info),
-            dropped=dropped,
-            output=request.output,
-            raw=raw,
-        )
+    def _told(self, response: _R, attempt: Attempt) -> _R:
+        """The response with what only we know: who served it, and what it cost."""
+        known = msgspec.structs.replace(response, provider=self.provider.name, request_id=attempt.request_id)
+        return _priced(known, self.info)
 
-    def _priced(self, response: Response) -> Response:
-        return msgspec.structs.replace(
-            response, provider=self.provider.name, cost_usd=cost_usd(response.usage, self.info)
-        )
-
-    def _at(self, error: BaseException) -> BaseException:
-        return error.at(provider=self.provider.name, model=self.model) if isinstance(error, ModelError) else error
+    def _at(self, error: _E, attempt: Attempt) -> _E:
+        if isinstance(error, ModelError):
+            error.at(provider=self.provider.name, model=self.model, request_id=attempt.request_id)
+        return error
 
     def __repr__(self) -> str:
         return f"model({self.name!r})"
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """The provider's id of this call, from its headers."""
-    return headers.get("x-request-id") or headers.get("request-id") or headers.get("cf-ray")
+_R = TypeVar("_R", bound=Response)
+_E = TypeVar("_E", bound=BaseException)
 
 
-async def drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read what little follows an end marker, so that the connection can be used again; give up after 0.2 s."""
-    try:
-        with Alarm(0.2, "total", 0.2, "the end of a stream"):
-            async for _ in chunks:
-                pass
-    except (TimeoutExceeded, ModelError):
-        pass  # the answer is whole; only the connection is lost
+def _priced(response: _R, info: ModelInfo | None) -> _R:
+    cost = cost_usd(response.usage, info, tier=served_tier(response))
+    return msgspec.structs.replace(response, cost_usd=cost)
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        value: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadAnswer(f"the answer is not JSON ({error}): it begins with {body[:80]!r}.") from error
-    if not isinstance(value, dict):
-        raise BadAnswer(f"the answer is {type(value).__name__} where a JSON object was expected.")
-    return value  # pyright: ignore[reportUnknownVariableType]
+def _with_served(batch: Pieces[Piece], served: Served) -> tuple[Pieces[Piece], bool]:
+    """The pieces with `served` in their `Start`, and whether that must still be told in a later batch."""
+    for place, piece in enumerate(batch):
+        if isinstance(piece, Start):
+            told: Piece = msgspec.structs.replace(piece, served=served)
+            return [*batch[:place], told, *batch[place + 1 :]], False
+        if isinstance(piece, Finish):  # no decoder leaves the start out; one that did would lose who served
+            return [*batch[:place], Start(served=served), *batch[place:]], False
+    return batch, True
+
+
+def _interrupted(error: Exception, count: int, partial: Response | None) -> StreamInterrupted:
+    where: dict[str, Any] = {}
+    if isinstance(error, ModelError):
+        known = ("status", "code", "request_id", "provider_message", "retry_after")
+        where = {name: getattr(error, name) for name in known}
+    said = error.message if isinstance(error, TidyllmError) else f"{type(error).__name__}: {error}"
+    return StreamInterrupted(f"the stream broke after {count:,} pieces: {said}", partial=partial, **where)
 
 
 def _operation(x: object) -> str:
-    return "embeddings" if isinstance(x, Forward) and x.format == "openai_embeddings" else "chat"
+    return _OPERATIONS.get(x.format, "chat") if isinstance(x, Forward) else "chat"
 
 
-def _format_of(endpoint: Endpoint) -> Any:
-    family = {"openai_embeddings": "openai_chat", "anthropic_count_tokens": "anthropic"}
-    return wire_format(family.get(endpoint.format, endpoint.format))
+_OPERATIONS = {"openai_embeddings": "embeddings", "anthropic_count_tokens": "count_tokens"}

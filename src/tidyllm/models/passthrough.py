@@ -4,151 +4,158 @@ the end of a stream, errors in it, usage, and who answered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from tidyllm.errors import BadAnswer
-from tidyllm.models.formats import wire_format
+from tidyllm.errors import ModelError
+from tidyllm.models.blocks import Blocks
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
-from tidyllm.models.http import HTTPAnswer
-from tidyllm.models.piece import Finish, Piece, Start, UsagePiece
-from tidyllm.models.pricing import cost_usd
+from tidyllm.models.glance import glance, text
+from tidyllm.models.listen import LISTENERS
+from tidyllm.models.piece import Piece
 from tidyllm.models.response import Usage
 from tidyllm.models.sse import Event, EventParser
 
 if TYPE_CHECKING:
-    from tidyllm.models.model import Model
+    from tidyllm.models.provider import Provider
 
-__all__ = ["Passthrough"]
+__all__ = ["StreamPassthrough", "forwarded_body", "whole_answer"]
 
-# A delta in the middle of an answer holds none of these: it is passed on without being decoded.
-_READ = {
-    "openai_chat": ('"usage":{', '"usage": {', '"error"', '"finish_reason":"', '"finish_reason": "', "[DONE]"),
-    "openai_responses": (
-        '"response.created"', '"response.completed"', '"response.incomplete"', '"response.failed"', '"error"',
-    ),
-    "anthropic": ("message_start", "message_delta", "message_stop", '"error"'),
-}
-_MAX = {"openai_chat": ("max_completion_tokens", "max_tokens"), "openai_responses": ("max_output_tokens",)}
+_HELD = 16 * 1024
+"""Bytes of comments that are kept until an answer begins; more of them is thrown away."""
 
 
-class _Head(msgspec.Struct):
-    id: str = ""
-    model: str = ""
-    usage: Any = None
+def forwarded_body(call: Forward, model: str, provider: Provider) -> tuple[bytes, bool]:
+    """The caller's body with the name of `model`, and whether usage was asked for that the caller did not ask for.
+
+    A chat stream tells its usage only when asked. Everything else goes out as it came.
+    """
+    changes: dict[str, Any] = {"model": model}
+    hides_usage = False
+    if call.stream and call.format == "openai_chat" and provider.kind.stream_usage:
+        options = _object(call.fields.get("stream_options"))
+        hides_usage = not options.get("include_usage")
+        if hides_usage:
+            changes["stream_options"] = {**options, "include_usage": True}
+    return call.body(**changes), hides_usage
 
 
-class Passthrough:
-    """One call that is passed on. `body()`, then `whole(…)` or `feed(chunk)` until `done`."""
+def whole_answer(call: Forward, body: bytes) -> Forwarded:
+    """The answer, with its head read.
 
-    def __init__(self, call: Forward, model: Model) -> None:
-        self._call = call
-        self._model = model
-        self._streams = call.format in _READ
-        self._decoder = wire_format(call.format).stream_decoder() if self._streams else None
+    :raises BadAnswer: it is no answer of this endpoint.
+    :raises ModelError: it is the provider's own error, sent with status 200.
+    """
+    head = glance(call.format, body)
+    finish, word = head.ending()
+    return Forwarded(
+        finish_reason=finish,
+        finish_reason_raw=word,
+        usage=head.used() or Usage(),
+        model=text(head.model),
+        id=text(head.id),
+        extra=head.extra(),
+        body=body,
+    )
+
+
+class StreamPassthrough:
+    """One stream. `feed` each chunk; after each look at `fault`, then at `done`.
+
+    What comes out is, joined, what came in up to the end marker, without the usage that only we had asked for. Nothing
+    comes out before an event of an answer has come: an error in its place is raised while a caller knows of nothing.
+    """
+
+    def __init__(self, format: str, *, hides_usage: bool = False) -> None:
+        self.fault: ModelError | None = None
+        """Raise it: what came before has been given out."""
+        self._hides_usage = hides_usage
+        self._blocks = Blocks()
         self._parser = EventParser()
-        self._rest = b""
-        self._any = False
-        self._asked_usage = True
-
-    @property
-    def max_output_tokens(self) -> int | None:
-        """The caller's own cap, if there is one."""
-        for name in _MAX.get(self._call.format, ("max_tokens",)):
-            raw = self._call.fields.get(name)
-            if raw is not None:
-                value: object = msgspec.json.decode(raw)
-                return value if isinstance(value, int) else None
-        return None
+        self._listener = LISTENERS[format]()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._hid = False
 
     @property
     def done(self) -> bool:
-        """Whether the end marker was passed on."""
-        return self._decoder is not None and self._decoder.done
-
-    def body(self) -> bytes:
-        """The caller's body with this model's name, and with usage asked for where a stream would not tell it."""
-        changes: dict[str, Any] = {"model": self._model.model}
-        if self._call.stream and self._call.format == "openai_chat" and self._model.provider.kind.stream_usage:
-            raw = self._call.fields.get("stream_options")
-            options: object = msgspec.json.decode(raw) if raw is not None else None
-            options = options if isinstance(options, dict) else {}
-            self._asked_usage = bool(options.get("include_usage"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            if not self._asked_usage:
-                changes["stream_options"] = {**options, "include_usage": True}
-        return self._call.body(**changes)
-
-    def whole(self, body: bytes, answer: HTTPAnswer) -> Forwarded:
-        """The answer, with its head read.
-
-        :raises BadAnswer: it is not a JSON object.
-        """
-        try:
-            head = msgspec.json.decode(body, type=_Head)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadAnswer(f"the answer cannot be read ({error}): it begins with {body[:80]!r}.") from error
-        usage = self._usage(head.usage)
-        from tidyllm.models.model import request_id
-
-        return Forwarded(
-            finish_reason="unknown",
-            usage=usage,
-            model=head.model,
-            id=head.id,
-            provider=self._model.provider.name,
-            request_id=request_id(answer.headers),
-            cost_usd=cost_usd(usage, self._model.info),
-            body=body,
-        )
+        """Whether the end marker has been given out."""
+        return self._listener.done
 
     def feed(self, chunk: bytes) -> ForwardedPiece | None:
-        """The whole events up to the end of `chunk`; half an event waits for its other half.
+        """The events that end in `chunk`; half an event waits for its other half."""
+        piece = self._pass_on(self._blocks.feed(chunk))
+        if self.fault is None and not self.done:
+            self.fault = self._blocks.fault
+        return piece
 
-        :raises ModelError: an event is the provider's own error.
-        :raises BadAnswer: what came are no events.
-        """
-        data = self._rest + chunk
-        end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n") + 1)
-        events = self._parser.feed(chunk)
-        if end <= 0 and not events:
-            self._rest = data
-            return None
-        cut = data.find(b"\n", end + 1) + 1
-        ready, self._rest = data[:cut], data[cut:]
+    def close(self) -> ForwardedPiece | None:
+        """The connection ended as HTTP says it should: what is left, if it ends the answer after all."""
+        rest = self._blocks.rest()
+        piece = None
+        if rest.endswith((b"\n", b"\r")):  # only the blank line is missing
+            piece = self._pass_on([rest + (b"\n" if rest.endswith(b"\n") else b"\r")])
+        if self.fault is None and not self.done:
+            marker, pieces = self._listener.close()
+            if marker:
+                before = piece or ForwardedPiece(b"")
+                piece = ForwardedPiece(before.data + marker, (*before.pieces, *pieces))
+        return piece
+
+    def _pass_on(self, blocks: list[bytes]) -> ForwardedPiece | None:
+        listener = self._listener
+        ready: list[bytes] = []
         read: list[Piece] = []
-        hidden = False
-        for event in events:
-            hidden |= self._read(event, read)
-        self._any = True
-        if hidden:
-            ready = b"".join(_write(event) for event in events if not self._is_extra_usage(event))
-        return ForwardedPiece(ready, tuple(read)) if ready or read else None
+        try:
+            for block in blocks:
+                if listener.done:
+                    break
+                if not (listener.started and listener.skips(block)) and self._hear(block, read):
+                    continue
+                self._hid = False
+                ready.append(block)
+        except ModelError as error:
+            self.fault = error
+        if not listener.started:
+            self._hold(ready)
+            return None
+        if self._held:
+            ready = [*self._held, *ready]
+            self._held = []
+        return (
+            ForwardedPiece(ready[0] if len(ready) == 1 else b"".join(ready), tuple(read))
+            if ready or read
+            else None
+        )
 
-    def _read(self, event: Event, read: list[Piece]) -> bool:
-        """Decode the event if it says something we must know; whether it has to be hidden from the caller."""
-        marks = _READ[self._call.format]
-        if self._any and not any(mark in event.data for mark in marks):
-            return False
-        assert self._decoder is not None
-        for piece in self._decoder.feed(event):
-            if isinstance(piece, (Start, UsagePiece, Finish)):
-                read.append(piece)
-        return self._is_extra_usage(event)
+    def _hear(self, block: bytes, read: list[Piece]) -> bool:
+        """Take in what the event says; whether it is kept from the caller."""
+        if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:
+            try:
+                event = Event(block[6:-2].decode())
+            except UnicodeDecodeError:
+                event = None  # the parser says it better
+        else:
+            event = None
+        if event is None:
+            if block == b"\n" and self._hid:
+                return True  # the second half of a line end whose first half was hidden
+            events = self._parser.feed(block)
+            if not events:
+                return False
+            event = events[0]
+        read += self._listener.hear(event)
+        self._hid = self._hides_usage and self._listener.is_usage_alone(event)
+        return self._hid
 
-    def _is_extra_usage(self, event: Event) -> bool:
-        # We asked for the usage, the caller did not: its chunk (the one without choices) is ours alone.
-        return not self._asked_usage and '"choices":[]' in event.data.replace('"choices": []', '"choices":[]')
-
-    def _usage(self, raw: object) -> Usage:
-        if not isinstance(raw, dict):
-            return Usage()
-        family = {"openai_embeddings": "openai_chat"}.get(self._call.format, self._call.format)
-        return wire_format(family).decode_usage(raw) if family != "anthropic_count_tokens" else Usage()  # pyright: ignore[reportUnknownArgumentType]
+    def _hold(self, blocks: list[bytes]) -> None:
+        for block in blocks:
+            self._held_bytes += len(block)
+            if self._held_bytes <= _HELD:
+                self._held.append(block)
 
 
-def _write(event: Event) -> bytes:
-    name = f"event: {event.name}\n" if event.name else ""
-    lines = "".join(f"data: {line}\n" for line in event.data.split("\n"))
-    return f"{name}{lines}\n".encode()
-
+def _object(raw: msgspec.Raw | None) -> dict[str, Any]:
+    value: object = None if raw is None else msgspec.json.decode(raw)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -11,9 +11,20 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tidyllm.models.message import Part
+from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.response import FinishReason, Usage
 
-__all__ = ["Finish", "Piece", "Start", "TextPiece", "ThinkingPiece", "ToolCallPiece", "UsagePiece", "WholePart"]
+__all__ = [
+    "Finish",
+    "Piece",
+    "Served",
+    "Start",
+    "TextPiece",
+    "ThinkingPiece",
+    "ToolCallPiece",
+    "UsagePiece",
+    "WholePart",
+]
 
 
 class _Piece(msgspec.Struct, frozen=True, gc=False):
@@ -22,16 +33,32 @@ class _Piece(msgspec.Struct, frozen=True, gc=False):
         return ""
 
 
+class Served(msgspec.Struct, frozen=True):
+    """What no wire format tells of an answer, so that pieces can be joined by anyone: the model that sent the request
+    knows it, while the step that joins the pieces may be another one (the first target of a fallback)."""
+
+    provider: str
+    info: ModelInfo | None = None
+    """What it costs."""
+    request_id: str | None = None
+    dropped: tuple[str, ...] = ()
+    output: Any = None
+
+
 class Start(_Piece, frozen=True):
-    """The first piece: who answers. `extra` holds what the provider's first event says besides."""
+    """The first piece: who answers. `extra` holds what the provider's first event says besides.
+
+    `served` is put in by the model step; decoders leave it empty.
+    """
 
     model: str = ""
     id: str = ""
     extra: dict[str, Any] = {}
+    served: Served | None = None
 
 
 class TextPiece(msgspec.Struct, frozen=True, gc=False):
-    """More text of part `index`. `extra` (citations, annotations) is merged into the part's `extra` by key; lists add up."""
+    """More text of part `index`. `extra` (citations, annotations) is merged into the part's by key; lists add up."""
 
     text: str
     index: int = 0
@@ -50,7 +77,7 @@ class ThinkingPiece(_Piece, frozen=True):
 
 
 class ToolCallPiece(_Piece, frozen=True):
-    """More of the tool call at part `index`: `id` and `name` come with its first piece, `arguments` is text to append."""
+    """More of the tool call at part `index`: `id` and `name` come with its first piece; `arguments` add up."""
 
     index: int
     id: str = ""

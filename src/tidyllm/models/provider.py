@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tidyllm.errors import ConfigError
 
-__all__ = ["KINDS", "Endpoint", "Kind", "Provider", "provider"]
+__all__ = ["KINDS", "Endpoint", "Kind", "Provider", "is_own_address", "provider"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -77,7 +79,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             ),
             Kind("ollama", (Endpoint("ollama", "/api/chat"),), "http://127.0.0.1:11434", None, auth="none"),
             Kind("offline", (_CHAT, _EMBEDDINGS), "http://offline.invalid/v1", None, auth="none"),
-            Kind("azure", (_CHAT, _RESPONSES, _EMBEDDINGS), "", "AZURE_OPENAI_API_KEY", auth="api-key", catalog="openai"),
+            Kind(
+                "azure",
+                (_CHAT, _RESPONSES, _EMBEDDINGS),
+                "",
+                "AZURE_OPENAI_API_KEY",
+                auth="api-key",
+                catalog="openai",
+            ),
             _compatible("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
             _compatible("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", stream_usage=False),
             _compatible("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
@@ -107,8 +116,13 @@ class Provider(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def catalog_name(self) -> str:
-        """The provider's name in the catalogue."""
+        """The name of this kind of provider in the catalogue and in traces (`gen_ai.provider.name`)."""
         return self.kind.catalog or self.kind.name
+
+    @property
+    def is_own_address(self) -> bool:
+        """Whether it stands at the address of its kind, where the kind's prices hold."""
+        return is_own_address(self.kind, self.base_url)
 
     def endpoint(self, format: str) -> Endpoint | None:
         """Where `format` is spoken here; None when it is not."""
@@ -122,14 +136,21 @@ class Provider(msgspec.Struct, frozen=True, eq=False):
         base, mark, query = self.base_url.partition("?")
         return f"{base.rstrip('/')}{endpoint.path}{mark}{query}"
 
-    def auth_headers(self) -> dict[str, str]:
-        """The headers every call carries, key included: never log them."""
-        headers = {**self.kind.headers, **self.headers}
+    def headers_for(self, passed: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a call in lower case, key included: never log them. `passed` are those of the caller.
+
+        A configured header stands before the caller's, the caller's before the kind's own; only betas add up.
+        """
+        headers = {**self.kind.headers, **passed}
         if self.api_key:
             if self.kind.auth == "bearer":
                 headers["authorization"] = f"Bearer {self.api_key}"
             elif self.kind.auth != "none":
                 headers[self.kind.auth] = self.api_key
+        for name, value in self.headers.items():
+            key = name.lower()
+            both = key == "anthropic-beta" and key in passed
+            headers[key] = f"{value},{passed[key]}" if both else value
         return headers
 
     def __repr__(self) -> str:
@@ -140,6 +161,25 @@ class Provider(msgspec.Struct, frozen=True, eq=False):
         return [("name", self.name), ("kind", self.kind.name), ("base_url", self.base_url)]
 
 
+def is_own_address(kind: Kind, base_url: str | None) -> bool:
+    """Whether `base_url` (None: the default) is at the host of this kind, or below it (`eu.api.openai.com`).
+
+    A kind without a common address, such as Azure, is at home wherever its owner says. A key from the environment is
+    sent only there: whoever set OPENAI_API_KEY did not mean it for a server of another name.
+    """
+    if base_url is None or not kind.base_url:
+        return True
+    own, host = urlsplit(kind.base_url).hostname or "", _host(base_url)
+    return host == own or host.endswith(f".{own}")
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # "http://[": the transport will refuse it by name
+        return ""
+
+
 def provider(
     kind: str,
     *,
@@ -148,46 +188,58 @@ def provider(
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
     formats: tuple[str, ...] | None = None,
-    need_key: bool = True,
 ) -> Provider:
     """A provider of a known kind.
 
     - `base_url`: default: the kind's own address.
-    - `api_key`: default: from the kind's environment variable.
+    - `api_key`: default: at the kind's own address from its environment variable, elsewhere none.
     - `formats`: the wire formats it speaks, our own requests use the first. Default: all of the kind's at its own
-      address; elsewhere only the kind's first (a server that copies OpenAI's chat format rarely has the others),
-      with embeddings.
-    - `need_key`: whether a missing key is an error here (a service at an address of one's own may need none).
+      address; elsewhere the kind's first and embeddings (a server that copies OpenAI's chat format rarely has the
+      others).
 
-    :raises ConfigError: the kind or a format is unknown, the address is missing, or there is no key.
+    :raises ConfigError: the kind or a format is unknown, the address is missing, or there is no key at the kind's own
+        address.
     """
-    from difflib import get_close_matches
-
     found = KINDS.get(kind)
     if found is None:
-        near = get_close_matches(kind, KINDS, 1)
+        near = get_close_matches(kind[:80], KINDS, 1)
         raise ConfigError(
             f"provider kind {kind!r} is unknown; known are {', '.join(KINDS)}.",
-            hint=f"Did you mean {near[0]!r}?" if near else "Use kind openai for a service that speaks its format.",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "Use kind openai for a service that speaks its format.",
         )
     if not (base_url or found.base_url):
         raise ConfigError(f"provider kind {kind!r} has no common address.", hint="Give its base_url.")
-    own_address = base_url is None or base_url.rstrip("/") == found.base_url
-    key = api_key or (os.environ.get(found.key_variable) if found.key_variable else None)
-    if found.key_variable and not key and own_address and need_key:
+    own_address = is_own_address(found, base_url)
+    key = api_key or None
+    if key is None and found.key_variable and own_address:
+        key = os.environ.get(found.key_variable, "").strip() or None
+        if key is None:
+            raise ConfigError(
+                f"there is no API key for {name or kind!r}.",
+                hint=f"Set the {found.key_variable} environment variable or give api_key.",
+            )
+    return Provider(
+        name or kind,
+        found,
+        base_url or found.base_url,
+        key,
+        dict(headers or {}),
+        # A deployment of Azure's older interface serves one path each.
+        _endpoints(found, formats, all_of_them=own_address and "/deployments/" not in (base_url or "")),
+    )
+
+
+def _endpoints(kind: Kind, formats: tuple[str, ...] | None, *, all_of_them: bool) -> tuple[Endpoint, ...]:
+    if formats is None:
+        family = (kind.endpoints[0], _EMBEDDINGS, *_ANTHROPIC)
+        return tuple(one for one in kind.endpoints if all_of_them or one in family)
+    by_name = {endpoint.format: endpoint for endpoint in kind.endpoints}
+    unknown = [format for format in formats if format not in by_name]
+    if unknown or not formats:
+        said = ", ".join(unknown) or "nothing"
         raise ConfigError(
-            f"there is no API key for {name or kind!r}.",
-            hint=f"Set the {found.key_variable} environment variable or pass api_key=….",
+            f"provider kind {kind.name!r} speaks {', '.join(by_name)}, not {said}.", where="formats"
         )
-    endpoints = found.endpoints
-    if formats is not None:
-        by_name = {endpoint.format: endpoint for endpoint in found.endpoints}
-        unknown = [format for format in formats if format not in by_name]
-        if unknown or not formats:
-            raise ConfigError(f"provider kind {kind!r} speaks {', '.join(by_name)}, not {', '.join(unknown) or 'nothing'}.")
-        endpoints = tuple(by_name[format] for format in formats)
-    elif not own_address:
-        endpoints = tuple(e for e in endpoints if e is endpoints[0] or e.format != "openai_responses")
-        if found.endpoints[0] is _RESPONSES:
-            endpoints = (_RESPONSES, *(e for e in endpoints if e is not _RESPONSES))
-    return Provider(name or kind, found, base_url or found.base_url, key, dict(headers or {}), endpoints)
+    return tuple(by_name[format] for format in formats)

@@ -94,7 +94,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         if isinstance(self.messages, list):  # a list is what people write
-            msgspec.structs.force_setattr(self, "messages", tuple(self.messages))  # pyright: ignore[reportUnknownArgumentType]
+            msgspec.structs.force_setattr(self, "messages", tuple(self.messages))
         for field in ("tools", "stop"):
             value = getattr(self, field)
             if isinstance(value, list):

@@ -29,7 +29,9 @@ def _simulated(request: Request) -> Reply:
     tool = _tool_to_call(request)
     if tool is not None:
         arguments = msgspec.json.encode(sample(tool.parameters or {"type": "object"})).decode()
-        return Reply(tool_calls=(ToolCall.parse(f"call_simulated_{len(request.turns)}", tool.name, arguments),))
+        return Reply(
+            tool_calls=(ToolCall.parse(f"call_simulated_{len(request.turns)}", tool.name, arguments),)
+        )
     schema = json_schema(request.output)
     if schema is not None:
         return Reply(text=msgspec.json.encode(sample(schema.schema)).decode())
@@ -37,7 +39,9 @@ def _simulated(request: Request) -> Reply:
         return Reply(text='{"simulated": true}')
     said = _last_words(request)
     quoted = said if len(said) <= 200 else f"{said[:200]}…"
-    return Reply(text=f"This is a simulated answer of tidyllm's offline model; no real model was asked. You said: {quoted}")
+    return Reply(
+        text=f"This is a simulated answer of tidyllm's offline model; no real model was asked. You said: {quoted}"
+    )
 
 
 def _tool_to_call(request: Request) -> Tool | None:
@@ -57,8 +61,10 @@ def _last_words(request: Request) -> str:
             for part in turn.parts:
                 if isinstance(part, ToolResult):
                     content = part.content
-                    words += content if isinstance(content, str) else "".join(
-                        one.text for one in content if isinstance(one, Text)
+                    words += (
+                        content
+                        if isinstance(content, str)
+                        else "".join(one.text for one in content if isinstance(one, Text))
                     )
             return words
     return ""

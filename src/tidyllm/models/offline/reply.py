@@ -44,5 +44,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 def call(name: str, /, **arguments: Any) -> ToolCall:
     """A tool call for a script: `Reply(tool_calls=(call("add", a=1, b=2),))`."""
     return ToolCall(
-        id=f"call_{name}", name=name, arguments=arguments, raw_arguments=msgspec.json.encode(arguments).decode()
+        id=f"call_{name}",
+        name=name,
+        arguments=arguments,
+        raw_arguments=msgspec.json.encode(arguments).decode(),
     )

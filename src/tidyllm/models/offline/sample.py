@@ -1,4 +1,4 @@
-"""A value that fits a JSON schema, always the same one. Pure; it fits what schemas from types use, not all of JSON Schema."""
+"""A value that fits a JSON schema, always the same one. Pure; it knows what schemas from types use, not all of them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -53,7 +53,9 @@ class OfflineTransport:
         if reply.delay:
             await clock.sleep(reply.delay)
         if reply.unreachable:
-            raise Unreachable("simulated: the connection was refused.", hint="The offline model was told to do so.")
+            raise Unreachable(
+                "simulated: the connection was refused.", hint="The offline model was told to do so."
+            )
         if reply.garbage is not None:
             kind = "text/event-stream" if stream else "application/json"
             return _Answer(200, {"content-type": kind}, _once(reply.garbage))
@@ -61,7 +63,9 @@ class OfflineTransport:
             return _error(reply)
         response = _response(request, reply)
         if stream:
-            return _Answer(200, {"content-type": "text/event-stream", **_ID}, _events(request, response, reply))
+            return _Answer(
+                200, {"content-type": "text/event-stream", **_ID}, _events(request, response, reply)
+            )
         if reply.stall_after is not None:
             await asyncio.Event().wait()
         whole = msgspec.json.encode(wire_format("openai_chat").encode_response(response))
@@ -160,15 +164,22 @@ def _error(reply: Reply) -> HTTPAnswer:
     headers = {**_JSON, **_ID}
     if reply.retry_after is not None:
         headers["retry-after"] = f"{reply.retry_after:g}"
-    kind = "rate_limit_error" if reply.status == 429 else "server_error" if reply.status >= 500 else "invalid_request_error"
+    kind = (
+        "rate_limit_error"
+        if reply.status == 429
+        else "server_error"
+        if reply.status >= 500
+        else "invalid_request_error"
+    )
     error = {"error": {"message": reply.message, "type": kind, "param": None, "code": None}}
     return _Answer(reply.status, headers, _once(msgspec.json.encode(error)))
 
 
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     """Eight numbers from the digest of each text: equal texts have equal vectors, and that is all they mean."""
-    given = body.get("input")
-    texts: list[Any] = given if isinstance(given, list) and not all(isinstance(i, int) for i in given) else [given]  # pyright: ignore[reportUnknownVariableType]
+    given: object = body.get("input")
+    many = cast("list[object]", given) if isinstance(given, list) else []
+    texts = [given] if all(isinstance(one, int) for one in many) else many  # text, or the tokens of one
     vectors: list[list[float]] = []
     for text in texts:
         digest = sha256(str(text).encode()).digest()

@@ -1,0 +1,111 @@
+"""What the values of a configuration must fulfil together. Pure: it touches no network, no secret and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tidyllm.config.problem import Problem, Where, did_you_mean
+from tidyllm.config.schema import LimitSettings, ModelSettings, ProviderSettings, Settings
+from tidyllm.errors import ConfigError
+from tidyllm.models.catalog import Catalog
+from tidyllm.models.http_target import sent_headers, target
+from tidyllm.models.provider import KINDS
+
+__all__ = ["broken_rules"]
+
+_LONGEST_NAME = 200
+
+
+def broken_rules(settings: Settings) -> Iterator[Problem]:
+    """Everything about `settings`, whose shape is right, that could not be built."""
+    for name, provider in settings.providers.items():
+        yield from _provider(name, provider, ("providers", name))
+    for name, model in settings.models.items():
+        yield from _model(name, model, settings, ("models", name))
+    for name, facts in settings.catalog.items():
+        yield from _catalog_entry(name, facts)
+
+
+def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[Problem]:
+    if (
+        not name
+        or len(name) > _LONGEST_NAME
+        or any(letter in name for letter in "/*")
+        or not name.isprintable()
+    ):
+        yield Problem(where, "a provider's name is plain text without '/' and '*'.")
+    kind = KINDS.get(provider.kind)
+    if kind is None:
+        yield Problem((*where, "kind"), f"{provider.kind!r} is unknown.", did_you_mean(provider.kind, KINDS))
+        return
+    if provider.base_url is not None:
+        try:
+            target(provider.base_url)
+        except ConfigError as error:
+            yield Problem((*where, "base_url"), error.message.removeprefix("base_url: "), error.hint)
+    elif not kind.base_url:
+        yield Problem(where, "the key 'base_url' is missing.", f"Kind {kind.name} has no common address.")
+    spoken = [endpoint.format for endpoint in kind.endpoints]
+    if provider.formats == ():
+        yield Problem((*where, "formats"), "the list is empty.", f"Known are {', '.join(spoken)}.")
+    for place, format in enumerate(provider.formats or ()):
+        if format not in spoken:
+            message = f"kind {kind.name} does not speak {format!r}."
+            yield Problem((*where, "formats", place), message, did_you_mean(format, spoken))
+    for header, value in provider.headers.items():
+        try:
+            sent_headers({header: value})
+        except ConfigError as error:
+            yield Problem((*where, "headers", header), error.message.removeprefix("headers: "), error.hint)
+
+
+def _model(name: str, model: ModelSettings, settings: Settings, where: Where) -> Iterator[Problem]:
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        yield Problem(where, f"a model's name is printable text of at most {_LONGEST_NAME} characters.")
+    if name.count("*") > 1:
+        yield Problem(where, "a name may hold one '*'.")
+    for place, one in enumerate(model.route):
+        yield from _target(one, name, settings, (*where, "route", place))
+        if one in model.route[:place]:
+            yield Problem((*where, "route", place), f"target {one!r} stands in it twice.")
+    if model.retry.cap < model.retry.base:
+        message = f"cap {model.retry.cap:g} s is below base {model.retry.base:g} s."
+        yield Problem((*where, "retry"), message)
+    if model.limit is not None:
+        yield from _limit(model.limit, (*where, "limit"))
+
+
+def _target(target: str, name: str, settings: Settings, where: Where) -> Iterator[Problem]:
+    provider, slash, bare = target.partition("/")
+    if not (slash and provider and bare):
+        hint = ""
+        if not slash and target in settings.models:
+            hint = "A route leads to providers, not to other routes."
+        yield Problem(where, f"target {target!r} is not of the form provider/model.", hint)
+    elif provider not in settings.providers:
+        hint = did_you_mean(provider, settings.providers) or "Write it under providers."
+        yield Problem(where, f"target {target!r}: there is no provider {provider!r}.", hint)
+    elif bare.count("*") > 1:
+        yield Problem(where, f"target {target!r} may hold one '*'.")
+    elif "*" in bare and "*" not in name:
+        yield Problem(where, f"target {target!r} has a '*', but the name {name!r} has none.")
+
+
+def _limit(limit: LimitSettings, where: Where) -> Iterator[Problem]:
+    if limit.concurrency is None and limit.rate is None:
+        yield Problem(where, "it limits nothing.", "Give concurrency, rate (per second) or both.")
+    if limit.burst is not None and limit.rate is None:
+        yield Problem((*where, "burst"), "there is a burst but no rate.")
+
+
+def _catalog_entry(name: str, facts: dict[str, Any]) -> Iterator[Problem]:
+    try:
+        Catalog.default().with_({name: facts})
+    except ConfigError as error:
+        # The catalogue names the field as text behind the entry's name; the rest of its path is lost with the dots.
+        prefix = f"catalog.{name}"
+        field = (error.where or prefix).removeprefix(prefix).strip(".")
+        message = error.message.removeprefix(f"{error.where}: ")
+        where: Where = ("catalog", name, *((field,) if field else ()))
+        yield Problem(where, f"{message.rstrip('.')}.", error.hint)

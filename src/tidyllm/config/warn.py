@@ -1,0 +1,55 @@
+"""What is allowed in a configuration but seldom meant, or will fail when it is used here. It looks at variables and
+files that secrets refer to, and reads none of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tidyllm.config.problem import Problem, Where
+from tidyllm.config.schema import ProviderSettings, Settings, is_reference
+from tidyllm.models.provider import KINDS, is_own_address
+
+__all__ = ["warnings"]
+
+_SECRET_HEADERS = ("authorization", "key", "token", "secret", "cookie", "password")
+
+
+def warnings(settings: Settings, environment: Mapping[str, str] = os.environ) -> Iterator[Problem]:
+    """Problems that keep nothing from being built elsewhere: secrets in plain text, or not there on this machine."""
+    if settings.server.master_key is not None:
+        yield from _reference(settings.server.master_key, ("server", "master_key"), environment)
+    used = {target.partition("/")[0] for model in settings.models.values() for target in model.route}
+    for name, provider in settings.providers.items():
+        where = ("providers", name)
+        yield from _keys(provider, where, environment)
+        if name not in used:
+            yield Problem(where, "no route leads to this provider.")
+
+
+def _keys(provider: ProviderSettings, where: Where, environment: Mapping[str, str]) -> Iterator[Problem]:
+    kind = KINDS[provider.kind]
+    if provider.api_key is not None:
+        yield from _reference(provider.api_key, (*where, "api_key"), environment)
+    elif (
+        kind.key_variable
+        and is_own_address(kind, provider.base_url)
+        and not environment.get(kind.key_variable)
+    ):
+        message = f"there is no api_key, and {kind.key_variable} is not set here."
+        yield Problem(where, message, f"Set {kind.key_variable}, or write api_key.")
+    for header, value in provider.headers.items():
+        if is_reference(value) or any(word in header.lower() for word in _SECRET_HEADERS):
+            yield from _reference(value, (*where, "headers", header), environment)
+
+
+def _reference(value: str, where: Where, environment: Mapping[str, str]) -> Iterator[Problem]:
+    kind, _, name = value.partition(":")
+    if not is_reference(value):
+        yield Problem(where, "the secret stands here in plain text.", "Write env:NAME or file:PATH.")
+    elif kind == "env" and not environment.get(name, "").strip():
+        yield Problem(where, f"environment variable {name} is not set here.")
+    elif kind == "file" and not os.access(Path(name).expanduser(), os.R_OK):
+        yield Problem(where, f"the secret file {name} cannot be read here.")
