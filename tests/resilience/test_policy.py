@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.shared_data import ROOT
 from tidyllm import errors
 from tidyllm.errors import TidyllmError
 from tidyllm.resilience.policy import counts_against_target, worth_another_target, worth_retrying
@@ -56,3 +59,14 @@ def test_the_verdict_on_each_class(name: str) -> None:
 )
 def test_the_verdict_on_clocks_and_foreign_errors(error: Exception, verdict: tuple[bool, bool, bool]) -> None:
     assert (worth_retrying(error), worth_another_target(error), counts_against_target(error)) == verdict
+
+
+def test_the_page_of_the_documentation_says_the_same() -> None:
+    """But for a stream: what broke before its first piece was seen by nobody, which the page explains."""
+    page = (ROOT / "docs" / "concepts" / "resilience.md").read_text("utf-8")
+    section = page.partition("## Which errors")[2].partition("\n## ")[0]
+    said: dict[str, tuple[bool, ...]] = {}
+    for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE):
+        first, *verdicts = row.split(" | ")
+        said.update({name: tuple(word == "yes" for word in verdicts) for name in re.findall(r"`(\w+)`", first)})
+    assert {name: said[name] for name in VERDICTS} == VERDICTS
