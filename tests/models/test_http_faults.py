@@ -296,3 +296,31 @@ async def test_a_place_is_given_back_whatever_happens(make: Make) -> None:
             async with await transport.send(HTTPCall("POST", server.url, {}, b"stream")) as got:
                 await anext(got.chunks())
             assert await post(transport, server.url, b"ok") == b"{}"
+
+
+async def test_each_call_gets_its_own_answer_whatever_others_do(make: Make) -> None:
+    """Many tasks share few connections; some leave early, some are cancelled at odd moments."""
+
+    async def handler(connection: Connection) -> None:
+        while True:
+            seen = await connection.request()
+            await connection.write(answer(seen.body * 3))
+
+    async def call(transport: Transport, url: str, number: int) -> None:
+        body = b"<%d>" % number
+        async with await transport.send(HTTPCall("POST", url, {}, body)) as got:
+            if number % 7:
+                assert await got.read() == body * 3
+
+    async with serve(handler) as server:
+        transport = make(connections=5)
+        for batch in range(10):
+            calls = [
+                asyncio.create_task(call(transport, server.url, 100 * batch + number)) for number in range(40)
+            ]
+            for turn in range(12):
+                await asyncio.sleep(0)
+                calls[3 * turn].cancel()
+            done, _ = await asyncio.wait(calls)
+            assert all(task.cancelled() or task.exception() is None for task in done)
+        assert server.connections > 5

@@ -13,11 +13,11 @@ import trustme
 
 from tests.models.raw_server import OK, Connection, Server, answer, each, serve
 from tests.models.tls import server_side
-from tests.models.transports import NAMES, TRANSPORTS, Make, post
+from tests.models.transports import PROXYING, PROXYING_NAMES, Make, post
 from tidyllm.errors import Unreachable
 from tidyllm.models.proxy import Proxies
 
-pytestmark = pytest.mark.parametrize("make", TRANSPORTS, ids=NAMES)
+pytestmark = pytest.mark.parametrize("make", PROXYING, ids=PROXYING_NAMES)
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

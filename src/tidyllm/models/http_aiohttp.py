@@ -16,8 +16,8 @@ import aiohttp
 from tidyllm.errors import ModelError
 from tidyllm.models import http_faults as faults
 from tidyllm.models.http import HTTPAnswer, HTTPCall
-from tidyllm.models.http_settings import HTTPSettings, tls_context
-from tidyllm.models.http_target import check_headers, target
+from tidyllm.models.http_settings import HTTPSettings, open_socket, tls_context
+from tidyllm.models.http_target import sent_headers, target
 from tidyllm.models.per_loop import PerLoop
 from tidyllm.models.proxy import Proxies
 
@@ -42,7 +42,7 @@ class AiohttpTransport:
 
     async def send(self, call: HTTPCall) -> HTTPAnswer:
         to = target(call.url)
-        check_headers(call.headers)
+        headers = sent_headers(call.headers)
         proxy = self._proxies.url_for(to.scheme, to.host, to.port)
         # With neither TLS nor a proxy that may have it there is no certificate to check, so none is loaded.
         context = self._tls if to.scheme == "https" or (proxy or "").startswith("https:") else True
@@ -52,20 +52,20 @@ class AiohttpTransport:
                 call.method,
                 call.url,
                 data=io.BytesIO(call.body) if len(call.body) > _WHOLE_BYTES else call.body or None,
-                headers={"accept-encoding": "identity", "user-agent": "tidyllm", **call.headers},
+                headers=headers,
                 allow_redirects=False,
                 proxy=proxy,
                 ssl=context,
             )
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise mapped(exc, to.where, self._settings.connect_seconds) from _harmless(exc)
-        headers: dict[str, str] = {}
+        received: dict[str, str] = {}
         for written, value in answer.headers.items():
             name = written.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            received[name] = f"{received[name]}, {value}" if name in received else value
         try:
-            faults.check_status(to.where, answer.status, headers)
-            return _Answer(answer, headers, to.where, self, self._settings.max_body_bytes)
+            faults.check_status(to.where, answer.status, received)
+            return _Answer(answer, received, to.where, self, self._settings.max_body_bytes)
         except ModelError:
             answer.close()
             raise
@@ -84,7 +84,11 @@ class AiohttpTransport:
 
 def _open(settings: HTTPSettings) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=_Connector(limit=settings.connections, keepalive_timeout=settings.keepalive_seconds),
+        connector=_Connector(
+            limit=settings.connections,
+            keepalive_timeout=settings.keepalive_seconds,
+            socket_factory=open_socket,
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # `Inflater` bounds what it makes
         trust_env=False,  # it would also read ~/.netrc and put a password in place of our key

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from tidyllm.errors import ConfigError
 from tidyllm.models.proxy import Proxies
 
-__all__ = ["HTTPSettings", "tls_context"]
+__all__ = ["HTTPSettings", "open_socket", "tls_context"]
 
 
 class HTTPSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     :raises ConfigError: `ca_file` cannot be read or holds no certificate.
     """
     context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:
         try:
             context.load_verify_locations(cadata=Path(ca_file).read_text("ascii"))
@@ -56,3 +59,23 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
                 f"{ca_file!r} is no file of certificates: {exc}.", where="ca_file", hint="It must be PEM."
             ) from exc
     return context
+
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+def open_socket(address: AddressInfo) -> socket.socket:
+    """A socket that looks after its connection while a model thinks.
+
+    Routers forget a connection on which nothing has been said for some minutes, and nobody is told: the answer never
+    comes. A probe every 60 s keeps it in mind, and finds out when it is gone.
+    """
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family, kind, protocol)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 5)):
+        if hasattr(socket, option):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return opened
