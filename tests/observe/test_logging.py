@@ -138,7 +138,9 @@ def test_records_of_our_loggers_take_the_same_way() -> None:
         logging.getLogger("tidyllm.gateway").info("reloaded with %s", "Bearer abcdefgh")
         logging.getLogger("tidyllm.gateway").debug("not told")
         logging.getLogger("somebody.else").warning("not ours")
-    (line,) = one.lines
+        logging.getLogger("tidyllm.gateway").log(35, "between two levels")
+    line, odd = one.lines
+    assert (odd["level"], odd["event"]) == ("warning", "between two levels")
     assert (line["logger"], line["level"], line["event"]) == (
         "tidyllm.gateway",
         "info",

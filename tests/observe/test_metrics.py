@@ -137,10 +137,14 @@ def test_names_that_callers_choose_cannot_grow_the_page() -> None:
 def test_a_name_that_its_provider_refused_takes_no_place() -> None:
     metrics = Metrics(cap=1)
     metrics(attempt("junk", error=ModelNotFound("no such model.")))
+    metrics(call("junk", error=ModelNotFound("no such model.")))
+    metrics(call("fast"))
     metrics(attempt("gpt-5.1"))
     metrics(attempt("gpt-5.1", error=ModelNotFound("gone.")))
     assert value(metrics, "attempt_duration_seconds_count", **AT, outcome="ok") == 1
     assert value(metrics, "attempt_duration_seconds_count", **AT, outcome="ModelNotFound") == 1
+    assert value(metrics, "call_duration_seconds_count", step="fast", outcome="ok") == 1
+    assert value(metrics, "call_duration_seconds_count", step="other", outcome="ModelNotFound") == 1
 
 
 def test_a_name_that_is_no_unicode_leaves_the_page_readable() -> None:

@@ -9,7 +9,7 @@ from tests.observe.events import attempt, call
 from tidyllm.core import Context, step
 from tidyllm.errors import Overloaded
 from tidyllm.observe import Recorder, recording
-from tidyllm.resilience import Fallback, Retry
+from tidyllm.resilience import CircuitBreaker, Fallback, Retry
 
 
 @step
@@ -32,13 +32,15 @@ async def test_records_each_call_with_its_place_and_time() -> None:
     assert len({span.trace_id for span in seen.spans}) == 1
 
 
-async def test_counts_failures_retries_and_fallbacks() -> None:
+async def test_counts_failures_retries_fallbacks_and_breakers() -> None:
+    guarded = CircuitBreaker(broken, failures=3, window=60, cooldown=60, name="of-recorder")
     with recording() as seen:
-        await Fallback(Retry(broken, attempts=3, base=0.0), double)(1)
+        await Fallback(Retry(guarded, attempts=3, base=0.0), double)(1)
         with pytest.raises(Overloaded):
             await broken(1)
     counts = seen.counts
     assert (counts.calls, counts.failed_calls, counts.retries, counts.fallbacks) == (2, 1, 2, 1)
+    assert counts.breaker_changes == 1
 
 
 async def test_nothing_is_recorded_after_the_block() -> None:

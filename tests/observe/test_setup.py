@@ -120,13 +120,12 @@ def test_spans_that_nobody_takes_are_counted_in_the_metrics() -> None:
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_named(variable: str, value: str) -> None:
     said = run(TRACED, **{variable: value}).stderr.strip().splitlines()[-1]
     assert said.startswith("tidyllm.errors.ConfigError")
-    assert variable.removesuffix("COMPRESSION").removesuffix("PROTOCOL") in said
+    assert variable in said
 
 
 # -- what is loaded, and what is missing

@@ -75,8 +75,10 @@ class Logs:
             self._before.append((logger, logger.level, logger.propagate))
             logger.addHandler(self._handler)
             logger.propagate = False  # else a root handler would write the line once more
-            if logger.level == logging.NOTSET or name == "tidyllm":
-                logger.setLevel(max(LEVELS[level], logging.INFO if name != "tidyllm" else 0))
+            if name == "tidyllm":
+                logger.setLevel(LEVELS[level])
+            elif logger.level == logging.NOTSET:
+                logger.setLevel(max(LEVELS[level], logging.INFO))  # their own debugging is nobody's here
 
     def close(self) -> None:
         """Leave `logging` as it was."""
@@ -158,7 +160,9 @@ class _Handler(logging.Handler):
             more: dict[str, Any] = {"logger": record.name}
             if record.exc_info:
                 more["exc_info"] = record.exc_info
-            self._log.log(record.levelno, record.getMessage(), **more)
+            # Levels of somebody's own count as the one below them; structlog knows no others.
+            level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+            self._log.log(level, record.getMessage(), **more)
         except Exception:  # noqa: BLE001 - a log line must not break what it tells of; logging has a way to say so
             self.handleError(record)
 

@@ -1,7 +1,7 @@
 """A hook that counts events as Prometheus metrics. It knows events and label values, not how numbers are kept.
 
 An event costs one lookup of a child that is bound already, and one `inc` or `observe`. Names that callers choose are
-bounded (see `labels`), and a name that its provider refused takes no place among them.
+bounded (see `labels`), and a name that its provider does not know takes no place among them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tidyllm.core import (
     FellBack,
     Retrying,
 )
-from tidyllm.errors import BadRequest
+from tidyllm.errors import ModelNotFound
 from tidyllm.observe.instruments import Instruments
 from tidyllm.observe.labels import OTHER, Labels
 from tidyllm.observe.semconv import error_type
@@ -86,17 +86,16 @@ class Metrics:
         elif isinstance(event, AttemptFinished):
             self._attempt(event)
         elif isinstance(event, Retrying):
-            self._instruments.retries.labels(
-                self._label("step", event.name), self._outcome(event.error)
-            ).inc()
+            step = self._asked("step", event.name, event.error)
+            self._instruments.retries.labels(step, self._outcome(event.error)).inc()
         elif isinstance(event, FellBack):
-            source, target = self._label("fallback", event.source), self._label("fallback", event.target)
-            self._instruments.fallbacks.labels(source, target).inc()
+            source = self._asked("fallback", event.source, event.error)
+            self._instruments.fallbacks.labels(source, self._label("fallback", event.target)).inc()
         elif isinstance(event, BreakerChanged):
             self._breaker(event)
 
     def _call(self, key: tuple[str, type[BaseException] | None], error: BaseException | None) -> Number:
-        step = self._label("step", key[0])
+        step = self._asked("step", key[0], error)
         observe = self._instruments.calls.labels(step, self._outcome(error)).observe
         if step != OTHER and len(self._calls) < _REMEMBERED:
             self._calls[key] = observe
@@ -133,9 +132,7 @@ class Metrics:
 
     def _target(self, event: AttemptFinished) -> _Target:
         key = event.provider, event.target, event.model
-        label = self._labels_of("model")
-        # A name that the provider does not know shall not take the place of one that it does.
-        model = label.known(event.model) if isinstance(event.error, BadRequest) else label(event.model)
+        model = self._asked("model", event.model, event.error)
         at = _Target(
             self._instruments, (self._label("provider", key[0]), self._label("target", key[1]), model)
         )
@@ -192,6 +189,11 @@ class Metrics:
 
     def _label(self, name: str, value: str) -> str:
         return self._labels_of(name)(value)
+
+    def _asked(self, name: str, value: str, error: BaseException | None) -> str:
+        """The label of a name that a caller may have made up: one that its provider does not know takes no place."""
+        labels = self._labels_of(name)
+        return labels.known(value) if isinstance(error, ModelNotFound) else labels(value)
 
     def _outcome(self, error: BaseException | None) -> str:
         if error is None:

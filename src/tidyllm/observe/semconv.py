@@ -1,9 +1,10 @@
 """How our events are named in OpenTelemetry: the one file that follows its conventions. It imports nothing of it.
 
-Names are those of the GenAI semantic conventions 1.41.1, the last release that held them; their own repository since
-then (`open-telemetry/semantic-conventions-genai`, read in August 2026: no release yet, all in development) has the
-same names for what we record: the client span of an inference and of embeddings. What the conventions have no name
-for is under `tidyllm.`.
+Names are those of the GenAI semantic conventions 1.41.1, the last release that held them: the client spans of an
+inference and of embeddings. Since then they live in `open-telemetry/semantic-conventions-genai`, which has released
+nothing yet and calls all of them in development; read there in October 2026 (1.42.0-dev), one of what we record has
+another name: `cache_creation.input_tokens` becomes `cache_write.input_tokens`. What the conventions have no name for
+is under `tidyllm.`.
 """
 
 from __future__ import annotations

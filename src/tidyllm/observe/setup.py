@@ -84,11 +84,7 @@ class Observing:
         check_protocol(os.environ)
         ratio, parent_based = sampling(os.environ)
         on_drop = None if self.metrics is None else self.metrics.dropped_spans
-        try:
-            exporter = OTLPSpanExporter()
-        except ValueError as error:
-            raise ConfigError(f"no exporter can be made: {error}.", where="OTEL_EXPORTER_OTLP_*") from error
-        self.spans = SpanQueue(exporter, **queueing(os.environ), on_drop=on_drop)
+        self.spans = SpanQueue(OTLPSpanExporter(), **queueing(os.environ), on_drop=on_drop)
         traces = self.traces = Otel(self.spans, ratio=ratio, parent_based=parent_based, version=_version())
         self._ends.callback(traces.close)
         self._ends.callback(install(traces))
