@@ -29,7 +29,8 @@ def test_other_spellings_are_left_alone(payload: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://a/b.png", "data:,hello", "data:;base64,AAAA", "data:a/b;x=1;base64,AAAA", "data:a/b;base64,A"]
+    "url",
+    ["https://a/b.png", "data:,hello", "data:;base64,AAAA", "data:a/b;x=1;base64,AAAA", "data:a/b;base64,A"],
 )
 def test_other_urls_are_left_alone(url: str) -> None:
     assert decode_data_url(url) is None

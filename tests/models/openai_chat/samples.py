@@ -29,8 +29,19 @@ def answer(
     message: dict[str, Any], *, finish: Any = "stop", choice: dict[str, Any] | None = None, **fields: Any
 ) -> dict[str, Any]:
     """The body of an answer."""
-    told = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, **(choice or {})}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o-2024", "choices": [told], **fields}
+    told = {
+        "index": 0,
+        "message": {"role": "assistant", **message},
+        "finish_reason": finish,
+        **(choice or {}),
+    }
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4o-2024",
+        "choices": [told],
+        **fields,
+    }
 
 
 def chunk(*choices: dict[str, Any], **fields: Any) -> Event:

@@ -19,7 +19,12 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
 REQUEST = ask(
     {"role": "system", "content": [{"type": "text", "text": "Be brief.", "cache_control": None}]},
     {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
-    {"role": "assistant", "content": None, "tool_calls": [CALL], "reasoning_details": [{"type": "reasoning.text"}]},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [CALL],
+        "reasoning_details": [{"type": "reasoning.text"}],
+    },
     {"role": "tool", "tool_call_id": "c", "content": "1"},
     tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
     tool_choice={"type": "function", "function": {"name": "f"}},
@@ -30,7 +35,14 @@ REQUEST = ask(
     stream_options={"include_usage": True},
 )
 ANSWER = answer(
-    {"content": "a", "tool_calls": [CALL], "reasoning": "h", "refusal": None, "audio": {"id": ""}, "annotations": []},
+    {
+        "content": "a",
+        "tool_calls": [CALL],
+        "reasoning": "h",
+        "refusal": None,
+        "audio": {"id": ""},
+        "annotations": [],
+    },
     choice={"logprobs": {"content": [{"token": "a"}]}},
     usage={"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 1}},
 )

@@ -61,13 +61,19 @@ def error(message: str, **fields: Any) -> dict[str, Any]:
         (400, error("Too long", code="context_length_exceeded"), ContextTooLong),
         (400, error("This model's maximum context length is 8192 tokens. However, ..."), ContextTooLong),
         (400, {"object": "error", "message": "prompt is too long: 9 > 8", "code": 400}, ContextTooLong),
-        (400, error("It exceeds the available context size", type="exceed_context_size_error"), ContextTooLong),
+        (
+            400,
+            error("It exceeds the available context size", type="exceed_context_size_error"),
+            ContextTooLong,
+        ),
         (400, error("Filtered", code="content_filter"), ContentRefused),
         (400, error("Tool call validation failed", code="tool_use_failed"), BadRequest),
     ],
     ids=str,
 )
-def test_an_answer_of_refusal_has_its_most_specific_class(status: int, body: Any, kind: type[ModelError]) -> None:
+def test_an_answer_of_refusal_has_its_most_specific_class(
+    status: int, body: Any, kind: type[ModelError]
+) -> None:
     found = read(status, body)
     assert type(found) is kind
     assert found.status == status
@@ -81,8 +87,14 @@ def test_an_answer_of_refusal_has_its_most_specific_class(status: int, body: Any
         ({"message": "Bad thing"}, "Bad thing"),
         ({"detail": "Bad thing"}, "Bad thing"),
         ([{"error": {"message": "Bad thing", "code": 400, "status": "INVALID_ARGUMENT"}}], "Bad thing"),
-        ({"object": "error", "message": {"detail": [{"loc": ["body", "seed"], "msg": "Bad thing"}]}}, "Bad thing"),
-        ({"error": {"message": "Provider error", "metadata": {"raw": "Bad thing"}}}, "Provider error: Bad thing"),
+        (
+            {"object": "error", "message": {"detail": [{"loc": ["body", "seed"], "msg": "Bad thing"}]}},
+            "Bad thing",
+        ),
+        (
+            {"error": {"message": "Provider error", "metadata": {"raw": "Bad thing"}}},
+            "Provider error: Bad thing",
+        ),
         ({"error": {"metadata": {"raw": "Bad thing"}}}, "Bad thing"),
         (b"Bad\n\n  thing", "Bad thing"),
         (b"[]", "[]"),
@@ -101,7 +113,10 @@ def test_a_provider_that_says_nothing_is_quoted_as_such() -> None:
 
 NAMED: list[tuple[Any, str | None]] = [
     (error("Bad", param="messages[0].role"), "messages[0].role"),
-    ({"detail": [{"loc": ["body", "messages", 0, "user", "content"], "msg": "Bad"}]}, "messages[0].user.content"),
+    (
+        {"detail": [{"loc": ["body", "messages", 0, "user", "content"], "msg": "Bad"}]},
+        "messages[0].user.content",
+    ),
     ({"detail": [{"loc": "body", "msg": "Bad"}]}, None),
     ({"detail": [{"loc": [], "msg": "Bad"}]}, None),
     (error("Bad"), None),
@@ -131,7 +146,11 @@ def test_who_cannot_pay_is_told_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("sent", "status", "fields"),
     [
-        (BadRequest("No", field="seed"), 400, {"type": "invalid_request_error", "param": "seed", "code": None}),
+        (
+            BadRequest("No", field="seed"),
+            400,
+            {"type": "invalid_request_error", "param": "seed", "code": None},
+        ),
         (Unsupported("seed", format="anthropic"), 400, {"type": "invalid_request_error", "param": "seed"}),
         (BadRequest("No", code="tool_use_failed"), 400, {"code": "tool_use_failed"}),
         (ContextTooLong("No"), 400, {"code": "context_length_exceeded"}),
@@ -145,7 +164,9 @@ def test_who_cannot_pay_is_told_what_to_do() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_caller_gets_the_error_in_openais_shape(sent: TidyllmError, status: int, fields: dict[str, Any]) -> None:
+def test_a_caller_gets_the_error_in_openais_shape(
+    sent: TidyllmError, status: int, fields: dict[str, Any]
+) -> None:
     found, body = openai_chat.encode_error(sent)
     assert found == status
     assert body["error"].keys() == {"message", "type", "param", "code"}

@@ -30,7 +30,13 @@ PDF = b"%PDF-1.4 ..."
 PDF_URL = f"data:application/pdf;base64,{base64.b64encode(PDF).decode()}"
 SOUND = base64.b64encode(b"RIFF").decode()
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
-DETAIL = {"type": "reasoning.text", "text": "Hm.", "signature": "sig", "format": "anthropic-claude-v1", "index": 0}
+DETAIL = {
+    "type": "reasoning.text",
+    "text": "Hm.",
+    "signature": "sig",
+    "format": "anthropic-claude-v1",
+    "index": 0,
+}
 
 
 def decoded(message: dict[str, Any]) -> Message:
@@ -90,23 +96,40 @@ def assistant(**fields: Any) -> dict[str, Any]:
         assistant(tool_calls=[{"id": "c", "function": {"name": "f", "arguments": ""}}]),
         assistant(tool_calls=[{"id": "c", "type": "function", "function": {"name": "f"}}]),
         assistant(tool_calls=[{"id": "c", "type": "function", "function": {"name": "f", "arguments": None}}]),
-        assistant(tool_calls=[{"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]),
+        assistant(
+            tool_calls=[{"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]
+        ),
         assistant(tool_calls=[{"id": "c", "type": "custom", "custom": {"name": "grep", "input": "a|b"}}]),
-        assistant(tool_calls=[{**CALL, "extra_content": {"google": {"thought_signature": "s"}}, "beta": None}]),
+        assistant(
+            tool_calls=[{**CALL, "extra_content": {"google": {"thought_signature": "s"}}, "beta": None}]
+        ),
         assistant(content="Because.", reasoning_content="Hm."),
         assistant(content="Because.", reasoning="Hm."),
         assistant(content="Because.", reasoning=None, reasoning_content="", reasoning_details=[]),
         assistant(content="Because.", reasoning_details=[DETAIL]),
         assistant(content="Because.", reasoning_details=[DETAIL], reasoning="Hm."),
-        assistant(content="", reasoning_details=[DETAIL, {"type": "reasoning.encrypted", "data": "x", "id": "rs"}]),
-        assistant(content=None, reasoning_details=[{"type": "reasoning.summary", "summary": "Hm.", "id": None}]),
-        assistant(content="a", reasoning="Hm.", reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]),
+        assistant(
+            content="", reasoning_details=[DETAIL, {"type": "reasoning.encrypted", "data": "x", "id": "rs"}]
+        ),
+        assistant(
+            content=None, reasoning_details=[{"type": "reasoning.summary", "summary": "Hm.", "id": None}]
+        ),
+        assistant(
+            content="a", reasoning="Hm.", reasoning_details=[{"type": "reasoning.encrypted", "data": "x"}]
+        ),
         assistant(content="a", reasoning_details=[{"text": "no type"}], reasoning={"effort": "odd"}),
         assistant(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]),
-        assistant(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "closed": True}]),
+        assistant(
+            content=[{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}], "closed": True}]
+        ),
         assistant(content=[{"type": "thinking", "thinking": [{"type": "reference", "ids": [1]}]}]),
         {"role": "tool", "tool_call_id": "call_1", "content": "Sunny", "name": "weather"},
-        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "Sunny"}], "name": None},
+        {
+            "role": "tool",
+            "tool_call_id": "call_1",
+            "content": [{"type": "text", "text": "Sunny"}],
+            "name": None,
+        },
         {"role": "function", "name": "weather", "content": "Sunny"},
     ],
 )
@@ -127,8 +150,14 @@ def test_a_message_comes_back_whole(message: dict[str, Any]) -> None:
             {"type": "file", "file": {"file_data": PDF_URL, "filename": "a.pdf"}},
             File(data=PDF, media_type="application/pdf", name="a.pdf"),
         ),
-        ({"type": "input_audio", "input_audio": {"data": SOUND, "format": "mp3"}}, Audio(data=b"RIFF", format="mp3")),
-        ({"type": "video_url", "url": "v"}, Opaque(format="openai_chat", data={"type": "video_url", "url": "v"})),
+        (
+            {"type": "input_audio", "input_audio": {"data": SOUND, "format": "mp3"}},
+            Audio(data=b"RIFF", format="mp3"),
+        ),
+        (
+            {"type": "video_url", "url": "v"},
+            Opaque(format="openai_chat", data={"type": "video_url", "url": "v"}),
+        ),
     ],
 )
 def test_content_becomes_parts_that_all_providers_have(content: dict[str, Any], part: Part) -> None:
@@ -233,7 +262,9 @@ def test_a_spoken_answer_and_a_refusal_go_back_as_the_format_wants_them() -> Non
 
 
 def test_a_file_without_a_name_gets_one_and_bytes_their_type() -> None:
-    (message,) = sent(Message.user(File(data=PDF), File(data=b"a", media_type="text/csv"), Image(data=b"GIF89a")))
+    (message,) = sent(
+        Message.user(File(data=PDF), File(data=b"a", media_type="text/csv"), Image(data=b"GIF89a"))
+    )
     first, second, image = message["content"]
     assert first["file"] == {"file_data": PDF_URL, "filename": "document.pdf"}
     assert second["file"] == {"file_data": "data:text/csv;base64,YQ==", "filename": "document"}
@@ -254,7 +285,9 @@ def test_a_file_without_a_name_gets_one_and_bytes_their_type() -> None:
         ),
     ],
 )
-def test_a_part_without_a_place_is_refused_by_name_or_dropped_and_reported(message: Message, field: str) -> None:
+def test_a_part_without_a_place_is_refused_by_name_or_dropped_and_reported(
+    message: Message, field: str
+) -> None:
     request = Request((message, Message.user("Go on")))
     with pytest.raises(Unsupported) as caught:
         openai_chat.encode_request(request, stream=False)
@@ -300,7 +333,10 @@ def test_no_messages_are_no_request() -> None:
         (user({"type": "image_url", "image_url": {"url": None}}), "messages[0].content[0].image_url.url"),
         (user({"type": "image_url", "image_url": {"url": 1}}), "messages[0].content[0].image_url.url"),
         (user({"type": "file", "file": {"filename": "a"}}), "messages[0].content[0].file.file_data"),
-        (user({"type": "input_audio", "input_audio": {"data": "AAAA"}}), "messages[0].content[0].input_audio.format"),
+        (
+            user({"type": "input_audio", "input_audio": {"data": "AAAA"}}),
+            "messages[0].content[0].input_audio.format",
+        ),
         (user({"type": "thinking"}), "messages[0].content[0].thinking"),
         (assistant(content=7), "messages[0].content"),
         (assistant(tool_calls=7), "messages[0].tool_calls"),

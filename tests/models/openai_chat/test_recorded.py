@@ -117,7 +117,8 @@ def for_caller(told: dict[str, Any], read: dict[str, Any]) -> dict[str, Any]:
     """What a caller must read: where the provider did not say why it ended, or gave a call no id, we fill that in."""
     finish = told["finish"] or ("tool_calls" if told["calls"] else "stop")
     calls = [
-        (call[0] or new[0], call[1], call[2] or "{}") for call, new in zip(told["calls"], read["calls"], strict=True)
+        (call[0] or new[0], call[1], call[2] or "{}")
+        for call, new in zip(told["calls"], read["calls"], strict=True)
     ]
     return {**told, "id": told["id"] or read["id"], "finish": finish, "calls": calls}
 
@@ -132,7 +133,9 @@ def usage_as_sent(response: Response, told: dict[str, Any]) -> dict[str, Any]:
 def test_what_we_write_for_a_caller_the_sdk_reads_as_the_provider_said_it() -> None:
     told = [(exchange["source"], ours(exchange)) for exchange in exchanges(KIND) if is_answer(exchange)]
     headers = {"content-type": "application/json"}
-    played = [{"status": 200, "headers": headers, "body_json": openai_chat.encode_response(a)} for _, a in told]
+    played = [
+        {"status": 200, "headers": headers, "body_json": openai_chat.encode_response(a)} for _, a in told
+    ]
     results: dict[str, bool] = {}
     with Replay(played) as server, client(server) as sdk:
         for number, (source, answer) in enumerate(told):
@@ -170,7 +173,9 @@ def looks_complete(body: bytes, position: int) -> bool:
 
 
 def streams() -> list[bytes]:
-    return [answer_bytes(exchange) for exchange in exchanges(KIND) if is_stream(exchange) and is_answer(exchange)]
+    return [
+        answer_bytes(exchange) for exchange in exchanges(KIND) if is_stream(exchange) and is_answer(exchange)
+    ]
 
 
 def test_a_stream_cut_before_its_end_marker_never_looks_complete() -> None:

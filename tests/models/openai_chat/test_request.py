@@ -86,7 +86,10 @@ def test_fields_become_those_that_all_providers_have() -> None:
         tools=[WEATHER, {"type": "custom", "custom": {"name": "grep"}}],
         tool_choice={"type": "function", "function": {"name": "weather"}},
         reasoning_effort="low",
-        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA, "strict": True}},
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "a", "schema": SCHEMA, "strict": True},
+        },
     )
     request, stream = openai_chat.decode_request({**body, "stream": None})
     assert not stream
@@ -132,7 +135,9 @@ def test_a_request_made_by_hand_is_written_in_full() -> None:
         "model": "gpt-4o",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Weather?"}],
         "stream": False,
-        "tools": [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA, "strict": True}}],
+        "tools": [
+            {"type": "function", "function": {"name": "weather", "parameters": SCHEMA, "strict": True}}
+        ],
         "tool_choice": {"type": "function", "function": {"name": "weather"}},
         "response_format": {"type": "json_object"},
         "metadata": {"team": "blue", "more": "1"},

@@ -63,7 +63,9 @@ def test_calls_come_in_several_shapes(call: dict[str, Any], expected: tuple[str,
 
 
 def test_the_forerunner_of_tool_calls_is_one_without_an_id() -> None:
-    response = read({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish="function_call")
+    response = read(
+        {"content": None, "function_call": {"name": "f", "arguments": "{}"}}, finish="function_call"
+    )
     assert [(call.id, call.name) for call in response.tool_calls] == [("", "f")]
     assert response.finish_reason == "tool_calls"
     assert not read({"content": "a", "function_call": {"name": "", "arguments": ""}}).tool_calls
@@ -82,7 +84,9 @@ def test_the_forerunner_of_tool_calls_is_one_without_an_id() -> None:
         ({"reasoning": None, "reasoning_details": []}, []),
     ],
 )
-def test_reasoning_comes_in_several_fields_and_counts_once(message: dict[str, Any], expected: list[str]) -> None:
+def test_reasoning_comes_in_several_fields_and_counts_once(
+    message: dict[str, Any], expected: list[str]
+) -> None:
     response = read({"content": "a", **message})
     assert [part.text for part in response.content if isinstance(part, Thinking)] == expected
     assert response.text == "a"
@@ -133,7 +137,9 @@ def test_fields_without_a_place_of_ours_are_kept_in_extra() -> None:
         choice={"native_finish_reason": "end_turn", "seed": None},
         x_groq={"id": "req_1"},
     )
-    body["choices"].append({"index": 1, "message": {"role": "assistant", "content": "b"}, "finish_reason": "stop"})
+    body["choices"].append(
+        {"index": 1, "message": {"role": "assistant", "content": "b"}, "finish_reason": "stop"}
+    )
     response = openai_chat.decode_response(body)
     assert response.text == "a"
     assert response.extra == {
@@ -230,7 +236,13 @@ def test_signed_reasoning_survives_the_way_to_a_caller_and_back() -> None:
 
 
 def test_details_that_came_in_this_format_go_out_as_they_came() -> None:
-    detail = {"type": "reasoning.text", "text": "Hm.", "signature": "s", "format": "anthropic-claude-v1", "index": 0}
+    detail = {
+        "type": "reasoning.text",
+        "text": "Hm.",
+        "signature": "s",
+        "format": "anthropic-claude-v1",
+        "index": 0,
+    }
     response = read({"content": "a", "reasoning_details": [detail]})
     assert told(*response.content)["reasoning_details"] == [detail]
 
@@ -257,7 +269,10 @@ def test_a_custom_call_and_the_providers_own_fields_reach_the_caller() -> None:
         (answer({"content": "a", "refusal": 7}), "choices[0].message.refusal"),
         (answer({"content": "a", "audio": 7}), "choices[0].message.audio"),
         (answer({"tool_calls": {"a": 1}}), "choices[0].message.tool_calls"),
-        (answer({"tool_calls": [{"id": "a", "function": {}}]}), "choices[0].message.tool_calls[0].function.name"),
+        (
+            answer({"tool_calls": [{"id": "a", "function": {}}]}),
+            "choices[0].message.tool_calls[0].function.name",
+        ),
         (answer({"tool_calls": [{"id": "a"}]}), "choices[0].message.tool_calls[0].function"),
         (answer({"function_call": 7}), "choices[0].message.function_call.function"),
     ],

@@ -111,12 +111,18 @@ def test_a_call_that_never_got_a_name_is_an_error() -> None:
 def test_custom_and_old_calls_and_fields_of_their_own_are_kept() -> None:
     custom = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "grep", "input": "a|"}}
     more = {"index": 0, "type": "custom", "custom": {"input": "b"}}
-    signed = {**call(1, "b", "f", "{}"), "extra_content": {"google": {"thought_signature": "s"}}, "beta": None}
+    signed = {
+        **call(1, "b", "f", "{}"),
+        "extra_content": {"google": {"thought_signature": "s"}},
+        "beta": None,
+    }
     response = decoded(delta(tool_calls=[custom, signed]), delta(tool_calls=[more]))
     first, second = response.tool_calls
     assert (first.name, first.raw_arguments) == ("grep", "a|b")
     assert second.extra == {"extra_content": {"google": {"thought_signature": "s"}}}
-    old = decoded(delta(function_call={"name": "f", "arguments": ""}), delta(function_call={"arguments": "{}"}))
+    old = decoded(
+        delta(function_call={"name": "f", "arguments": ""}), delta(function_call={"arguments": "{}"})
+    )
     assert [(call.name, call.raw_arguments) for call in old.tool_calls] == [("f", "{}")]
     assert not decoded(delta(content="a", function_call={"name": "", "arguments": ""})).tool_calls
 
@@ -137,7 +143,10 @@ def test_reasoning_in_details_counts_once_and_keeps_its_signature() -> None:
         delta(reasoning="H", reasoning_details=[piece(text="H", signature="")]),
         delta(reasoning="m.", reasoning_details=[piece(text="m.")]),
         delta(reasoning=None, reasoning_details=[piece(signature="sig")]),
-        delta(reasoning="", reasoning_details=[{"type": "reasoning.encrypted", "data": "x", "id": "rs", "index": 1}]),
+        delta(
+            reasoning="",
+            reasoning_details=[{"type": "reasoning.encrypted", "data": "x", "id": "rs", "index": 1}],
+        ),
         delta(content="a"),
     )
     signed, encrypted = (part for part in response.content if isinstance(part, Thinking))
@@ -155,16 +164,23 @@ def test_content_in_parts_as_mistral_sends_it() -> None:
     odd = {"type": "thinking", "thinking": [{"type": "reference", "ids": [1]}]}
     response = decoded(
         delta(content=[thinking]),
-        delta(content=[odd, {"type": "text", "text": "a"}, {"type": "text", "text": ""}, {"type": "reference"}]),
+        delta(
+            content=[odd, {"type": "text", "text": "a"}, {"type": "text", "text": ""}, {"type": "reference"}]
+        ),
         delta(content="b"),
     )
     assert (response.reasoning, response.text) == ("Hm.", "ab")
-    assert [part.data for part in response.content if isinstance(part, Opaque)] == [odd, {"type": "reference"}]
+    assert [part.data for part in response.content if isinstance(part, Opaque)] == [
+        odd,
+        {"type": "reference"},
+    ]
 
 
 def test_a_refusal_and_a_spoken_answer_come_whole_at_the_end() -> None:
     refused = decoded(delta(refusal="I can"), delta("stop", refusal="not."))
-    assert refused.content == (Opaque(format="openai_chat", data={"type": "refusal", "refusal": "I cannot."}),)
+    assert refused.content == (
+        Opaque(format="openai_chat", data={"type": "refusal", "refusal": "I cannot."}),
+    )
     assert refused.finish_reason == "refused"
     spoken = decoded(
         delta(audio={"id": "audio_1", "transcript": "Be"}),
@@ -181,7 +197,9 @@ def test_sources_and_probabilities_are_notes_of_the_text() -> None:
     response = decoded(
         chunk({"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [first]}}),
         chunk({"index": 0, "delta": {"content": "b"}, "logprobs": {"content": [second], "refusal": None}}),
-        chunk({"index": 0, "delta": {"annotations": [{"type": "url_citation"}]}, "logprobs": {"content": None}}),
+        chunk(
+            {"index": 0, "delta": {"annotations": [{"type": "url_citation"}]}, "logprobs": {"content": None}}
+        ),
     )
     (part,) = response.content
     assert part.extra == {"logprobs": [first, second], "annotations": [{"type": "url_citation"}]}
@@ -272,12 +290,18 @@ def test_garbage_is_an_error_and_no_end(data: str) -> None:
 
 
 def test_null_in_place_of_anything_says_nothing() -> None:
-    nothing = chunk({"index": None, "delta": None, "finish_reason": None, "logprobs": None}, usage=None, error=None)
+    nothing = chunk(
+        {"index": None, "delta": None, "finish_reason": None, "logprobs": None}, usage=None, error=None
+    )
     assert decoded(delta(content="a"), nothing, Event('{"choices":null}')).text == "a"
 
 
 def test_a_stream_makes_the_same_answer_as_the_whole_body() -> None:
-    message = {"content": "a", "reasoning": "Hm.", "tool_calls": [{"type": "function", **call(0, "a", "f", "{}")}]}
+    message = {
+        "content": "a",
+        "reasoning": "Hm.",
+        "tool_calls": [{"type": "function", **call(0, "a", "f", "{}")}],
+    }
     whole = openai_chat.decode_response(answer(message, finish="tool_calls", usage=USAGE))
     joined = decoded(
         delta(reasoning="Hm."),

@@ -149,7 +149,10 @@ def test_sources_and_probabilities_of_a_text_go_with_it() -> None:
         ),
         (Opaque(format="openai_chat", data={"type": "refusal", "refusal": "No."}), [{"refusal": "No."}]),
         (Opaque(format="openai_responses", data={"type": "refusal", "refusal": "No."}), [{"refusal": "No."}]),
-        (Opaque(format="openai_chat", data={"type": "audio", "audio": {"id": "a"}}), [{"audio": {"id": "a"}}]),
+        (
+            Opaque(format="openai_chat", data={"type": "audio", "audio": {"id": "a"}}),
+            [{"audio": {"id": "a"}}],
+        ),
         (Opaque(format="anthropic", data={"type": "server_tool_use"}), []),
         (Opaque(format="anthropic", data={"type": "refusal", "refusal": 7}), []),
     ],
@@ -165,7 +168,9 @@ def test_a_call_that_comes_whole() -> None:
 
 
 def test_fields_of_the_provider_that_this_format_has_too_are_in_every_event() -> None:
-    for event in events(Start("m", "i", {"service_tier": "flex", "created": 7, "container": {}}), TextPiece("a")):
+    for event in events(
+        Start("m", "i", {"service_tier": "flex", "created": 7, "container": {}}), TextPiece("a")
+    ):
         assert (event["service_tier"], event["created"]) == ("flex", 7)
         assert "container" not in event
 
@@ -190,6 +195,10 @@ def test_what_was_written_is_read_as_the_same_answer() -> None:
         id="i",
     )
     again = fold(pieces_of(written(unfold(response))))
-    assert (again.text, again.reasoning, again.tool_calls) == (response.text, response.reasoning, response.tool_calls)
+    assert (again.text, again.reasoning, again.tool_calls) == (
+        response.text,
+        response.reasoning,
+        response.tool_calls,
+    )
     assert (again.model, again.id, again.finish_reason) == ("m", "i", "tool_calls")
     assert (again.usage.input_tokens, again.usage.output_tokens) == (5, 7)

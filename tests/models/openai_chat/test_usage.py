@@ -17,7 +17,10 @@ from tidyllm.models.response import Response, Usage
         ({}, Usage()),
         (None, Usage()),
         ("many", Usage()),
-        ({"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}, Usage(input_tokens=5, output_tokens=7)),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
+            Usage(input_tokens=5, output_tokens=7),
+        ),
         ({"prompt_tokens": None, "completion_tokens": -1}, Usage()),
         (
             {
@@ -43,7 +46,10 @@ from tidyllm.models.response import Response, Usage
             Usage(input_tokens=9, cache_read_tokens=4, cache_write_5m_tokens=3),
         ),
         # reasoning that is counted apart
-        ({"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 27}, Usage(input_tokens=9, output_tokens=18)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 8, "total_tokens": 27},
+            Usage(input_tokens=9, output_tokens=18),
+        ),
         (
             {
                 "prompt_tokens": 9,
@@ -72,7 +78,9 @@ def _counts(usage: Usage) -> dict[str, int | None]:
 
 def test_usage_beside_the_usual_place_is_found() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 7}
-    assert openai_chat.decode_response(answer({"content": "a"}, x_groq={"usage": usage})).usage.input_tokens == 5
+    assert (
+        openai_chat.decode_response(answer({"content": "a"}, x_groq={"usage": usage})).usage.input_tokens == 5
+    )
 
 
 def test_usage_of_another_format_is_told_in_this_one() -> None:

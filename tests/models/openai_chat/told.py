@@ -62,7 +62,9 @@ def _usage(completion: ChatCompletion) -> tuple[int | None, ...]:
     beside: Mapping[str, Any] = usage.model_extra or {}
     cached = prompt.cached_tokens if prompt else None
     if cached is None:  # servers that put it elsewhere
-        cached = beside.get("num_cached_tokens", beside.get("cached_tokens", beside.get("prompt_cache_hit_tokens")))
+        cached = beside.get(
+            "num_cached_tokens", beside.get("cached_tokens", beside.get("prompt_cache_hit_tokens"))
+        )
     return (usage.prompt_tokens, usage.completion_tokens, cached, answer.reasoning_tokens if answer else None)
 
 

@@ -44,7 +44,9 @@ class Misfit(Exception):
 
     def answer(self) -> BadAnswer:
         """The same as the fault of the provider."""
-        return BadAnswer(f"the answer breaks its format: {self.field} is {self.found}, expected {self.expected}.")
+        return BadAnswer(
+            f"the answer breaks its format: {self.field} is {self.found}, expected {self.expected}."
+        )
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -87,13 +87,17 @@ def _image(data: dict[str, Any], at: str) -> Part:
 
 def _file(data: dict[str, Any], at: str) -> Part:
     where = f"{at}.file"
-    found = _inner(data.get("file", ...), {"file_data": "data", "file_id": "file_id", "filename": "name"}, where)
+    found = _inner(
+        data.get("file", ...), {"file_data": "data", "file_id": "file_id", "filename": "name"}, where
+    )
     if found is None:
         return Opaque(format=FORMAT, data=data)
     known, nulls = found
     name, file_id, given = known.get("name"), known.get("file_id"), known.get("data")
     if given is None and file_id is None:
-        raise Misfit(f"{where}.file_data", "a string, unless there is a file_id", None if "file_data" in nulls else ...)
+        raise Misfit(
+            f"{where}.file_data", "a string, unless there is a file_id", None if "file_data" in nulls else ...
+        )
     by_url = given is not None and given.startswith(("https://", "http://"))  # OpenRouter fetches it itself
     decoded = decode_data_url(given) if given is not None else None
     bare = exact_base64(given) if given is not None and decoded is None else None

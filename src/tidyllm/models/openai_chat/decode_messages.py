@@ -49,7 +49,9 @@ def _result(data: dict[str, Any], at: str) -> Message:
     )
     # The name repeats that of the call: whoever sends it says nothing new.
     name: object = data.get("name")
-    extra = rest_of(data, at, ("role", "content", "tool_call_id", *(("name",) if name is not None else ())), name=name)
+    extra = rest_of(
+        data, at, ("role", "content", "tool_call_id", *(("name",) if name is not None else ())), name=name
+    )
     return Message("tool", (result,), extra)
 
 

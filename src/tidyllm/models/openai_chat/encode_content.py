@@ -61,7 +61,9 @@ def _image(image: Image, mark: dict[str, Any], at: str, losses: Losses) -> dict[
         kind = image.media_type or image_type(image.data)
         if kind is None:
             field = f"{at}.media_type"
-            raise BadRequest(f"{field} is missing: an image given as bytes needs one, such as image/png.", field=field)
+            raise BadRequest(
+                f"{field} is missing: an image given as bytes needs one, such as image/png.", field=field
+            )
         url = data_url(image.data, kind)
     elif image.url is not None:
         url = image.url

@@ -148,9 +148,7 @@ def _other_side(
         messages.append(_finished(message, {"role": message.role, "content": content}))
 
 
-def _result(
-    part: ToolResult, at: str, losses: Losses, waiting: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _result(part: ToolResult, at: str, losses: Losses, waiting: list[dict[str, Any]]) -> dict[str, Any]:
     body: dict[str, Any] = {"role": "tool", "tool_call_id": part.call_id}
     if part.is_error:
         losses.note(f"{at}.is_error")  # there is no field for it; the text of the result says what went wrong

@@ -72,7 +72,9 @@ def _tools(request: Request, mark: dict[str, Any], body: dict[str, Any], losses:
     if isinstance(choice, NamedTool):
         body["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
     elif choice is not None:
-        body["tool_choice"] = mark["tool_choice"] if choice == "required" and "tool_choice" in mark else choice
+        body["tool_choice"] = (
+            mark["tool_choice"] if choice == "required" and "tool_choice" in mark else choice
+        )
 
 
 def _tool(tool: Tool | ProviderTool, at: str, losses: Losses) -> dict[str, Any] | None:
@@ -120,7 +122,9 @@ def _add_extra(body: dict[str, Any], extra: dict[str, Any], losses: Losses, *, s
             body[key] = {**held, **value}
         else:
             field = f"extra.{key}"
-            raise BadRequest(f"{field} says again what a field of the request says; give it once.", field=field)
+            raise BadRequest(
+                f"{field} says again what a field of the request says; give it once.", field=field
+            )
     if stream:
         options: object = extra.get("stream_options")
         body["stream_options"] = {**(options if is_object(options) else {}), "include_usage": True}

@@ -21,7 +21,15 @@ from tidyllm.models.openai_chat.usage import encode_usage
 from tidyllm.models.openai_chat.words import finish_word
 from tidyllm.models.response import Response
 
-__all__ = ["annotations_of", "answer_id", "call_body", "details_of", "encode_response", "head_fields", "refusal_of"]
+__all__ = [
+    "annotations_of",
+    "answer_id",
+    "call_body",
+    "details_of",
+    "encode_response",
+    "head_fields",
+    "refusal_of",
+]
 
 
 def encode_response(response: Response) -> dict[str, Any]:

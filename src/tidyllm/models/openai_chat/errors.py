@@ -61,9 +61,15 @@ _TOO_LONG = re.compile(
     r"|reduce the length of the (?:messages|prompt|input)|longer than the (?:model|context)",
     re.IGNORECASE,
 )
-_TOO_LONG_CODES = frozenset({"context_length_exceeded", "context_window_exceeded", "exceed_context_size_error"})
-_FILTERED = frozenset({"content_filter", "content_policy_violation", "data_inspection_failed", "moderation_blocked"})
-_UNPAID = frozenset({"billing_hard_limit_reached", "billing_not_active", "insufficient_quota", "insufficient_balance"})
+_TOO_LONG_CODES = frozenset(
+    {"context_length_exceeded", "context_window_exceeded", "exceed_context_size_error"}
+)
+_FILTERED = frozenset(
+    {"content_filter", "content_policy_violation", "data_inspection_failed", "moderation_blocked"}
+)
+_UNPAID = frozenset(
+    {"billing_hard_limit_reached", "billing_not_active", "insufficient_quota", "insufficient_balance"}
+)
 _NO_MODEL = re.compile(
     r"model\b.{0,120}\b(?:does not exist|not found|is unknown|is not available)"
     r"|(?:invalid|no such|unknown|unsupported|not a valid) model",
@@ -185,7 +191,9 @@ def _message_of(details: dict[str, Any], data: dict[str, Any]) -> tuple[str, str
         said, details = None, said
     words = said if isinstance(said, str) else ""
     more: object = details.get("metadata")
-    if is_object(more) and isinstance(behind := more.get("raw"), str):  # OpenRouter tells what the one behind it said
+    if is_object(more) and isinstance(
+        behind := more.get("raw"), str
+    ):  # OpenRouter tells what the one behind it said
         words = f"{words}: {behind}" if words else behind
     found: object = details.get("detail", data.get("detail"))
     if isinstance(found, str):
@@ -208,7 +216,9 @@ def _path(loc: object) -> str | None:
 def _sentence(status: int, named: str | None, words: str) -> str:
     head = f"HTTP {status} ({named})" if named else f"HTTP {status}"
     said = words if words.endswith((".", "!", "?")) else f"{words}."
-    return f"the provider answered {head}: {said}" if words else f"the provider answered {head} without a word."
+    return (
+        f"the provider answered {head}: {said}" if words else f"the provider answered {head} without a word."
+    )
 
 
 def _text(value: object) -> str | None:

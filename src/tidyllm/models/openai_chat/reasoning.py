@@ -17,7 +17,15 @@ from tidyllm.models.message import Thinking
 from tidyllm.models.openai_chat.checks import is_object
 from tidyllm.models.openai_chat.marks import Losses, mark_of, marked
 
-__all__ = ["DETAILS", "PLAIN", "decode_reasoning", "detail_of", "encode_reasoning", "is_details", "read_detail"]
+__all__ = [
+    "DETAILS",
+    "PLAIN",
+    "decode_reasoning",
+    "detail_of",
+    "encode_reasoning",
+    "is_details",
+    "read_detail",
+]
 
 DETAILS: Final = "reasoning_details"
 PLAIN: Final = ("reasoning_content", "reasoning")
@@ -27,7 +35,9 @@ def is_details(value: object) -> bool:
     """Whether these are reasoning details: an array, not empty, of objects with a type."""
     if not isinstance(value, list) or not value:
         return False
-    return all(is_object(entry) and isinstance(entry.get("type"), str) for entry in cast("list[object]", value))
+    return all(
+        is_object(entry) and isinstance(entry.get("type"), str) for entry in cast("list[object]", value)
+    )
 
 
 def decode_reasoning(message: dict[str, Any]) -> tuple[list[Thinking], set[str]]:

@@ -76,7 +76,9 @@ class ChatStreamDecoder:
         try:
             chunk: object = _decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise BadAnswer(f"an event of the stream is not JSON ({error}): it begins with {data[:80]!r}.") from error
+            raise BadAnswer(
+                f"an event of the stream is not JSON ({error}): it begins with {data[:80]!r}."
+            ) from error
         try:
             return self._chunk(object_(chunk, "the event"), event.name)
         except Misfit as misfit:

@@ -113,7 +113,9 @@ class Calls:
         """
         if not is_hollow(inner):
             entry = {"type": "function_call"}
-            pieces += self._add("function_call", entry, _word(inner, "name"), _arguments(inner.get("arguments")))
+            pieces += self._add(
+                "function_call", entry, _word(inner, "name"), _arguments(inner.get("arguments"))
+            )
 
     def check(self) -> None:
         """:raises BadAnswer: a call never got a name: which tool is meant cannot be guessed."""

@@ -51,7 +51,9 @@ def decode_call(call: object, at: str, *, answer: bool = False) -> ToolCall:
         arguments=form,
         function=rest,
     )
-    return ToolCall.parse(text(id, f"{at}.id"), text(inner.get("name", ...), f"{at}.{holder}.name"), raw, extra)
+    return ToolCall.parse(
+        text(id, f"{at}.id"), text(inner.get("name", ...), f"{at}.{holder}.name"), raw, extra
+    )
 
 
 def encode_call(call: ToolCall) -> dict[str, Any]:
@@ -112,4 +114,6 @@ def object_text(given: object, at: str) -> str:
     try:
         return msgspec.json.encode(given).decode()
     except (UnicodeEncodeError, RecursionError) as error:
-        raise Misfit(at, "valid text and nested less deep", given, said="an object that cannot be written") from error
+        raise Misfit(
+            at, "valid text and nested less deep", given, said="an object that cannot be written"
+        ) from error
