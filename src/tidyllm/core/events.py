@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class CallFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
+class CallFinished(msgspec.Struct, frozen=True, eq=False):
     """One call through the seam ended: `ctx.call(step, x)`, a root call, or a child of a combinator.
 
     Times are `clock.monotonic()` seconds. `first_piece` is None unless the call was streamed and a piece came.
@@ -48,7 +48,7 @@ class CallFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
     pieces: int = 0
 
 
-class AttemptStarted(msgspec.Struct, frozen=True, eq=False, gc=False):
+class AttemptStarted(msgspec.Struct, frozen=True, eq=False):
     """One attempt on the wire begins: a model is about to send its request to the provider configured as `target`."""
 
     ctx: Context
@@ -58,7 +58,7 @@ class AttemptStarted(msgspec.Struct, frozen=True, eq=False, gc=False):
     model: str
 
 
-class AttemptFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
+class AttemptFinished(msgspec.Struct, frozen=True, eq=False):
     """One attempt on the wire ended: a model's request to its provider.
 
     `span_id` is its own id, its parent is `ctx.span_id`. `attributes` holds what is known, under these names:
@@ -83,7 +83,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, eq=False, gc=False):
     attributes: Mapping[str, Any] = {}
 
 
-class Retrying(msgspec.Struct, frozen=True, eq=False, gc=False):
+class Retrying(msgspec.Struct, frozen=True, eq=False):
     """Attempt number `attempt` (from 1) of `name` failed with `error`; the next one starts after `delay` seconds."""
 
     ctx: Context
@@ -93,7 +93,7 @@ class Retrying(msgspec.Struct, frozen=True, eq=False, gc=False):
     delay: float
 
 
-class FellBack(msgspec.Struct, frozen=True, eq=False, gc=False):
+class FellBack(msgspec.Struct, frozen=True, eq=False):
     """`source` failed with `error`; `target` is tried now."""
 
     ctx: Context
@@ -102,7 +102,7 @@ class FellBack(msgspec.Struct, frozen=True, eq=False, gc=False):
     error: BaseException
 
 
-class BreakerChanged(msgspec.Struct, frozen=True, eq=False, gc=False):
+class BreakerChanged(msgspec.Struct, frozen=True, eq=False):
     """The circuit breaker `name` is now `closed`, `open` or `half_open`."""
 
     ctx: Context
@@ -110,7 +110,7 @@ class BreakerChanged(msgspec.Struct, frozen=True, eq=False, gc=False):
     state: str
 
 
-class Progress(msgspec.Struct, frozen=True, eq=False, gc=False):
+class Progress(msgspec.Struct, frozen=True, eq=False):
     """A step reports that it has done `done` of `total` (None: unknown)."""
 
     ctx: Context
