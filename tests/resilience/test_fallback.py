@@ -182,4 +182,5 @@ def test_its_name_and_print_tell_the_targets() -> None:
     stack = Fallback(Script("a", name="main"), Script("b", name="spare"), on=(ValueError,))
     assert stack.name == "Fallback(main, spare)"
     assert repr(stack) == "Fallback(main, spare, on=(ValueError,))"
-    assert repr(stack.named("fast")) == repr(stack)
+    assert repr(stack.named("fast")) == repr(Fallback(*stack.steps, on=stack.on, name="fast"))
+    assert repr(stack.named("fast")).endswith(").named('fast')")

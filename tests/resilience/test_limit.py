@@ -239,6 +239,16 @@ async def test_callers_of_several_loops_wait_in_one_line() -> None:
     assert (script.most_running, limiter.free, limiter.waiting) == (1, 1, 0)
 
 
+async def test_a_thread_without_a_loop_may_give_a_place_back() -> None:
+    limiter = Limiter(concurrency=1)
+    await limiter.acquire()
+    waiter = asyncio.create_task(limiter.acquire())
+    await settle()
+    await asyncio.to_thread(limiter.release)
+    await waiter
+    assert limiter.free == 0
+
+
 def test_a_loop_that_was_closed_leaves_no_hole_in_the_line() -> None:
     limiter = Limiter(concurrency=1)
     limiter.acquire_nowait()

@@ -68,5 +68,7 @@ def test_the_page_of_the_documentation_says_the_same() -> None:
     said: dict[str, tuple[bool, ...]] = {}
     for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE):
         first, *verdicts = row.split(" | ")
-        said.update({name: tuple(word == "yes" for word in verdicts) for name in re.findall(r"`(\w+)`", first)})
+        said.update(
+            {name: tuple(word == "yes" for word in verdicts) for name in re.findall(r"`(\w+)`", first)}
+        )
     assert {name: said[name] for name in VERDICTS} == VERDICTS

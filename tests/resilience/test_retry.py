@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import AsyncGenerator
@@ -9,6 +10,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.resilience.doubles import Events, Jumps, Script, collect, overloaded
 from tidyllm.core import Context, Retrying, Step, step
@@ -19,6 +22,7 @@ from tidyllm.errors import (
     Overloaded,
     RateLimited,
     StreamInterrupted,
+    TimeoutExceeded,
     Unreachable,
 )
 from tidyllm.resilience import CircuitBreaker, Fallback, Retry, Timeout
@@ -33,6 +37,44 @@ async def test_pauses_double_up_to_the_cap(time: Jumps) -> None:
     with pytest.raises(Overloaded):
         await time.run(Retry(script, attempts=5, base=1, cap=3, rng=half)("x"))
     assert time.time - began == 0.5 + 1.0 + 1.5 + 1.5
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 20), st.none() | st.floats(0, 70)), max_size=8),
+    st.integers(1, 5),
+    st.none() | st.floats(0.1, 60),
+)
+def test_whatever_fails_it_makes_no_try_too_many_and_none_past_the_deadline(
+    failures: list[tuple[float, float | None]], attempts: int, deadline: float | None
+) -> None:
+    """Failures come after some time and may ask for a pause; then the step answers at once."""
+    script = Script(*([took, overloaded(retry_after=asked)] for took, asked in failures), "answer")
+
+    async def play() -> None:
+        with Jumps() as time:
+            began = time.time
+            stack = Retry(script, attempts=attempts, base=0.5, cap=4)
+            try:
+                assert await time.run(Context.new(deadline=deadline).call(stack, "x")) == "answer"
+            except (Overloaded, TimeoutExceeded):
+                assert failures
+            spent = sum(took for took, _ in failures[: script.calls])
+            asked = [pause or 0.0 for _, pause in failures[: script.calls - 1]]
+            assert script.calls <= min(attempts, len(failures) + 1)
+            assert max(asked, default=0) <= 60
+            if deadline is not None:
+                assert time.time - began <= deadline + 1e-6
+            else:
+                assert sum(asked) + spent <= time.time - began + 1e-6
+                assert time.time - began <= sum(asked) + spent + 4 * len(asked) + 1e-6
+
+    asyncio.run(play())
+
+
+async def test_one_try_alone_adds_nothing_to_the_error(time: Jumps) -> None:
+    with pytest.raises(Overloaded) as caught:
+        await time.run(Retry(Script(overloaded()), attempts=1)("x"))
+    assert not hasattr(caught.value, "__notes__")
 
 
 async def test_a_pause_that_is_asked_for_is_waited_in_full(time: Jumps) -> None:

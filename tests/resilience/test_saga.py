@@ -220,3 +220,4 @@ def test_it_prints_as_it_was_written() -> None:
     saga = Saga(way.pair("a"), way.action("b"), compensation_timeout=5)
     assert repr(saga) == "Saga((a, una), b, compensation_timeout=5.0)"
     assert repr(Saga(way.action("b"))) == "Saga(b)"
+    assert repr(Saga(way.action("b"), name="trip")) == "Saga(b).named('trip')"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -14,6 +16,7 @@ from tidyllm import clock
 from tidyllm.core import Context, step
 from tidyllm.errors import ConfigError, StepError, TimeoutExceeded
 from tidyllm.resilience import Retry, Timeout
+from tidyllm.testing import FakeClock
 
 
 async def test_a_call_that_takes_too_long_is_cancelled(time: Jumps) -> None:
@@ -182,6 +185,27 @@ async def test_a_timer_on_a_former_clock_does_not_keep_a_new_one_from_being_set(
     await time.run(stack("x"))
     with Jumps() as other, pytest.raises(TimeoutExceeded):
         await other.run(stack("x"))
+
+
+async def test_loops_that_take_turns_keep_one_timer_each() -> None:
+    stack = Timeout(Script("answer"), 1_000)
+    with FakeClock() as time:
+        for _ in range(20):
+            assert await stack("x") == "answer"
+            assert await asyncio.to_thread(stack.run_sync, "x") == "answer"
+        assert time.timers == [1_000, 1_000]
+
+
+def test_loops_that_were_closed_are_forgotten() -> None:
+    stack = Timeout(Script("answer"), 1_000)
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+    for _ in range(5):
+        with asyncio.Runner() as runner:
+            loops.append(weakref.ref(runner.get_loop()))
+            assert runner.run(stack("x")) == "answer"
+    del runner
+    gc.collect()
+    assert [loop() is None for loop in loops] == [True, True, True, True, False]
 
 
 async def test_it_may_be_used_from_several_loops_at_once() -> None:

@@ -11,7 +11,7 @@ from tidyllm.resilience.breakers import BREAKERS, Breaker, Breakers
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
 from tidyllm.resilience.policy import Errors, counts_against_target, describe, judge
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["CircuitBreaker"]
 
@@ -136,4 +136,4 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
             options.append(f", name={self.breaker.name!r}")
         if self.counts is not None:
             options.append(f", counts={describe(self.counts)}")
-        return f"CircuitBreaker({self.inner!r}{''.join(options)})"
+        return f"CircuitBreaker({self.inner!r}{''.join(options)}){renamed(self, self.inner.name)}"

@@ -11,7 +11,7 @@ from tidyllm.errors import ConfigError, Refused, StreamInterrupted, TidyllmError
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_another_target, worth_retrying
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Fallback"]
 
@@ -52,7 +52,7 @@ class Fallback(Step[I_contra, O_co]):
         self.on = on
         self._first = self.steps[0]
         self._worth = judge("Fallback.on", on, worth_another_target)
-        super().__init__(name or f"Fallback({', '.join(step.name for step in self.steps)})")
+        super().__init__(name or self._default_name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         try:
@@ -151,7 +151,11 @@ class Fallback(Step[I_contra, O_co]):
 
     def __repr__(self) -> str:
         on = "" if self.on is None else f", on={describe(self.on)}"
-        return f"Fallback({', '.join(map(repr, self.steps))}{on})"
+        return f"Fallback({', '.join(map(repr, self.steps))}{on}){renamed(self, self._default_name)}"
+
+    @property
+    def _default_name(self) -> str:
+        return f"Fallback({', '.join(step.name for step in self.steps)})"
 
 
 def _usefulness(error: Exception) -> tuple[bool, bool]:

@@ -14,7 +14,7 @@ from tidyllm.core.group import failures, note, stop
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Hedge"]
 
@@ -93,7 +93,7 @@ class Hedge(Wrapper[I_contra, O_co]):
 
     def __repr__(self) -> str:
         hedges = "" if self.max_hedges == 1 else f", max_hedges={self.max_hedges}"
-        return f"Hedge({self.inner!r}, delay={self.delay!r}{hedges})"
+        return f"Hedge({self.inner!r}, delay={self.delay!r}{hedges}){renamed(self, self.inner.name)}"
 
 
 class _Race(Generic[T]):

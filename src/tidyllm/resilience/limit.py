@@ -11,7 +11,7 @@ from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
 from tidyllm.resilience.limiter import Limiter
 from tidyllm.resilience.partial import reports_partial
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Limit"]
 
@@ -83,4 +83,4 @@ class Limit(Wrapper[I_contra, O_co]):
 
     def __repr__(self) -> str:
         wait = "" if self.max_wait is None else f", max_wait={self.max_wait!r}"
-        return f"Limit({self.inner!r}{self._given}{wait})"
+        return f"Limit({self.inner!r}{self._given}{wait}){renamed(self, self.inner.name)}"

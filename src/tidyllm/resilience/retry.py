@@ -15,7 +15,7 @@ from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_retrying
 from tidyllm.resilience.schedule import GiveUp, Schedule
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Retry"]
 
@@ -162,7 +162,7 @@ class Retry(Wrapper[I_contra, O_co]):
                 options.append(f", {name}={value!r}")
         if self.on is not None:
             options.append(f", on={describe(self.on)}")
-        return f"Retry({self.inner!r}{''.join(options)})"
+        return f"Retry({self.inner!r}{''.join(options)}){renamed(self, self.inner.name)}"
 
 
 def _asked(error: Exception) -> float | None:

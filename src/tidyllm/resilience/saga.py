@@ -13,7 +13,7 @@ from tidyllm.core import Context, Step, as_step
 from tidyllm.core.names import segments
 from tidyllm.errors import ConfigError, SagaFailed
 from tidyllm.resilience.checks import duration
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Done", "Saga"]
 
@@ -118,7 +118,7 @@ class Saga(Step[I_contra, O_co]):
         places = segments([action.name for action, _ in pairs])
         self.actions = tuple(_Part(*pair, place) for pair, place in zip(pairs, places, strict=True))
         self.compensation_timeout = duration("Saga.compensation_timeout", compensation_timeout)
-        super().__init__(name or f"Saga({', '.join(places)})")
+        super().__init__(name or self._default_name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
@@ -183,4 +183,8 @@ class Saga(Step[I_contra, O_co]):
         ]
         if self.compensation_timeout != 30.0:
             inside.append(f"compensation_timeout={self.compensation_timeout!r}")
-        return f"Saga({', '.join(inside)})"
+        return f"Saga({', '.join(inside)}){renamed(self, self._default_name)}"
+
+    @property
+    def _default_name(self) -> str:
+        return f"Saga({', '.join(action.place for action in self.actions)})"

@@ -8,6 +8,7 @@ is overdue. When the timer rings and the oldest has ended meanwhile, it is set a
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,9 @@ class SharedTimer:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._queue: _Queue | None = None
+        """The one used last: nearly always there is only one loop."""
+        self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
+        self._lock = threading.Lock()
 
     def start(self, now: float, what: str) -> _Timed:
         """The clock of one call that begins at `now` (`clock.monotonic()`); `what` goes into the error."""
@@ -35,14 +39,21 @@ class SharedTimer:
             raise StepError("a Timeout was started outside of any asyncio task.")
         queue, loop = self._queue, task.get_loop()
         if queue is None or queue.loop is not loop:
-            # Calls of another loop keep the queue that they are in; only newcomers no longer share it.
-            queue = self._queue = _Queue(loop)
+            queue = self._queue = self._queue_of(loop)
         timed = _Timed(queue, task, now + self.seconds, self.seconds, what)
         queue.calls[timed] = None
         # Not only None: a timer on a clock that is no longer in use would never ring.
         if queue.set_by is not clock.call_later:
             queue.set(self.seconds)
         return timed
+
+    def _queue_of(self, loop: asyncio.AbstractEventLoop) -> _Queue:
+        with self._lock:
+            if loop not in self._queues:
+                for other in [one for one in self._queues if one.is_closed()]:
+                    del self._queues[other]
+                self._queues[loop] = _Queue(loop)
+            return self._queues[loop]
 
 
 class _Queue:

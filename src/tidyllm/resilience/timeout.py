@@ -13,7 +13,7 @@ from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
 from tidyllm.resilience.shared_timer import SharedTimer
 from tidyllm.resilience.stream_clocks import StreamClocks
-from tidyllm.resilience.wrapped import Wrapped
+from tidyllm.resilience.wrapped import Wrapped, renamed
 
 __all__ = ["Timeout"]
 
@@ -100,4 +100,4 @@ class Timeout(Wrapper[I_contra, O_co]):
     def __repr__(self) -> str:
         settings = (("total", self.total), ("first_piece", self.first_piece), ("gap", self.gap))
         given = "".join(f", {name}={value!r}" for name, value in settings if value is not None)
-        return f"Timeout({self.inner!r}{given})"
+        return f"Timeout({self.inner!r}{given}){renamed(self, self.inner.name)}"

@@ -1,13 +1,13 @@
-"""What may stand inside a wrapper, as types. It runs nothing."""
+"""What may stand inside a wrapper, as types, and how a wrapper is written down. It runs nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tidyllm.core import Context, Step
 
-__all__ = ["Wrapped"]
+__all__ = ["Wrapped", "renamed"]
 
 I = TypeVar("I")  # noqa: E741 - the field's name for an input type
 O = TypeVar("O")  # noqa: E741
@@ -20,3 +20,8 @@ Wrapped: TypeAlias = (
     | Callable[[I, Context], O]
 )
 """A step, or a function that becomes one: plain or async, with `ctx` if it declares it."""
+
+
+def renamed(step: Step[Any, Any], name: str) -> str:
+    """What stands behind the expression of a step that would bear `name` if it had not been given another one."""
+    return "" if step.name == name else f".named({step.name!r})"
