@@ -33,6 +33,13 @@ async def test_a_call_arrives_as_it_was_given(make: Make) -> None:
     assert seen.headers["accept-encoding"] == "identity"
 
 
+async def test_long_headers_are_taken(make: Make) -> None:
+    async with serve(each(answer(b"{}", f"X-Policy: {'y' * 20_000}"))) as server:
+        got = await make().send(HTTPCall("POST", server.url))
+        async with got:
+            assert len(got.headers["x-policy"]) == 20_000
+
+
 async def test_connections_are_used_again(make: Make) -> None:
     async with serve(each(OK)) as server:
         transport = make()

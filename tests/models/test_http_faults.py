@@ -26,7 +26,7 @@ async def taken(
         await connection.request()
         for raw in writes:
             await connection.write(raw)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
         if reset:
             connection.reset()
 

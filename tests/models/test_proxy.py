@@ -65,3 +65,5 @@ def test_exceptions_go_without_a_proxy(exceptions: str, host: str, direct: bool)
 def test_a_proxy_that_does_not_speak_http_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigError, match="ALL_PROXY"):
         Proxies.from_environ({"ALL_PROXY": url})
+    with pytest.raises(ConfigError, match="proxies.https"):
+        Proxies({"https": url})

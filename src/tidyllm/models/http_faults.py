@@ -33,7 +33,7 @@ def no_tls(where: str, cause: ssl.SSLError) -> Unreachable:
         hint = "Does this port speak https, and is the URL right?"
         return _unsent(Unreachable(f"no TLS with {where}: {reason(cause)}.", hint=hint))
     error = Unreachable(
-        f"the certificate of {where} is not trusted: {cause.verify_message or reason(cause)}.",
+        f"the certificate of {where} is not trusted: {getattr(cause, 'verify_message', '') or reason(cause)}.",
         hint="For an authority of your own set SSL_CERT_FILE to its certificate, or pass ca_file.",
     )
     error.retryable = False

@@ -86,8 +86,8 @@ class _Opener:
 class _Pool:
     """The connections of one event loop. A place is held by a connection from before it opens until it is closed.
 
-    Who finds no place waits in a queue, and gets a connection that becomes idle, or a place where one was closed.
-    Nobody waits while a connection is idle.
+    Who finds no place waits in a queue, and gets a connection that becomes idle, or a place where one was closed. While
+    somebody waits there is no free place.
     """
 
     def __init__(self, opener: _Opener) -> None:
@@ -106,17 +106,16 @@ class _Pool:
         :raises Unreachable: it cannot be opened.
         """
         origin = to.origin
-        if not self._waiting:
-            idle = self._idle.get(origin)
-            while idle:
-                connection = idle.pop()
-                if connection.usable:
-                    return connection
-                connection.abort()
-            if self._free:
-                self._free -= 1
-                return await self._connect(to)
-            self._drop_longest_idle()
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.usable:
+                return connection
+            connection.abort()
+        if self._free:
+            self._free -= 1
+            return await self._connect(to)
+        self._drop_longest_idle()
         first = False
         while True:
             connection = await self._wait(origin, first=first)

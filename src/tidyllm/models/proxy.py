@@ -20,12 +20,17 @@ __all__ = ["Proxies"]
 class Proxies(msgspec.Struct, frozen=True):
     """Proxies by scheme (`http`, `https`), and the hosts that are reached without one.
 
+    A proxy's URL begins with `http://`, which may be left out, or `https://`, and may hold a name and a password.
     `exceptions` are entries as in `NO_PROXY`: `*`, a host (`example.com` and all names below it; a leading `.` or
     `*.` changes nothing), an address, a network (`10.0.0.0/8`), each also with a port (`example.com:8443`).
     """
 
     by_scheme: Mapping[str, str] = {}
     exceptions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for scheme, url in self.by_scheme.items():
+            _checked(url, f"proxies.{scheme}")
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Proxies:
@@ -40,7 +45,8 @@ class Proxies(msgspec.Struct, frozen=True):
                 continue  # a CGI script gets the caller's `Proxy:` header in this variable
             name = variable if read(variable) else "ALL_PROXY"
             if url := read(name):
-                by_scheme[scheme] = _checked(url, name)
+                _checked(url, name)
+                by_scheme[scheme] = url
         words = read("NO_PROXY").replace(",", " ").split()
         return cls(by_scheme, tuple(word.lower() for word in words))
 
@@ -53,23 +59,22 @@ class Proxies(msgspec.Struct, frozen=True):
         address = _address(host)
         if host == "localhost" or (address is not None and address.is_loopback):
             return None
-        return None if any(_excepted(entry, host, port, address) for entry in self.exceptions) else proxy
+        if any(_excepted(entry, host, port, address) for entry in self.exceptions):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def _checked(url: str, variable: str) -> str:
+def _checked(url: str, where: str) -> None:
     scheme, mark, rest = url.partition("://")
-    if not mark:
-        return f"http://{url}"
-    if scheme.lower() not in {"http", "https"} or not rest:
+    if mark and (scheme.lower() not in {"http", "https"} or not rest):
         raise ConfigError(
             f"a proxy of kind {scheme!r} cannot be used; http:// and https:// can.",
-            where=variable,
-            hint=f"Unset {variable}, or name the host in NO_PROXY.",
+            where=where,
+            hint="Leave it out, or except the host from it.",
         )
-    return url
 
 
 def _address(host: str) -> _Address | None:
