@@ -75,6 +75,15 @@ async def test_a_dropped_transport_hangs_up() -> None:
         gc.collect()
 
 
+async def test_a_closed_answer_does_not_look_whole() -> None:
+    async with serve(each(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")) as server:
+        got = await PoolTransport().send(HTTPCall("POST", server.url))
+        assert await anext(got.chunks()) == b"hello"
+        await got.aclose()
+        with pytest.raises(Unreachable, match="closed before its end"):
+            await got.read()
+
+
 async def test_closing_ends_calls_that_are_under_way() -> None:
     asked = asyncio.Event()
 

@@ -63,7 +63,7 @@ def test_exceptions_go_without_a_proxy(exceptions: str, host: str, direct: bool)
 
 @pytest.mark.parametrize("url", ["socks5://p:1", "ftp://p", "http://"])
 def test_a_proxy_that_does_not_speak_http_is_refused_by_name(url: str) -> None:
-    with pytest.raises(ConfigError, match="ALL_PROXY"):
+    with pytest.raises(ConfigError, match=r"ALL_PROXY"):
         Proxies.from_environ({"ALL_PROXY": url})
-    with pytest.raises(ConfigError, match="proxies.https"):
+    with pytest.raises(ConfigError, match=r"proxies\.https"):
         Proxies({"https": url})

@@ -16,14 +16,12 @@ from tidyllm import clock
 from tidyllm.errors import ModelError
 from tidyllm.models import http_faults as faults
 from tidyllm.models.http import HTTPAnswer
+from tidyllm.models.http_body import PooledAnswer
 
 if TYPE_CHECKING:
     from tidyllm.models.http_settings import HTTPSettings
 
 __all__ = ["Connection"]
-
-_FULL_BYTES = 256 * 1024
-"""With so much unread the socket is not read any further, until the reader has taken all of it."""
 
 
 class Connection(asyncio.Protocol):
@@ -50,9 +48,9 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
-        self._head: asyncio.Future[_Answer] | None = None
+        self._head: asyncio.Future[PooledAnswer] | None = None
         self._owner: object = None
-        self._answer: _Answer | None = None
+        self._answer: PooledAnswer | None = None
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
         self._silent_bytes = 0  # bytes fed to the parser since anything came of them
@@ -175,7 +173,7 @@ class Connection(asyncio.Protocol):
         self._silent_bytes = 0
         self._reusable = self._parser.should_keep_alive()
         try:
-            answer = _Answer(self, status, self._headers, self._owner, self._settings.max_body_bytes)
+            answer = PooledAnswer(self, status, self._headers, self._owner, self._settings.max_body_bytes)
         except ModelError as error:
             self._fault = error
             return
@@ -230,82 +228,3 @@ class Connection(asyncio.Protocol):
         """Read the socket again. For the answer."""
         if self._transport is not None:
             self._transport.resume_reading()
-
-
-class _Answer(HTTPAnswer):
-    """An answer whose body is kept here until it is taken."""
-
-    __slots__ = (
-        "_connection",
-        "_error",
-        "_owner",
-        "_paused",
-        "_pieces",
-        "_size",
-        "_waiter",
-        "received",
-        "until_eof",
-    )
-
-    def __init__(
-        self, connection: Connection, status: int, headers: dict[str, str], owner: object, max_body_bytes: int
-    ) -> None:
-        super().__init__(status, headers, max_body_bytes=max_body_bytes)
-        self._connection: Connection | None = connection
-        self._owner = owner  # whoever drops the transport may still read the answer
-        self._error: ModelError | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self.received = 0
-        self.until_eof = "content-length" not in headers and "transfer-encoding" not in headers
-
-    async def receive(self) -> bytes:
-        if not self._pieces and self._connection is not None:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        pieces = self._pieces
-        if not pieces:
-            if self._error is not None:
-                raise self._error
-            return b""
-        chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
-        if self._paused:
-            self._paused = False
-            if self._connection is not None:
-                self._connection.resume()
-        return chunk
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        self._pieces.clear()
-        if connection is not None:
-            connection.abort()
-
-    # -- for the connection
-
-    def add(self, body: bytes) -> None:
-        """More of the body."""
-        self._pieces.append(body)
-        self.received += len(body)
-        self._size += len(body)
-        if self._size > _FULL_BYTES and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.pause()
-        self._wake()
-
-    def end(self, error: ModelError | None) -> None:
-        """The body is complete, or broken; the connection is no longer ours."""
-        self._connection = None
-        self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
