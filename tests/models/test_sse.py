@@ -146,7 +146,7 @@ def test_where_the_bytes_are_cut_changes_nothing(raw: bytes, places: list[int], 
     assert parse(*(bytes([byte]) for byte in raw), limit=limit) == whole
 
 
-LINES = st.text(st.characters(exclude_characters="\r\n"), max_size=20)
+LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
 
 
 @given(
