@@ -75,6 +75,12 @@ def test_an_attempt_adds_its_time_tokens_and_cost() -> None:
     assert value(metrics, "unpriced_attempts_total", **AT) == 0
 
 
+def test_what_is_not_streamed_has_no_first_piece() -> None:
+    metrics = Metrics()
+    metrics(attempt())
+    assert value(metrics, "first_piece_seconds_count", **AT) is None
+
+
 def test_a_failed_attempt_counts_under_the_class_of_its_error() -> None:
     metrics = Metrics()
     metrics(attempt(error=RateLimited("slow down.")))

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -15,6 +14,7 @@ from tests.observe.events import attempt, call, place
 from tidyllm.core import Context, step
 from tidyllm.errors import ConfigError
 from tidyllm.observe import Otel, SpanQueue
+from tidyllm.observe.otlp import Exporter
 
 FOREVER = 3600.0
 
@@ -123,7 +123,7 @@ async def inner(x: int, ctx: Context) -> int:
 
 async def test_a_collector_gets_the_tree_by_otlp() -> None:
     with Collector() as collector:
-        queue = SpanQueue(OTLPSpanExporter(endpoint=f"{collector.url}/v1/traces"))
+        queue = SpanQueue(Exporter(endpoint=f"{collector.url}/v1/traces"))
         hook = Otel(queue, version="1.2.3")
         await Context.new(hooks=(hook,), tags={"team": "search"}).call(inner >> inner, 1)
         hook.close()
@@ -143,7 +143,7 @@ async def test_a_collector_gets_the_tree_by_otlp() -> None:
 
 def test_what_a_collector_refuses_is_counted() -> None:
     with Collector(status=400) as collector:
-        queue = SpanQueue(OTLPSpanExporter(endpoint=f"{collector.url}/v1/traces"))
+        queue = SpanQueue(Exporter(endpoint=f"{collector.url}/v1/traces"))
         Otel(queue)(call(ctx=place("x")))
         queue.shutdown()
     assert (queue.exported, queue.dropped, len(collector.spans)) == (0, 1, 1)
@@ -151,7 +151,7 @@ def test_what_a_collector_refuses_is_counted() -> None:
 
 def test_a_collector_that_takes_and_never_answers_holds_nobody_up() -> None:
     with Collector(hang=True) as collector:
-        queue = SpanQueue(OTLPSpanExporter(endpoint=f"{collector.url}/v1/traces", timeout=30), grace=0.2)
+        queue = SpanQueue(Exporter(endpoint=f"{collector.url}/v1/traces", timeout=30), grace=0.2)
         hook = Otel(queue)
         hook(call())
         hook.close()

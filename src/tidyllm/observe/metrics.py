@@ -48,7 +48,7 @@ class _Target:
     def __init__(self, instruments: Instruments, labels: tuple[str, str, str]) -> None:
         self.labels = labels
         self.durations: dict[type[BaseException] | None, Number] = {}
-        self.first_piece: Number = instruments.first_piece.labels(*labels).observe
+        self.first_piece: Number | None = None  # made by the first stream: most targets are not streamed
         self.tokens: dict[str, Number] = {}
         self.cost: Number = instruments.cost.labels(*labels).inc
         self.unpriced: Number = instruments.unpriced.labels(*labels).inc
@@ -114,6 +114,8 @@ class Metrics:
                 at.durations[kind] = observe
         observe(event.ended - event.started)
         if event.first_piece is not None:
+            if at.first_piece is None:
+                at.first_piece = self._instruments.first_piece.labels(*at.labels).observe
             at.first_piece(event.first_piece - event.started)
         used = False
         for name, label in _KINDS:

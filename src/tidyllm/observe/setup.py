@@ -75,16 +75,15 @@ class Observing:
 
     def start_traces(self) -> None:
         """Send spans from now on."""
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
         from tidyllm.observe.environment import check_protocol, queueing, sampling
         from tidyllm.observe.otel import Otel
+        from tidyllm.observe.otlp import Exporter
         from tidyllm.observe.spans import SpanQueue
 
         check_protocol(os.environ)
         ratio, parent_based = sampling(os.environ)
         on_drop = None if self.metrics is None else self.metrics.dropped_spans
-        self.spans = SpanQueue(OTLPSpanExporter(), **queueing(os.environ), on_drop=on_drop)
+        self.spans = SpanQueue(Exporter(), **queueing(os.environ), on_drop=on_drop)
         traces = self.traces = Otel(self.spans, ratio=ratio, parent_based=parent_based, version=_version())
         self._ends.callback(traces.close)
         self._ends.callback(install(traces))

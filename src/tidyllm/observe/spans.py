@@ -19,7 +19,7 @@ from tidyllm.errors import ConfigError
 __all__ = ["BATCH", "CAPACITY", "DELAY", "SpanQueue"]
 
 CAPACITY = 32_768
-"""Spans that may wait; about 50 MB. 10,000 calls in flight can end within one second, each with a few spans."""
+"""Spans that may wait; about 35 MB. 10,000 calls in flight can end within one second, each with a few spans."""
 BATCH = 1_024
 DELAY = 1.0
 """Seconds that a span waits at most for others to travel with."""
