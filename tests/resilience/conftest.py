@@ -1,4 +1,4 @@
-"""Time that jumps, for every test of this folder that asks for it."""
+"""Time that jumps, for every test of this folder that asks for it, and loops that complain of nothing."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ from tests.resilience.doubles import Jumps
 def time() -> Iterator[Jumps]:
     with Jumps() as jumps:
         yield jumps
+
+
+@pytest.fixture(autouse=True)
+def quiet_loops(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What fails in a callback of the loop fails no test by itself: it is only logged."""
+    yield
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -137,6 +137,13 @@ def test_a_dropped_probe_frees_its_place_and_its_own_late_result_is_ignored() ->
     assert state.status == "closed"
 
 
+def test_a_healed_breaker_counts_from_nothing() -> None:
+    state = opened()
+    state.succeeded(state.admit(COOLDOWN))
+    state.failed(state.admit(COOLDOWN), COOLDOWN)
+    assert state.status == "closed"
+
+
 def test_failures_outside_the_window_do_not_add_up() -> None:
     state = BreakerState(2, 30.0, COOLDOWN)
     for at in (0.0, 31.0, 62.0):

@@ -133,6 +133,29 @@ async def test_nobody_overtakes_those_who_wait(time: Jumps) -> None:
     await waiter
 
 
+async def test_a_token_that_is_due_belongs_to_who_waits_for_it(time: Jumps) -> None:
+    """Others ask at the very moment at which it comes, before the line has moved on."""
+    limiter = Limiter(rate=1, burst=1)
+    limiter.acquire_nowait()
+    refused: list[LimitExceeded] = []
+    late: list[asyncio.Task[None]] = []
+
+    def ask() -> None:
+        late.append(asyncio.create_task(limiter.acquire()))
+        try:
+            limiter.acquire_nowait()
+        except LimitExceeded as error:
+            refused.append(error)
+
+    time.call_later(1, ask)
+    waiter = asyncio.create_task(limiter.acquire())
+    await time.lapse(1)
+    assert len(refused) == 1
+    assert waiter.done()
+    assert not late[0].done()
+    await time.run(late[0])
+
+
 async def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once(time: Jumps) -> None:
     stack = Limit(Script("answer"), rate=1, burst=1, max_wait=2)
     calls = [asyncio.create_task(stack("x")) for _ in range(5)]
@@ -160,7 +183,10 @@ async def test_patience_ends_after_max_wait(time: Jumps) -> None:
         await time.run(stack("x"))
     assert time.time - began == 3
     assert stack.limiter.waiting == 0
+    patient = asyncio.create_task(Limit(Script("answer"), limiter=stack.limiter, max_wait=60)("x"))
     assert await time.run(first) == "answer"
+    assert await patient == "answer"
+    assert time.pending == 0
 
 
 async def test_no_patience_means_no_waiting(time: Jumps) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from tests.resilience.doubles import Jumps, Script, collect, overloaded, settle
 from tidyllm import clock
 from tidyllm.core import Context, step
 from tidyllm.errors import ConfigError, StepError, TimeoutExceeded
-from tidyllm.resilience import Retry, Timeout
+from tidyllm.resilience import Limit, Retry, Timeout
 from tidyllm.testing import FakeClock
 
 
@@ -88,6 +89,38 @@ async def test_the_first_piece_may_take_longer_than_a_gap(time: Jumps) -> None:
     assert (caught.value.clock, time.time - began) == ("gap", 11)
 
 
+async def test_a_gap_rings_before_the_first_piece_would_have_been_due(time: Jumps) -> None:
+    step, began = Timeout(Script([1, "a", 9, "b"]), first_piece=10, gap=2), time.time
+    with pytest.raises(TimeoutExceeded):
+        await time.run(collect(step, "x"))
+    assert time.time - began == 3
+
+
+class Early(Jumps):
+    """Real timers may ring a little before their time."""
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> clock.Timer:
+        return super().call_later(seconds * 0.75 if seconds > 0.001 else seconds, callback)
+
+
+async def test_timers_that_ring_too_early_are_set_again() -> None:
+    with Early() as time:
+        began = time.time
+        for work in (Timeout(_never, 1)("x"), collect(Timeout(_never, first_piece=1), "x")):
+            with pytest.raises(TimeoutExceeded):
+                await time.run(work)
+        assert 2 <= time.time - began < 2.01
+        stack = Limit(Script("answer"), rate=1, burst=1)
+        await stack("x")
+        assert await time.run(stack("x")) == "answer"
+        assert 3 <= time.time - began < 3.01
+
+
+async def _never(x: str) -> str:
+    await asyncio.Event().wait()
+    return x
+
+
 async def test_without_a_clock_for_the_first_piece_it_may_take_any_time(time: Jumps) -> None:
     assert await time.run(collect(Timeout(Script([500, "a", 1, "b"]), gap=2), "x")) == ["a", "b"]
 
@@ -158,11 +191,7 @@ async def test_a_step_that_swallows_the_cancellation_keeps_its_answer(time: Jump
 
 
 async def test_many_calls_share_one_timer(time: Jumps) -> None:
-    async def never(x: str) -> str:
-        await asyncio.Event().wait()
-        return x
-
-    stack, began = Timeout(never, 3), time.time
+    stack, began = Timeout(_never, 3), time.time
     calls = [asyncio.create_task(stack("x")) for _ in range(50)]
     await settle()
     assert time.pending == 1
@@ -199,11 +228,12 @@ async def test_loops_that_take_turns_keep_one_timer_each() -> None:
 def test_loops_that_were_closed_are_forgotten() -> None:
     stack = Timeout(Script("answer"), 1_000)
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
-    for _ in range(5):
-        with asyncio.Runner() as runner:
-            loops.append(weakref.ref(runner.get_loop()))
-            assert runner.run(stack("x")) == "answer"
-    del runner
+
+    async def use() -> str:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return await stack("x")
+
+    assert [asyncio.run(use()) for _ in range(5)] == ["answer"] * 5
     gc.collect()
     assert [loop() is None for loop in loops] == [True, True, True, True, False]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, final
@@ -97,7 +96,10 @@ class Hedge(Wrapper[I_contra, O_co]):
 
 
 class _Race(Generic[T]):
-    """Tries that start one after the other, until one of them succeeds or all that started have failed."""
+    """Tries that start one after the other, until one of them succeeds or all that started have failed.
+
+    Each try is a task in a copy of the caller's context variables: a timer's callback runs in such a copy, too.
+    """
 
     def __init__(self, start: Callable[[int], Coroutine[Any, Any, T]], tries: int, delay: float) -> None:
         self._start = start
@@ -105,8 +107,6 @@ class _Race(Generic[T]):
         self._delay = delay
         self._tasks: list[asyncio.Task[T]] = []
         self._bell = asyncio.Event()
-        # A timer's callback may run in any context; each try belongs to that of the call.
-        self._context = contextvars.copy_context()
         self._timer: clock.Timer | None = None
         self._next_try()
 
@@ -138,7 +138,7 @@ class _Race(Generic[T]):
     def _next_try(self) -> None:
         self._timer = None
         number = len(self._tasks) + 1
-        task = asyncio.create_task(self._start(number), name=f"try {number}", context=self._context.copy())
+        task = asyncio.create_task(self._start(number), name=f"try {number}")
         task.add_done_callback(lambda _: self._bell.set())
         self._tasks.append(task)
         if len(self._tasks) < self._tries:
