@@ -1,6 +1,6 @@
 """Steps and how values flow through them. Nothing here knows of models, storage or the network."""
 
-from tidyllm.core.alarm import Alarm
+from tidyllm.core.alarm import Alarm, StreamAlarm
 from tidyllm.core.branch import Branch
 from tidyllm.core.context import Asker, Budget, Caller, Context, Reservation, RunID
 from tidyllm.core.events import (
@@ -17,6 +17,7 @@ from tidyllm.core.events import (
 )
 from tidyllm.core.function import FunctionStep, GeneratorStep, step
 from tidyllm.core.parallel import Failed, Ok, Outcome, Parallel
+from tidyllm.core.scope import StreamCaller
 from tidyllm.core.sequence import Sequence
 from tidyllm.core.step import Step, as_step
 from tidyllm.core.wrapper import Wrapper
@@ -47,6 +48,8 @@ __all__ = [
     "RunID",
     "Sequence",
     "Step",
+    "StreamAlarm",
+    "StreamCaller",
     "Wrapper",
     "as_step",
     "install",

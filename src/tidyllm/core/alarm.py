@@ -99,7 +99,10 @@ class StreamAlarm(Alarm):
 
 
 def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop
+        task = None
     if task is None:
         raise StepError("a clock was started outside of any asyncio task.", hint="Use it in a coroutine.")
     return task

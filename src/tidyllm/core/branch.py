@@ -60,7 +60,7 @@ class Branch(Step[I_contra, O_co]):
         # The choice and the default come first, so that no key can take their places.
         places = segments(["by", "default", *map(str, self.branches)])[2:]
         self._places = dict(zip(self.branches, places, strict=True))
-        super().__init__(name or repr(self))
+        super().__init__(repr(self) if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         step, place = self._find(await self._choose(x, ctx), ctx)
@@ -77,8 +77,13 @@ class Branch(Step[I_contra, O_co]):
             await pieces.aclose()
 
     def join(self, pieces: Pieces[Any]) -> O_co:
-        """:raises StepError: the branches join their pieces in different ways, and there is more than one piece."""
-        return self._any().join(pieces) if self._all_alike() else super().join(pieces)
+        """:raises StepError: the branches join their pieces in different ways, and nobody knows which one it was."""
+        if self._all_alike():
+            return self._any().join(pieces)
+        raise StepError(
+            f"the branches of {self.name!r} join their pieces in different ways.",
+            hint="Join them where the branch is known, or give all branches steps that stream alike.",
+        )
 
     def split(self, answer: Any) -> Pieces[Any]:
         return self._any().split(answer) if self._all_alike() else super().split(answer)

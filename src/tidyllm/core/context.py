@@ -175,11 +175,11 @@ class Context(Place, frozen=True, eq=False, weakref=True):
 
         :raises StepError: a call of that name is still running here; give each its own `name`.
         """
-        return call(self, step, x, check_name(name) if name else _name_of(step), True)
+        return call(self, step, x, _name_of(step) if name is None else check_name(name), True)
 
     def stream(self, step: Step[I, Any], x: I, name: str | None = None) -> AsyncGenerator[Any, None]:
         """The pieces of `step` on `x`, as a named, recorded call. Close it (`contextlib.aclosing`) to leave early."""
-        return stream(self, step, x, check_name(name) if name else _name_of(step), True)
+        return stream(self, step, x, _name_of(step) if name is None else check_name(name), True)
 
     def nested(self, step: Step[I, O], x: I) -> Coroutine[Any, Any, O]:
         """What `await step(x)` does inside a step: `call` without a name.

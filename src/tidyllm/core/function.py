@@ -27,7 +27,7 @@ class FunctionStep(Step[I_contra, O_co]):
     """A step from a function `(x)` or `(x, ctx)`, plain or async. Made by `@step`."""
 
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
-        super().__init__(name or name_of(function))
+        super().__init__(name_of(function) if name is None else name)
         self.function = function
         self.__doc__ = getattr(function, "__doc__", None)
         self._takes_ctx = takes_ctx(function)
@@ -101,21 +101,35 @@ class _Joining(Protocol[P_contra, O_co]):
 
 
 @overload
-def step(function: Callable[[I], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+def step(
+    function: Callable[[I], AsyncIterator[str]], /, *, name: str | None = None
+) -> GeneratorStep[I, str]: ...
 @overload
-def step(function: Callable[[I, Context], AsyncIterator[str]], /) -> GeneratorStep[I, str]: ...
+def step(
+    function: Callable[[I, Context], AsyncIterator[str]], /, *, name: str | None = None
+) -> GeneratorStep[I, str]: ...
 @overload
-def step(function: Callable[[I], AsyncIterator[P]], /) -> GeneratorStep[I, list[P]]: ...
+def step(
+    function: Callable[[I], AsyncIterator[P]], /, *, name: str | None = None
+) -> GeneratorStep[I, list[P]]: ...
 @overload
-def step(function: Callable[[I, Context], AsyncIterator[P]], /) -> GeneratorStep[I, list[P]]: ...
+def step(
+    function: Callable[[I, Context], AsyncIterator[P]], /, *, name: str | None = None
+) -> GeneratorStep[I, list[P]]: ...
 @overload
-def step(function: Callable[[I], Awaitable[O]], /) -> FunctionStep[I, O]: ...
+def step(function: Callable[[I], Awaitable[O]], /, *, name: str | None = None) -> FunctionStep[I, O]: ...
 @overload
-def step(function: Callable[[I, Context], Awaitable[O]], /) -> FunctionStep[I, O]: ...
+def step(
+    function: Callable[[I, Context], Awaitable[O]], /, *, name: str | None = None
+) -> FunctionStep[I, O]: ...
 @overload
-def step(function: Callable[[I], O], /) -> FunctionStep[I, O]: ...
+def step(
+    function: Callable[[I], O], /, *, name: str | None = None, thread: bool = False
+) -> FunctionStep[I, O]: ...
 @overload
-def step(function: Callable[[I, Context], O], /) -> FunctionStep[I, O]: ...
+def step(
+    function: Callable[[I, Context], O], /, *, name: str | None = None, thread: bool = False
+) -> FunctionStep[I, O]: ...
 @overload
 def step(*, join: Callable[[Pieces[P]], O], name: str | None = None) -> _Joining[P, O]: ...
 @overload
@@ -161,7 +175,7 @@ def step_of(
             raise StepError(
                 f"{known.name!r} is a step already.", hint="Give thread=… and join=… to its first @step."
             )
-        return known.named(name) if name else known
+        return known if name is None else known.named(name)
     if not callable(function):
         raise StepError(
             f"{function!r} (a {type(function).__name__}) is no function.", hint="Write @step above one."

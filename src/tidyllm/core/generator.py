@@ -31,7 +31,7 @@ class GeneratorStep(Step[I_contra, O_co]):
         name: str | None = None,
         join: Callable[[Pieces[Any]], O_co] | None = None,
     ) -> None:
-        super().__init__(name or name_of(function))
+        super().__init__(name_of(function) if name is None else name)
         self.function = function
         self.__doc__ = getattr(function, "__doc__", None)
         self._join = join

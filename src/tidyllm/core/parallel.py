@@ -80,7 +80,7 @@ class Parallel(Step[I_contra, O_co]):
     def __init__(self: Parallel[I, dict[str, A]], /, **named: Step[I, A]) -> None: ...
     @overload
     def __init__(
-        self,
+        self: Parallel[Any, Any],
         /,
         *steps: Any,
         limit: int | None = None,
@@ -112,7 +112,7 @@ class Parallel(Step[I_contra, O_co]):
         self._children = tuple(
             zip(self.steps, tuple(named) or segments(one.name for one in self.steps), strict=True)
         )
-        super().__init__(name or repr(self))
+        super().__init__(repr(self) if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         gate = asyncio.Semaphore(self.limit) if self.limit else None
@@ -121,7 +121,9 @@ class Parallel(Step[I_contra, O_co]):
             for step, place in self._children:
                 work = ctx.run_child(step, x, place)
                 tasks.append(
-                    asyncio.create_task(_gated(gate, work) if gate else work, name=f"branch {place!r}")
+                    asyncio.create_task(
+                        _gated(gate, work, self.collect) if gate else work, name=f"branch {place!r}"
+                    )
                 )
             await finish(tasks, fail_fast=not self.collect)
             return self._shape([_outcome(task) if self.collect else task.result() for task in tasks])
@@ -175,7 +177,7 @@ class Parallel(Step[I_contra, O_co]):
 
     def named(self, name: str) -> Parallel[I_contra, O_co]:
         branches: Any = (dict(zip(self.keys, self.steps, strict=True)),) if self.is_dict else self.steps
-        return Parallel(*branches, limit=self.limit, collect=self.collect, name=name)
+        return Parallel(*branches, limit=self.limit, collect=self.collect, name=check_name(name))
 
     def _identity(self) -> tuple[object, ...]:
         return self.keys, self.steps, self.limit, self.collect, self.is_named, self.name
@@ -247,16 +249,20 @@ def _check_options(limit: object, collect: object, name: object) -> None:
         raise StepError(f"Parallel(limit={limit}): at least one branch must be allowed to run.")
 
 
-async def _gated(gate: asyncio.Semaphore, work: Coroutine[Any, Any, Any]) -> Any:
+async def _gated(gate: asyncio.Semaphore, work: Coroutine[Any, Any, Any], collect: bool) -> Any:
     try:
         await gate.acquire()
     except BaseException:
         work.close()
         raise
     try:
-        return await work
-    finally:
-        gate.release()
+        answer = await work
+    except Exception:
+        if collect:
+            gate.release()  # else nobody else is to start: all will be cancelled
+        raise
+    gate.release()
+    return answer
 
 
 def _outcome(task: asyncio.Task[Any]) -> Ok[Any] | Failed:

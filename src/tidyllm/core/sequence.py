@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from tidyllm.core.ambient import set_current
 from tidyllm.core.context import Context
-from tidyllm.core.names import segments
+from tidyllm.core.names import check_name, segments
 from tidyllm.core.step import Step, as_step, bracketed
 from tidyllm.errors import StepError
 
@@ -37,7 +37,7 @@ class Sequence(Step[I_contra, O_co]):
         self, a: Step[I_contra, A], b: Step[A, B], c: Step[B, O_co], /, *, name: str | None = None
     ) -> None: ...
     @overload
-    def __init__(self, *steps: Any, name: str | None = None) -> None: ...
+    def __init__(self: Sequence[Any, Any], *steps: Any, name: str | None = None) -> None: ...
     def __init__(self, *steps: Any, name: str | None = None) -> None:
         """:raises StepError: there is no step, or something that cannot be one."""
         if not steps:
@@ -50,7 +50,7 @@ class Sequence(Step[I_contra, O_co]):
         self.is_expression = not self.is_named and len(flat) > 1
         self._children = tuple(zip(self.steps, segments(one.name for one in self.steps), strict=True))
         self._calls = tuple((step.invoke, step.direct, segment) for step, segment in self._children)
-        super().__init__(name or repr(self))
+        super().__init__(repr(self) if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
@@ -93,7 +93,7 @@ class Sequence(Step[I_contra, O_co]):
         return self.steps[-1].joins_like
 
     def named(self, name: str) -> Sequence[I_contra, O_co]:
-        return Sequence(*self.steps, name=name)
+        return Sequence(*self.steps, name=check_name(name))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

@@ -79,7 +79,10 @@ class Step(ABC, Generic[I_contra, O_co]):
 
     @property
     def joins_like(self) -> object:
-        """Steps with an equal value here join pieces in the same way (a choice between them can join, too)."""
+        """Steps with an equal value here join pieces in the same way, so that a choice between them can join, too.
+
+        A choice between steps that differ in this is its own value: it cannot join.
+        """
         return type(self).join
 
     # -- calling
