@@ -25,7 +25,9 @@ def run() -> list[Table]:
     with servers.nginx(1) as upstream:
         with servers.nginx(0, proxy_to=upstream) as port:
             servers.first_answer(port)
-            rates["nginx"] = _load(table, "nginx with a key check (no retries, metrics, traces)", port, None, 0.0, 3)
+            rates["nginx"] = _load(
+                table, "nginx with a key check (no retries, metrics, traces)", port, None, 0.0, 3
+            )
         started = time.monotonic()
         with servers.tidyllm(0, upstream) as (port, pid):
             servers.first_answer(port)
@@ -34,7 +36,9 @@ def run() -> list[Table]:
         with servers.litellm(0, upstream) as (port, pid):
             servers.first_answer(port)
             rates["litellm"] = _load(table, "LiteLLM proxy", port, pid, time.monotonic() - started, 2)
-    table.notes.append(f"Ours answers {rates['ours'] / rates['litellm']:.0f} times as many requests as LiteLLM's proxy.")
+    table.notes.append(
+        f"Ours answers {rates['ours'] / rates['litellm']:.0f} times as many requests as LiteLLM's proxy."
+    )
     return [table]
 
 

@@ -21,7 +21,11 @@ def run() -> list[Table]:
     script = str(ROOT / "benchmarks" / "in_flight_side.py")
     for name, python, side in (
         ("bare `asyncio.gather`", sys.executable, "bare"),
-        ("ours: Fallback → Retry → CircuitBreaker → Timeout → call, records and metrics on", sys.executable, "ours"),
+        (
+            "ours: Fallback → Retry → CircuitBreaker → Timeout → call, records and metrics on",
+            sys.executable,
+            "ours",
+        ),
         ("LiteLLM Router", str(peers_python()), "litellm"),
         ("LangGraph, one node", str(peers_python()), "langgraph"),
     ):

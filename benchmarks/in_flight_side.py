@@ -26,7 +26,9 @@ def ours() -> Callable[[int], Awaitable[Any]]:
 
     install(Recorder())
     install(Metrics())
-    return Fallback(Retry(CircuitBreaker(Timeout(step(call), total=60), name="bench")), step(name="spare")(call))
+    return Fallback(
+        Retry(CircuitBreaker(Timeout(step(call), total=60), name="bench")), step(name="spare")(call)
+    )
 
 
 def litellm() -> Callable[[int], Awaitable[Any]]:
@@ -34,7 +36,9 @@ def litellm() -> Callable[[int], Awaitable[Any]]:
 
     logging.disable(logging.CRITICAL)
     parameters = {"model": "openai/x", "api_key": "k", "mock_response": "Hi", "mock_delay": 0.1}
-    router = Router(model_list=[{"model_name": "fast", "litellm_params": parameters}], num_retries=2, timeout=60)
+    router = Router(
+        model_list=[{"model_name": "fast", "litellm_params": parameters}], num_retries=2, timeout=60
+    )
     messages = [{"role": "user", "content": "Hi"}]
     return lambda _: router.acompletion("fast", messages)
 

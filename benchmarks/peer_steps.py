@@ -46,7 +46,10 @@ async def main() -> None:
     litellm.suppress_debug_info = True
     router = Router(
         model_list=[
-            {"model_name": name, "litellm_params": {"model": "openai/x", "api_key": "k", "mock_response": "Hi"}}
+            {
+                "model_name": name,
+                "litellm_params": {"model": "openai/x", "api_key": "k", "mock_response": "Hi"},
+            }
             for name in ("fast", "spare")
         ],
         fallbacks=[{"fast": ["spare"]}],
@@ -59,7 +62,9 @@ async def main() -> None:
     messages = [{"role": "user", "content": "Hi"}]
     cases: dict[str, Callable[[int], Awaitable[Any]]] = {
         "bare": answer,
-        "LiteLLM Router, retries, timeout and fallback, mocked answer": lambda _: router.acompletion("fast", messages),
+        "LiteLLM Router, retries, timeout and fallback, mocked answer": lambda _: router.acompletion(
+            "fast", messages
+        ),
         "LangGraph, three nodes": lambda x: compiled.ainvoke({"x": x}),
     }
     best = dict.fromkeys(cases, float("inf"))

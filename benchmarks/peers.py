@@ -20,9 +20,21 @@ def peers_python() -> Path:
     if not stamp.exists() or stamp.stat().st_mtime < _PINS.stat().st_mtime:
         uv = str(Path(sys.executable).parent / "uv")
         environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(HOME)], check=True, env=environment)
+        subprocess.run(
+            [uv, "venv", "-q", "--clear", "--python", sys.executable, str(HOME)], check=True, env=environment
+        )
         python = str(HOME / "bin" / "python")
-        command = [uv, "pip", "sync", "-q", "--require-hashes", "--compile-bytecode", "--python", python, str(_PINS)]
+        command = [
+            uv,
+            "pip",
+            "sync",
+            "-q",
+            "--require-hashes",
+            "--compile-bytecode",
+            "--python",
+            python,
+            str(_PINS),
+        ]
         subprocess.run(command, check=True, env=environment)
         stamp.touch()
     return HOME / "bin" / "python"

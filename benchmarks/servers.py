@@ -17,7 +17,18 @@ from pathlib import Path
 
 from benchmarks.peers import ROOT, peers_environment, peers_python
 
-__all__ = ["KEY", "first_answer", "free_port", "litellm", "memory_mib", "nginx", "pinned", "stream_upstream", "tidyllm", "wrk"]
+__all__ = [
+    "KEY",
+    "first_answer",
+    "free_port",
+    "litellm",
+    "memory_mib",
+    "nginx",
+    "pinned",
+    "stream_upstream",
+    "tidyllm",
+    "wrk",
+]
 
 KEY = "sk-benchmark-key-of-the-gateway"
 ANSWER = (
@@ -44,7 +55,9 @@ def pinned(core: int, command: list[str]) -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], port: int, environment: Mapping[str, str], cwd: Path) -> Generator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], port: int, environment: Mapping[str, str], cwd: Path
+) -> Generator[subprocess.Popen[bytes]]:
     with (cwd / "output.log").open("wb") as log:
         process = subprocess.Popen(command, env=dict(environment), cwd=cwd, stdout=log, stderr=log)
     try:
@@ -82,7 +95,11 @@ def nginx(core: int, *, proxy_to: int | None = None) -> Generator[int]:
     if proxy_to is not None:
         check = f'if ($http_authorization != "Bearer {KEY}") {{ return 401; }}'
         location = f'{check} proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
-    upstream = f"upstream up {{ server 127.0.0.1:{proxy_to}; keepalive 64; keepalive_requests 1000000; }}" if proxy_to else ""
+    upstream = (
+        f"upstream up {{ server 127.0.0.1:{proxy_to}; keepalive 64; keepalive_requests 1000000; }}"
+        if proxy_to
+        else ""
+    )
     (folder / "nginx.conf").write_text(
         f"""worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
         events {{ worker_connections 4096; }}
@@ -91,7 +108,9 @@ def nginx(core: int, *, proxy_to: int | None = None) -> Generator[int]:
           {upstream} server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ {location} }} }} }}"""
     )
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
-    command = pinned(core, [binary, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(folder / "nginx.conf")])
+    command = pinned(
+        core, [binary, "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(folder / "nginx.conf")]
+    )
     with _running(command, port, os.environ, folder):
         yield port
 
@@ -139,7 +158,11 @@ general_settings: {{master_key: {KEY}}}
     binary = ROOT / ".venv-peers" / "bin" / "litellm"
     arguments = ["--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     command = pinned(core, [str(binary), *arguments])
-    environment = {**peers_environment(), "LITELLM_MODE": "PRODUCTION", "PATH": f"{binary.parent}:{os.environ['PATH']}"}
+    environment = {
+        **peers_environment(),
+        "LITELLM_MODE": "PRODUCTION",
+        "PATH": f"{binary.parent}:{os.environ['PATH']}",
+    }
     with _running(command, port, environment, folder) as process:
         yield port, process.pid
 
@@ -179,7 +202,17 @@ def wrk(core: int, port: int, *, connections: int = 32, seconds: int = 6) -> tup
         f'wrk.method = "POST"\nwrk.body = [[{BODY}]]\nwrk.headers["content-type"] = "application/json"\n'
         f'wrk.headers["authorization"] = "Bearer {KEY}"\n'
     )
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "--timeout", "30s", "-s", str(script)]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}",
+        "--latency",
+        "--timeout",
+        "30s",
+        "-s",
+        str(script),
+    ]
     command.append(f"http://127.0.0.1:{port}/v1/chat/completions")
     out = subprocess.run(pinned(core, command), capture_output=True, text=True, check=True).stdout
     shutil.rmtree(folder, ignore_errors=True)

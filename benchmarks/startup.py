@@ -39,7 +39,9 @@ def _import(python: str, module: str) -> tuple[float, float]:
     runs: list[tuple[float, float]] = []
     for _ in range(7):
         code = _MEASURE.format(module=module)
-        out = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, env=peers_environment())
+        out = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True, env=peers_environment()
+        )
         seconds, memory = out.stdout.split()[-2:]
         runs.append((float(seconds), float(memory)))
     return statistics.median(one[0] for one in runs), statistics.median(one[1] for one in runs)

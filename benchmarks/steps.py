@@ -10,9 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
 from benchmarks.peers import ROOT, peers_environment, peers_python
 from benchmarks.table import Table
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from tidyllm.core import Branch, Hook, install, step
 from tidyllm.observe import Metrics, Otel, Recorder, SpanQueue
 from tidyllm.resilience import CircuitBreaker, Fallback, Retry, Timeout
@@ -39,12 +40,18 @@ def run() -> list[Table]:
     peers: dict[str, float] = {}
     script = ROOT / "benchmarks" / "peer_steps.py"
     out = subprocess.run(
-        [str(peers_python()), str(script)], capture_output=True, text=True, check=True, env=peers_environment()
+        [str(peers_python()), str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=peers_environment(),
     )
     peers = json.loads(out.stdout.splitlines()[-1])
     base, peer_base = ours.pop("bare"), peers.pop("bare")
     table = Table("steps", "One call, over a bare `await`", ("", "µs over bare", "times ours with metrics"))
-    full = ours["Branch → Fallback → Retry → CircuitBreaker → Timeout → call, span records and metrics"] - base
+    full = (
+        ours["Branch → Fallback → Retry → CircuitBreaker → Timeout → call, span records and metrics"] - base
+    )
     for name, seconds in ours.items():
         table.add(name, (seconds - base) * 1e6, (seconds - base) / full)
     for name, seconds in peers.items():

@@ -35,7 +35,10 @@ async def main(port: int, streams: int, seconds: float) -> None:
         f"content-type: application/json\r\ncontent-length: {len(BODY_STREAM)}\r\n\r\n"
     ).encode()
     loop = asyncio.get_running_loop()
-    clients = [await loop.create_connection(lambda: Client(head + BODY_STREAM), "127.0.0.1", port) for _ in range(streams)]
+    clients = [
+        await loop.create_connection(lambda: Client(head + BODY_STREAM), "127.0.0.1", port)
+        for _ in range(streams)
+    ]
     await asyncio.sleep(1.0)
     before, started = Client.events, time.monotonic()
     await asyncio.sleep(seconds)
