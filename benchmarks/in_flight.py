@@ -37,5 +37,5 @@ def run() -> list[Table]:
         runs.sort(key=lambda one: one["wall"])
         middle = runs[len(runs) // 2]
         table.add(name, middle["wall"], middle["peak_mib"], middle["kib_each"])
-    table.notes.append("KiB a call: the peak less the memory before the first call, less nothing else.")
+    table.notes.append("KiB a call: the peak of the process less its memory before the calls began.")
     return [table]
