@@ -31,18 +31,22 @@ def run() -> list[Table]:
         started = time.monotonic()
         with servers.tidyllm(0, upstream) as (port, pid):
             servers.first_answer(port)
-            rates["ours"] = _load(table, "tidyllm serve", port, pid, time.monotonic() - started, 3)
+            rates["ours"] = _load(table, "tidyllm serve", port, pid=pid, start=time.monotonic() - started)
         started = time.monotonic()
         with servers.litellm(0, upstream) as (port, pid):
             servers.first_answer(port)
-            rates["litellm"] = _load(table, "LiteLLM proxy", port, pid, time.monotonic() - started, 2)
+            rates["litellm"] = _load(
+                table, "LiteLLM proxy", port, pid=pid, start=time.monotonic() - started, rounds=2
+            )
     table.notes.append(
         f"Ours answers {rates['ours'] / rates['litellm']:.0f} times as many requests as LiteLLM's proxy."
     )
     return [table]
 
 
-def _load(table: Table, name: str, port: int, pid: int | None, start: float, rounds: int) -> float:
+def _load(
+    table: Table, name: str, port: int, *, pid: int | None = None, start: float = 0.0, rounds: int = 3
+) -> float:
     idle = servers.memory_mib(pid) if pid else None
     servers.wrk(1, port, seconds=2)  # warm
     runs = [servers.wrk(1, port) for _ in range(rounds)]

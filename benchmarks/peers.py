@@ -1,4 +1,4 @@
-"""The peers' own environment, `.venv-peers`, pinned by hash in `peers.txt`. It knows how to make it, not what is in it."""
+"""The peers' own environment, `.venv-peers`, pinned by hash in `peers.txt`: how it is made, not what is in it."""
 
 from __future__ import annotations
 
