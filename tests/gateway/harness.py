@@ -1,6 +1,6 @@
 """A gateway on a free port of the loopback, in the test's own event loop, and upstreams that do what a test wants.
 
-async with upstream(handler) as server, gateway(to(server)) as url: ...
+async with upstream(handler) as server, gateway(to(server)) as running: ...
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 import uvicorn
+from uvicorn.server import ServerState
 
 from tests.models.raw_server import Connection, Seen, Server, answer, serve
 from tidyllm.config import Routes, Settings
 from tidyllm.gateway import Gateway, MasterKey
-from tidyllm.gateway.protocol import guarded
-from tidyllm.models.http import default_transport
+from tidyllm.gateway.protocol import Bounds, guarded
+from tidyllm.models.http import Transport, default_transport
 
 __all__ = [
     "KEY",
@@ -31,15 +32,18 @@ __all__ = [
     "gateway",
     "json_answer",
     "offline",
+    "open_request",
     "raw_request",
+    "request_bytes",
     "settings",
     "sse",
     "to",
+    "until",
     "upstream",
 ]
 
 KEY = "key-of-the-gateway-tests"
-FAST = {"attempts": 1, "base": 0.0, "cap": 0.0}
+ONCE = {"attempts": 1, "base": 0.0, "cap": 0.0}
 
 
 def settings(**sections: Any) -> Settings:
@@ -52,13 +56,13 @@ def to(server: Server, kind: str = "openai", *, model: str = "m", **route: Any) 
     base = f"http://127.0.0.1:{server.port}" + ("" if kind in ("anthropic", "ollama") else "/v1")
     provider = {"kind": kind, "base_url": base, "api_key": "sk-upstream"}
     return settings(
-        providers={"main": provider}, models={"fast": {"route": [f"main/{model}"], "retry": FAST, **route}}
+        providers={"main": provider}, models={"fast": {"route": [f"main/{model}"], "retry": ONCE, **route}}
     )
 
 
 def offline(**sections: Any) -> Settings:
     """Settings whose every model is the offline one."""
-    models = {"offline/*": {"route": ["offline/*"], "retry": FAST}, "sim": {"route": ["offline/simulated"]}}
+    models = {"offline/*": {"route": ["offline/*"], "retry": ONCE}, "sim": {"route": ["offline/simulated"]}}
     return settings(providers={"offline": {"kind": "offline"}}, models=models, **sections)
 
 
@@ -66,45 +70,46 @@ def offline(**sections: Any) -> Settings:
 class Running:
     """A gateway that is being served."""
 
-    url: str
     port: int
     gateway: Gateway
     headers: dict[str, str] = field(default_factory=lambda: {"authorization": f"Bearer {KEY}"})
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
 
 @asynccontextmanager
-async def gateway(given: Settings, *, header_timeout: float = 10.0) -> AsyncGenerator[Running]:
-    """Serve these settings on real sockets until the end of the block."""
-    app = Gateway(Routes(given), authenticate=MasterKey(KEY))
+async def gateway(
+    given: Settings, *, bounds: Bounds | None = None, transport: Transport | None = None
+) -> AsyncGenerator[Running]:
+    """Serve these settings on real sockets, with uvicorn's protocol as guarded by us, until the end of the block."""
+    app = Gateway(Routes(given, transport=transport), authenticate=MasterKey(KEY))
     config = uvicorn.Config(
         app,
-        port=0,
-        http=guarded(header_timeout),
         ws="none",
-        lifespan="on",
+        lifespan="off",
         access_log=False,
         log_config=None,
         proxy_headers=False,
-        timeout_graceful_shutdown=1,
+        interface="asgi3",
     )
-    server = _Quiet(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
+    config.load()
+    state = ServerState()
+    protocol = guarded(lambda: bounds or Bounds())
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0, backlog=2048)
     try:
-        yield Running(f"http://127.0.0.1:{port}", port, app)
+        yield Running(server.sockets[0].getsockname()[1], app)
     finally:
-        server.should_exit = server.force_exit = True
-        await task
+        server.close()
+        for connection in list(state.connections):
+            transport_of_client = getattr(connection, "transport", None)
+            if transport_of_client is not None:
+                transport_of_client.abort()
+        if state.tasks:
+            await asyncio.wait(list(state.tasks), timeout=5)
         await default_transport().aclose()
-
-
-class _Quiet(uvicorn.Server):
-    """uvicorn's server without signal handlers: the process is pytest's."""
-
-    async def serve(self, sockets: Any = None) -> None:
-        await self._serve(sockets)
 
 
 @asynccontextmanager
@@ -112,6 +117,12 @@ async def upstream(handler: Callable[[Connection], Awaitable[None]]) -> AsyncGen
     """A provider that does what `handler` does with each connection."""
     async with serve(handler) as server:
         yield server
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait until it is true; the test's own time limit ends a wait without end."""
+    while not true():
+        await asyncio.sleep(0.002)
 
 
 def each_time(*raw: bytes) -> Callable[[Connection], Awaitable[None]]:
@@ -133,12 +144,16 @@ def json_answer(value: Any, status: str = "200 OK", *headers: str) -> bytes:
 
 def sse(*frames: bytes, end: bool = True) -> bytes:
     """A whole stream; without its end the framing stays open."""
-    body = b"".join(b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames) + (b"0\r\n\r\n" if end else b"")
+    body = b"".join(b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames) + (
+        b"0\r\n\r\n" if end else b""
+    )
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + body
 
 
-def chunk(text: str | None = None, *, finish: str | None = None, usage: dict[str, int] | None = None) -> bytes:
+def chunk(
+    text: str | None = None, *, finish: str | None = None, usage: dict[str, int] | None = None
+) -> bytes:
     """One event of an OpenAI chat stream."""
     delta = {"content": text} if text is not None else {}
     choices = [] if usage else [{"index": 0, "delta": delta, "finish_reason": finish}]
@@ -146,19 +161,38 @@ def chunk(text: str | None = None, *, finish: str | None = None, usage: dict[str
     return b"data: " + msgspec.json.encode({**body, "usage": usage}) + b"\n\n"
 
 
+def request_bytes(running: Running, body: bytes, path: str, *, method: str = "POST", **headers: str) -> bytes:
+    """One request as it goes over the wire; a header with an empty value is left out."""
+    sent = {"host": "test", **running.headers, "content-length": str(len(body))}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+async def open_request(
+    running: Running, body: bytes, path: str = "/v1/chat/completions"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection over which this request was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(request_bytes(running, body, path))
+    return reader, writer
+
+
 async def raw_request(
     running: Running, body: bytes, *, path: str = "/v1/chat/completions", method: str = "POST", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of one request, over a socket of its own."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    sent = {"host": "test", **running.headers, "content-length": str(len(body)), "connection": "close"}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
-    writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
+    writer.write(request_bytes(running, body, path, method=method, connection="close", **headers))
     try:
         raw = await reader.read()
     finally:
         writer.close()
+    return parsed(raw)
+
+
+def parsed(raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer."""
     head, _, rest = raw.partition(b"\r\n\r\n")
     status, *fields = head.decode("latin-1").split("\r\n")
     found = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}

@@ -1,4 +1,4 @@
-"""Answering one call to a model: parse, call the route, write. It knows how a request goes, not what models are."""
+"""Answering one call to a model: read it, call the route, write. It knows how a request goes, not what models are."""
 
 from __future__ import annotations
 
@@ -10,155 +10,193 @@ import msgspec
 
 from tidyllm.core import AttemptStarted, Context, Event
 from tidyllm.core.events import default_hooks
-from tidyllm.errors import TidyllmError
-from tidyllm.gateway.asgi import Headers, Receive, Send, send_bytes
+from tidyllm.errors import BadRequest, TidyllmError
+from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
+from tidyllm.gateway.client import ClientWatch
 from tidyllm.gateway.heads import parse
-from tidyllm.gateway.reply import send_error, stream_error
-from tidyllm.models.formats import wire_format
+from tidyllm.gateway.protocol import connection_of
+from tidyllm.gateway.reply import Draining, encode_error, id_fields, send_error, told
+from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
+from tidyllm.models.piece import Start
 from tidyllm.models.request import Request
-from tidyllm.models.response import Response
 
 if TYPE_CHECKING:
     from tidyllm.config import Route
     from tidyllm.gateway.app import Gateway
+    from tidyllm.models.format import StreamEncoder
+    from tidyllm.models.response import Response
 
 __all__ = ["Answering"]
 
+_EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+
 
 class Answering:
-    """One request to one of the endpoints that call models."""
+    """One request to one of the endpoints that call models. `status` is what it was answered with, once it was.
 
-    def __init__(self, gateway: Gateway, format: str, headers: Headers, receive: Receive, send: Send) -> None:
+    499 stands for a client who left; a stream that broke after its beginning counts as what it broke of.
+    """
+
+    __slots__ = (
+        "_attempts", "_last", "_receive", "_scope", "_send", "_started", "ctx", "endpoint", "gateway",
+        "headers", "status",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
         self.gateway = gateway
-        self.format = format
-        self.headers = headers
+        self.endpoint = endpoint
+        self.headers = Headers(scope["headers"])
+        self.status = 0
+        self._scope = scope
         self._receive = receive
         self._send = send
-        self._attempts: list[AttemptStarted] = []
-        hooks = (*default_hooks(), self._notice)
-        self.ctx = Context.new(trace_parent=headers.get("traceparent"), hooks=hooks)
-        self.request_id: str = self.ctx.run_id
-        self.status = 0
-        self.model = ""
         self._started = False
+        self._attempts = 0
+        self._last: AttemptStarted | None = None
+        self.ctx = Context.new(
+            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._notice)
+        )
+
+    @property
+    def request_id(self) -> str:
+        """What the caller is told, and what logs and traces call this run."""
+        return self.ctx.run_id
 
     def _notice(self, event: Event) -> None:
         if isinstance(event, AttemptStarted):
-            self._attempts.append(event)
+            self._attempts += 1
+            self._last = event
 
     async def run(self) -> None:
-        """Answer it. Every failure is told to the caller in his own format; a caller who is gone is told nothing."""
-        watcher: asyncio.Task[None] | None = None
-        task = asyncio.current_task()
-        assert task is not None
-        gone: list[bool] = []
+        """Answer. Every failure is told to the caller in his own format; a caller who is gone is told nothing."""
+        watch = ClientWatch(self._scope, self._receive)
         try:
-            settings = self.gateway.settings.server
             await self.gateway.authenticate(self.headers)
-            body = await read_body(
-                self._receive, self.headers, limit=int(settings.max_body_mb * 1e6), timeout=settings.body_timeout
-            )
-            self.model, call = parse(self.format, body, self.headers)
-            route = self.gateway.routes.find(self.model)
-            watcher = asyncio.create_task(_watch(self._receive, task, gone))
-            await (self._stream(route, call) if call.stream else self._whole(route, call))
+            model, call = parse(self.endpoint, await self._body(), self.headers)
+            route = self.gateway.routes.find(model)
+            with watch:
+                await (self._stream(route, call) if call.stream else self._whole(route, call))
         except ClientGone:
             self.status = 499
         except asyncio.CancelledError:
-            if not gone:
+            task = asyncio.current_task()
+            if task is None or not (watch.gone or self.gateway.draining):
                 raise
             task.uncancel()
-            self.status = 499
+            if watch.gone:
+                self.status = 499
+            else:
+                await self._fail(
+                    Draining("this server is stopping, and could not wait for the answer any longer.")
+                )
         except TidyllmError as error:
             await self._fail(error)
-        except Exception as error:
-            self.gateway.report(self, error)
-            await self._fail(TidyllmError(f"the gateway failed on this request ({type(error).__name__})."))
-        finally:
-            if watcher is not None:
-                watcher.cancel()
+        except RecursionError:
+            await self._fail(BadRequest("the request is nested too deeply."))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            await self._fail(self._unforeseen(error))
+
+    async def _body(self) -> bytes:
+        server = self.gateway.settings.server
+        connection = connection_of(self._scope)
+        return await read_body(
+            self._receive,
+            self.headers,
+            limit=int(server.max_body_mb * 1e6),
+            timeout=server.body_timeout,
+            is_here=connection is not None and connection.body_is_here,
+        )
+
+    # -- the answer
 
     async def _whole(self, route: Route, call: Forward) -> None:
         response: Response = await self.ctx.call(route.step, call)  # pyright: ignore[reportArgumentType]
         if isinstance(response, Forwarded):
             body = response.body
         else:
-            body = msgspec.json.encode(wire_format(self.format).encode_response(response))
+            body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response))
+        fields = self._fields()
+        if response.dropped:
+            fields.append(_dropped(response.dropped))
+        if response.cost_usd is not None:
+            fields.append((b"x-tidyllm-cost-usd", format(response.cost_usd, "f").encode()))
         self.status = 200
         self._started = True
-        await send_bytes(self._send, 200, body, headers=self._headers(response))
+        await send_bytes(self._send, 200, body, headers=fields)
 
     async def _stream(self, route: Route, call: Forward) -> None:
         pieces: AsyncGenerator[Any, None] = self.ctx.stream(route.step, call)  # pyright: ignore[reportArgumentType]
-        encoder: Any = None
+        encoder: StreamEncoder | None = None
         try:
             async for piece in pieces:
                 if isinstance(piece, ForwardedPiece):
                     data = piece.data
                 else:
-                    if encoder is None:
-                        encoder = wire_format(self.format).stream_encoder(call.request())
+                    encoder = encoder or wire_format(self.endpoint).stream_encoder(call.request())
                     data = encoder.feed(piece)
                 if not self._started:
-                    await self._start()
+                    await self._start(piece)
                 if data:
                     await self._send({"type": "http.response.body", "body": data, "more_body": True})
-            if encoder is not None:
-                await self._send({"type": "http.response.body", "body": encoder.end(), "more_body": True})
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        except TidyllmError as error:
+            data = b"" if encoder is None else encoder.end()
+        except Exception as error:
             if not self._started:
                 raise
-            self.status = 502
-            encoder = encoder or wire_format(self.format).stream_encoder(Request("", model=self.model))
-            await self._send(
-                {"type": "http.response.body", "body": encoder.error(stream_error(error)), "more_body": False}
-            )
+            data = self._broken(error, encoder)
         finally:
             await pieces.aclose()
+        await self._send({"type": "http.response.body", "body": data})
 
-    async def _start(self) -> None:
-        self._started = True
+    async def _start(self, piece: object) -> None:
+        fields = [*_EVENT_STREAM, *self._fields()]
+        if isinstance(piece, Start) and piece.served is not None and piece.served.dropped:
+            fields.append(_dropped(piece.served.dropped))
         self.status = 200
-        headers = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
-        headers += self._headers(None)
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers],
-            }
-        )
+        self._started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": fields})
 
-    def _headers(self, response: Response | None) -> list[tuple[str, str]]:
-        headers = [("x-request-id", self.request_id), ("x-tidyllm-attempts", str(len(self._attempts)))]
-        if self._attempts:
-            last = self._attempts[-1]
-            headers.append(("x-tidyllm-model", f"{last.target}/{last.model}"))
-        if response is not None and response.cost_usd is not None:
-            headers.append(("x-tidyllm-cost-usd", format(response.cost_usd, "f")))
-        return headers
+    def _fields(self) -> list[tuple[bytes, bytes]]:
+        fields = id_fields(self.request_id, self.endpoint)
+        if self._last is not None:
+            fields.append((b"x-tidyllm-attempts", str(self._attempts).encode()))
+            fields.append((b"x-tidyllm-model", field_value(f"{self._last.target}/{self._last.model}")))
+        return fields
+
+    # -- failures
+
+    def _broken(self, error: Exception, encoder: StreamEncoder | None) -> bytes:
+        """The event for an error in the middle of a stream. No end marker follows it."""
+        known = error if isinstance(error, TidyllmError) else self._unforeseen(error)
+        self.status, _ = encode_error(known, self.endpoint, self.request_id)
+        encoder = encoder or wire_format(self.endpoint).stream_encoder(Request(""))
+        return encoder.error(told(known))
 
     async def _fail(self, error: TidyllmError) -> None:
-        if self._started:
+        if not self._started:
+            self._started = True
+            fields = self._fields()[len(id_fields(self.request_id, self.endpoint)) :]
+            self.status = await send_error(
+                self._receive, self._send, error, self.endpoint, request_id=self.request_id, fields=fields
+            )
             return
-        self._started = True
-        extra = (("x-tidyllm-attempts", str(len(self._attempts))),) if self._attempts else ()
-        self.status = await send_error(
-            self._send, error, self.format_of_errors, request_id=self.request_id, headers=extra
+        # The server stops in the middle of a stream.
+        encoder = wire_format(family(self.endpoint)).stream_encoder(Request(""))
+        self.status = 503
+        await self._send({"type": "http.response.body", "body": encoder.error(error)})
+
+    def _unforeseen(self, error: Exception) -> TidyllmError:
+        self.gateway.report(self.request_id, error)
+        return TidyllmError(
+            f"the gateway failed on this request ({type(error).__name__}).",
+            hint=f"Its log says more, under {self.request_id}.",
         )
 
-    @property
-    def format_of_errors(self) -> str:
-        """Embeddings and token counts have no error format of their own."""
-        return {"openai_embeddings": "openai_chat", "anthropic_count_tokens": "anthropic"}.get(self.format, self.format)
+
+def _dropped(names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    return b"x-tidyllm-dropped", field_value(", ".join(names))[:_LONGEST_FIELD]
 
 
-async def _watch(receive: Receive, task: asyncio.Task[Any], gone: list[bool]) -> None:
-    """Cancel `task` when the client closes the connection: what runs upstream for it is stopped at once."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    gone.append(True)
-    task.cancel()
+_LONGEST_FIELD = 1_000
+"""Bytes of a list of fields: a long conversation may have many of them, and clients take headers of some kB only."""

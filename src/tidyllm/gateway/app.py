@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from difflib import get_close_matches
+from random import getrandbits
 from typing import Any
 
 from tidyllm import clock
 from tidyllm.config import Routes, Settings
 from tidyllm.errors import TidyllmError
 from tidyllm.gateway.answer import Answering
-from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, headers_of, send_bytes, send_json
+from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, send_bytes, send_json
 from tidyllm.gateway.auth import Authenticator, Caller
 from tidyllm.gateway.heads import PATHS
 from tidyllm.gateway.listing import list_models
-from tidyllm.gateway.reply import Draining, MethodNotAllowed, PathNotFound, error_format, send_error
+from tidyllm.gateway.reply import Draining, MethodNotAllowed, NotFound, error_format, send_error
 from tidyllm.gateway.traffic import Traffic
+from tidyllm.models.http import default_transport
 
 __all__ = ["Gateway"]
 
-_GET = ("/v1/models", "/livez", "/readyz", "/metrics")
+_GET = ("/", "/v1/models", "/livez", "/readyz", "/metrics")
 
 
 class Gateway:
     """Answers HTTP. `routes` may be replaced at any time: a request that has begun keeps those it began with.
 
-    `traffic` counts requests for the metrics, `authenticate` says who calls; without one everybody may.
+    - `authenticate`: says who calls; without one everybody may.
+    - `traffic`: counts requests, and gives out the metrics.
+    - `open_metrics`: whether `/metrics` is shown without a key. They tell names of models and what they cost.
+
+    It runs under any ASGI server. Under uvicorn with `protocol.guarded` clients are bounded in the time they take, and
+    one who leaves is noticed at no cost.
     """
 
     def __init__(
-        self, routes: Routes, *, authenticate: Authenticator | None = None, traffic: Traffic | None = None
+        self,
+        routes: Routes,
+        *,
+        authenticate: Authenticator | None = None,
+        traffic: Traffic | None = None,
+        open_metrics: bool = False,
     ) -> None:
         self.routes = routes
         self.authenticator = authenticate
         self.traffic = traffic or Traffic()
+        self.open_metrics = open_metrics
         self.draining = False
+        """New calls are refused with 503; running ones go on."""
         self._log = logging.getLogger("tidyllm.gateway")
 
     @property
@@ -43,34 +59,42 @@ class Gateway:
 
     async def authenticate(self, headers: Headers) -> Caller:
         """:raises AuthError: whoever sent these headers may not call."""
-        return Caller("anyone") if self.authenticator is None else await self.authenticator(headers)
+        return _ANYONE if self.authenticator is None else await self.authenticator(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            endpoint = PATHS.get(scope["path"])
+            if endpoint is not None and scope["method"] == "POST" and not self.draining:
+                await self._answer(endpoint, scope, receive, send)
+            else:
+                await self._simple(scope, receive, send)
+        elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
-            return
-        if scope["type"] != "http":
+        else:
             raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']!r}")
-        path: str = scope["path"]
-        format = PATHS.get(path)
-        if format is not None and scope["method"] == "POST" and not self.draining:
-            started = clock.monotonic()
-            answering = Answering(self, format, headers_of(scope), receive, send)
-            self.traffic.begin()
-            try:
-                await answering.run()
-            finally:
-                self.traffic.end(path, answering.status, clock.monotonic() - started)
-            return
-        await self._simple(path, scope["method"], headers_of(scope), send)
 
-    async def _simple(self, path: str, method: str, headers: Headers, send: Send) -> None:
+    async def _answer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
+        started = clock.monotonic()
+        answering = Answering(self, endpoint, scope, receive, send)
+        self.traffic.begin()
         try:
-            await self._get(path, method, headers, send)
+            await answering.run()
+        finally:
+            self.traffic.end(scope["path"], answering.status, clock.monotonic() - started)
+
+    async def _simple(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, headers = scope["path"], Headers(scope["headers"])
+        try:
+            await self._get(path, scope["method"], headers, send)
         except TidyllmError as error:
-            allow = (("allow", "POST" if path in PATHS else "GET"),) if isinstance(error, MethodNotAllowed) else ()
+            allow = ((b"allow", b"POST" if path in PATHS else b"GET, HEAD"),)
             status = await send_error(
-                send, error, error_format(path, headers), request_id=headers.get("x-request-id", "-"), headers=allow
+                receive,
+                send,
+                error,
+                error_format(path, headers),
+                request_id=f"{getrandbits(128):032x}",
+                fields=allow if isinstance(error, MethodNotAllowed) else (),
             )
             self.traffic.simple(path if path in PATHS or path in _GET else "other", status)
 
@@ -80,26 +104,43 @@ class Gateway:
                 raise MethodNotAllowed(f"{path} takes POST, not {method}.")
             raise Draining("this server is stopping.", hint="Try again: another one will answer.")
         if path not in _GET and not path.startswith("/v1/models/"):
-            known = ", ".join((*PATHS, *_GET))
-            raise PathNotFound(f"there is nothing at {path[:200]!r}.", hint=f"Paths are {known}.")
+            raise NotFound(f"there is nothing at {path[:200]!r}.", hint=_instead(path))
         if method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f"{path} takes GET, not {method}.")
-        if path == "/livez":
+            raise MethodNotAllowed(f"{path[:200]} takes GET, not {method}.")
+        if path == "/":
+            await send_json(send, 200, {"service": "tidyllm", "paths": [*PATHS, *_GET]})
+        elif path == "/livez":
             # Alive means that the loop turns; whether a provider answers is none of its business, and would cost money.
             await send_json(send, 200, {"status": "alive"})
         elif path == "/readyz":
             ready = not self.draining
             await send_json(send, 200 if ready else 503, {"status": "ready" if ready else "draining"})
         elif path == "/metrics":
+            if not self.open_metrics:
+                await self.authenticate(headers)
             content_type, body = await self.traffic.exposition()
-            await send_bytes(send, 200, body, content_type=content_type)
+            await send_bytes(send, 200, body, content_type=content_type.encode())
         else:
             await self.authenticate(headers)
-            await send_json(send, 200, list_models(self.routes, headers, path.removeprefix("/v1/models").strip("/")))
+            await send_json(send, 200, list_models(self.routes, headers, path[len("/v1/models/") :]))
 
-    def report(self, answering: Answering, error: BaseException) -> None:
+    def report(self, request_id: str, error: BaseException) -> None:
         """A failure that nobody foresaw: told to whoever runs the gateway, with the request's id."""
-        self._log.error("request %s failed unexpectedly", answering.request_id, exc_info=error)
+        self._log.error("request %s failed unexpectedly", request_id, exc_info=error)
+
+
+_ANYONE = Caller("anyone")
+
+
+def _instead(path: str) -> str:
+    """What a caller with a wrong path probably wants."""
+    known = [*PATHS, *_GET]
+    if path.startswith("/v1/v1/"):
+        return "Let the client's base_url end without /v1."
+    if f"/v1{path}" in known:
+        return "Let the client's base_url end in /v1."
+    near = get_close_matches(path[:100], known, 1)
+    return f"Did you mean {near[0]}?" if near else f"Paths are {', '.join(known)}."
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -108,7 +149,12 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         "lifespan.shutdown": "lifespan.shutdown.complete",
     }
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except asyncio.CancelledError:
+            return  # the loop ends without a word
+        if message["type"] == "lifespan.shutdown":
+            await default_transport().aclose()
         await send({"type": answers[message["type"]]})
         if message["type"] == "lifespan.shutdown":
             return

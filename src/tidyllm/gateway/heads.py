@@ -1,4 +1,4 @@
-"""What the gateway must know of a request before it passes it on, per format: enough to refuse nonsense by name.
+"""What the gateway must know of a request before it passes it on, per endpoint: enough to refuse nonsense by name.
 
 The fields that are not listed here are none of its business: they are passed on as they came.
 """
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tidyllm.errors import BadRequest, Unsupported
+from tidyllm.gateway.asgi import Headers
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward
 from tidyllm.models.request import Request
@@ -20,14 +21,13 @@ __all__ = ["PATHS", "parse"]
 
 Number = float | None
 Positive = Annotated[int, msgspec.Meta(ge=1)] | None
-Tokens = Annotated[int, msgspec.Meta(ge=0)] | None
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     role: str
     content: str | list[_Part] | None = None
 
@@ -45,23 +45,26 @@ class _Chat(msgspec.Struct):
     stream_options: dict[str, msgspec.Raw] | None = None
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: str | None = None
     role: str | None = None
 
 
 class _Responses(msgspec.Struct):
     model: str
-    input: str | list[_Item]
+    input: str | list[_Item] | None = None
     stream: bool | None = None
     instructions: str | list[_Item] | None = None
     temperature: Number = None
     top_p: Number = None
     max_output_tokens: Positive = None
     tools: list[dict[str, msgspec.Raw]] | None = None
+    prompt: msgspec.Raw | None = None
+    previous_response_id: str | None = None
+    conversation: msgspec.Raw | None = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     role: str
     content: str | list[_Part]
 
@@ -69,15 +72,16 @@ class _Block(msgspec.Struct):
 class _CountTokens(msgspec.Struct):
     model: str
     messages: Annotated[list[_Block], msgspec.Meta(min_length=1)]
+    system: str | list[_Part] | None = None
+    tools: list[dict[str, msgspec.Raw]] | None = None
 
 
 class _Messages(_CountTokens, kw_only=True):
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    """0 is taken: it fills the provider's cache and asks for nothing."""
     stream: bool | None = None
-    system: str | list[_Part] | None = None
     temperature: Number = None
     top_p: Number = None
-    tools: list[dict[str, msgspec.Raw]] | None = None
 
 
 class _Embeddings(msgspec.Struct):
@@ -86,7 +90,7 @@ class _Embeddings(msgspec.Struct):
 
 
 _HEADS: Mapping[str, Any] = {
-    name: msgspec.json.Decoder(head)
+    name: msgspec.json.Decoder(head).decode
     for name, head in (
         ("openai_chat", _Chat),
         ("openai_responses", _Responses),
@@ -95,7 +99,7 @@ _HEADS: Mapping[str, Any] = {
         ("openai_embeddings", _Embeddings),
     )
 }
-_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 PATHS: Mapping[str, str] = {
     "/v1/chat/completions": "openai_chat",
@@ -104,43 +108,85 @@ PATHS: Mapping[str, str] = {
     "/v1/messages/count_tokens": "anthropic_count_tokens",
     "/v1/embeddings": "openai_embeddings",
 }
-"""The format each path speaks."""
+"""The endpoint at each path: a format, or something that belongs to one."""
 
-# Headers of the caller which mean something to the providers of the same format.
-_PASSED_ON = ("anthropic-beta", "anthropic-version", "openai-beta", "idempotency-key", "x-stainless-helper-method")
+_OF_ANTHROPIC = ("anthropic-beta", "anthropic-version", "idempotency-key")
+_OF_OPENAI = ("idempotency-key", "openai-beta", "x-client-request-id")
+_PASSED_ON: Mapping[str, tuple[str, ...]] = {
+    endpoint: _OF_ANTHROPIC if endpoint.startswith("anthropic") else _OF_OPENAI for endpoint in PATHS.values()
+}
+"""Headers of the caller which mean something to a provider of the same format, and nothing of who he is."""
+
+_ONLY_PASSED_ON: Mapping[str, tuple[str, str]] = {
+    "openai_embeddings": ("the provider of this model makes no embeddings.", "Use another model."),
+    "anthropic_count_tokens": (
+        "the provider of this model counts no tokens.",
+        "Only Anthropic's do, and nothing is guessed here.",
+    ),
+}
+"""What is not turned into another format, and what to say then."""
+
+_TOO_DEEP = "the body is nested too deeply."
 
 
-def parse(format: str, body: bytes, headers: Mapping[str, str]) -> tuple[str, Forward]:
+class NotOffered(Unsupported):
+    """A provider has no endpoint for this. Another target of the same route may have one."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        BadRequest.__init__(self, message, field="model", hint=hint)
+        self.format = ""
+
+
+def parse(endpoint: str, body: bytes, headers: Headers) -> tuple[str, Forward]:
     """The model's name and the request, ready to be passed on.
 
     :raises BadRequest: it is not JSON, not an object, or a field is missing or of a wrong type; `field` names it.
     """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"the body is not UTF-8: {error.reason} at byte {error.start:,}.") from error
     try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}.") from error
-    try:
-        fields = _FIELDS.decode(body)
-        head = _HEADS[format].decode(body)
+        fields = _fields(body)
+        head = _HEADS[endpoint](body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except msgspec.DecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}.") from error
     except RecursionError as error:
-        raise BadRequest("the body is nested too deeply.") from error
+        raise BadRequest(_TOO_DEEP) from error
+    if isinstance(head, _Responses) and not (
+        head.input is not None or head.prompt or head.previous_response_id or head.conversation
+    ):
+        raise BadRequest("input is missing.", field="input")
     stream = bool(getattr(head, "stream", False))
-    passed = {name: headers[name] for name in _PASSED_ON if name in headers}
-    return head.model, Forward(format, fields, stream, lambda: _decode(format, fields), passed)
+    return head.model, Forward(
+        endpoint, fields, stream, lambda: _decode(endpoint, fields), _passed(endpoint, headers)
+    )
 
 
-def _decode(format: str, fields: dict[str, msgspec.Raw]) -> Request:
-    if format in ("openai_embeddings", "anthropic_count_tokens"):
-        raise Unsupported(format, format="target's", why="no target of this model speaks it", hint="Use another model.")
-    try:
-        body = {key: msgspec.json.decode(value) for key, value in fields.items()}
-    except RecursionError as error:
-        raise BadRequest("the body is nested too deeply.") from error
-    return wire_format(format).decode_request(body)[0]
+def _passed(endpoint: str, headers: Headers) -> dict[str, str]:
+    passed: dict[str, str] = {}
+    for name in _PASSED_ON[endpoint]:
+        value = headers.joined(name)
+        if value is not None and value.isascii():
+            passed[name] = value
+    return passed
+
+
+def _decode(endpoint: str, fields: dict[str, msgspec.Raw]) -> Request:
+    if endpoint in _ONLY_PASSED_ON:
+        raise NotOffered(*_ONLY_PASSED_ON[endpoint])
+    body: dict[str, Any] = {}
+    for name, value in fields.items():
+        try:
+            body[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"{name}: this is not JSON: {error}.", field=name) from error
+        except RecursionError as error:
+            raise BadRequest(_TOO_DEEP, field=name) from error
+    return wire_format(endpoint).decode_request(body)[0]
 
 
 def _invalid(message: str) -> BadRequest:
@@ -150,6 +196,7 @@ def _invalid(message: str) -> BadRequest:
     if missing:
         field = f"{field}.{missing[1]}" if field else missing[1]
         return BadRequest(f"{field} is missing.", field=field)
+    said = f"{text[:1].lower()}{text[1:]}"
     if not field:
-        return BadRequest(f"the body is not what this endpoint takes: {text[:1].lower()}{text[1:]}.")
-    return BadRequest(f"{field}: {text[:1].lower()}{text[1:]}.", field=field)
+        return BadRequest(f"the body is not what this endpoint takes: {said}.")
+    return BadRequest(f"{field}: {said}.", field=field)

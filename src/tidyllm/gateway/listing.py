@@ -1,4 +1,4 @@
-"""`GET /v1/models` in the caller's own format. It knows routes, not what they lead to."""
+"""`GET /v1/models` in the caller's own format. It knows names, not what they lead to."""
 
 from __future__ import annotations
 
@@ -34,5 +34,3 @@ def _entry(name: str, anthropic: bool) -> dict[str, Any]:
     if anthropic:
         return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
     return {"id": name, "object": "model", "created": 0, "owned_by": "tidyllm"}
-
-

@@ -1,81 +1,172 @@
-"""uvicorn's HTTP protocol with bounds on the head of a request: a time and a size. It knows nothing of what is asked."""
+"""uvicorn's HTTP protocol with bounds on what a client may take: time for a request, its size, time to read an answer.
+
+It knows connections and bytes, nothing of what is asked. It also says at once when a client hangs up, and whether the
+body of a request has come: the gateway finds it in the scope, under `extensions`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["GuardedProtocol", "guarded"]
+from tidyllm.errors import BadRequest
+from tidyllm.gateway.asgi import Scope
+from tidyllm.models.formats import wire_format
+
+__all__ = ["MAX_HEAD_BYTES", "Bounds", "GuardedProtocol", "connection_of", "guarded"]
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers together. Real ones stay under 8 kB; nginx and others stop at 8 to 64."""
 
+_EXTENSION = "tidyllm.connection"
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Seconds that a client has."""
+
+    head: float = 10.0
+    """From the first byte of a request (or from the connection) to the end of its headers."""
+    reading: float = 60.0
+    """To read some of the answer, once it has left 64 kB of it waiting. A client that stops reading would hold its
+    stream, and the provider's, for ever."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Closes a connection whose client does not finish its headers in time, or sends too many of them.
+    """One connection of a client.
 
-    uvicorn has a clock for idle connections only: one that sent half a request would hold its place for ever.
+    uvicorn has a clock for idle connections only, and a byte stops it: a client that sends half a request, or what
+    belongs to none, would hold its place for ever.
     """
 
-    header_timeout = 10.0
-    """Seconds from the first byte (or from the connection) to the end of the headers."""
+    bounds: Callable[[], Bounds] = Bounds
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self._head_bytes = 0
+        self.on_gone: Callable[[], None] | None = None
+        """Called once when the client hangs up."""
         self._in_head = True
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._watch_head()
+        self._head_bytes = 0
+        self._request_clock: asyncio.TimerHandle | None = None
+        self._reading_clock: asyncio.TimerHandle | None = None
+        self._start_request_clock()
+
+    @property
+    def body_is_here(self) -> bool:
+        """Whether the latest request has come to its end, so that waiting for its body takes no time."""
+        return not self.cycle.more_body
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head:
-            # A head that came whole was handled within the call above and cost no timer.
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large")
-            else:
-                self._watch_head()
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(
+                b"431 Request Header Fields Too Large",
+                f"the headers have more than {MAX_HEAD_BYTES:,} bytes.",
+            )
+        elif self.timeout_keep_alive_task is None and not self._answering:
+            # What came is not a whole request, and has stopped the clock of idle connections.
+            self._start_request_clock()
+
+    def eof_received(self) -> None:
+        """A client that has closed its side is gone: nobody waits for an answer on half a connection."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_request_clock()
+        self.resume_writing()
+        super().connection_lost(exc)
+        if self.on_gone is not None:
+            on_gone, self.on_gone = self.on_gone, None
+            on_gone()
+
+    # -- what the parser finds
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self.scope["extensions"] = {_EXTENSION: self}  # pyright: ignore[reportGeneralTypeIssues]
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_bytes = 0
-        self._forget_head()
+        self._stop_request_clock()
         super().on_headers_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_head()
-        super().connection_lost(exc)
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+        if not self._answering:
+            # The rest of a request that was answered before it had come: from here on the connection is idle.
+            self._stop_request_clock()
+            if self.timeout_keep_alive_task is None:
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+        elif not self.pipeline:
+            # A body of some size has paused the socket. Paused, it would not tell when the client hangs up.
+            self.flow.resume_reading()
 
-    def _watch_head(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.header_timeout, self._late)
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request", "this is not HTTP/1.1, or a header of it is malformed.")
 
-    def _forget_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    # -- clocks
+
+    @property
+    def _answering(self) -> bool:
+        """Whether an answer is owed: then the clocks are those of the gateway."""
+        return self.cycle is not None and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _start_request_clock(self) -> None:
+        if self._request_clock is None:
+            self._request_clock = self.loop.call_later(self.bounds().head, self._late)
+
+    def _stop_request_clock(self) -> None:
+        if self._request_clock is not None:
+            self._request_clock.cancel()
+            self._request_clock = None
 
     def _late(self) -> None:
-        self._head_timer = None
-        self._refuse(b"408 Request Timeout")
+        self._request_clock = None
+        if self._in_head and self._head_bytes:
+            self._refuse(b"408 Request Timeout", f"the headers did not come within {self.bounds().head:g} s.")
+        else:
+            self.transport.close()
 
-    def _refuse(self, status: bytes) -> None:
+    def _refuse(self, status: bytes, message: str) -> None:
         if self.transport.is_closing():
             return
-        if self._head_bytes:
-            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        if not self._answering:  # else it would stand in the middle of an answer
+            _, error = wire_format("openai_chat").encode_error(BadRequest(message))
+            body = msgspec.json.encode(error)
+            self.transport.write(
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+                % (status, len(body), body)
+            )
         self.transport.close()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reading_clock is None:
+            self._reading_clock = self.loop.call_later(self.bounds().reading, self.transport.abort)
 
-def guarded(header_timeout: float) -> type[GuardedProtocol]:
-    """The protocol class with its clock set."""
-    attributes: dict[str, Any] = {"header_timeout": header_timeout}
-    return type("GuardedProtocol", (GuardedProtocol,), attributes)
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reading_clock is not None:
+            self._reading_clock.cancel()
+            self._reading_clock = None
+
+
+def guarded(bounds: Callable[[], Bounds]) -> type[GuardedProtocol]:
+    """The protocol with these bounds, asked for at each use: they may change while the server runs."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"bounds": staticmethod(bounds)})
+
+
+def connection_of(scope: Scope) -> GuardedProtocol | None:
+    """The connection over which this request came; None under a server of another kind."""
+    extensions: dict[str, object] = scope.get("extensions") or {}
+    return cast("GuardedProtocol | None", extensions.get(_EXTENSION))

@@ -1,4 +1,4 @@
-"""Errors and headers, the way the caller's format wants them. It knows formats, not routes."""
+"""Errors, the way the caller's format wants them: status, body, headers. It knows formats, not routes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,56 @@ from typing import Any
 
 import msgspec
 
-from tidyllm.errors import AuthError, ModelError, StreamInterrupted, TidyllmError
-from tidyllm.gateway.asgi import Headers, Send, send_json
-from tidyllm.gateway.body import BodyTooLarge, BodyTooSlow
-from tidyllm.models.formats import wire_format
+from tidyllm.errors import AuthError, BadRequest, ConfigError, Refused, StreamInterrupted, TidyllmError
+from tidyllm.gateway.asgi import Fields, Headers, Receive, Send, send_bytes
+from tidyllm.gateway.body import BodyTooLarge, BodyTooSlow, WrongEncoding, discard_body
+from tidyllm.models.formats import family, wire_format
 
-__all__ = ["Draining", "MethodNotAllowed", "PathNotFound", "error_format", "send_error"]
+__all__ = [
+    "Draining",
+    "MethodNotAllowed",
+    "NotFound",
+    "encode_error",
+    "error_format",
+    "id_fields",
+    "send_error",
+    "told",
+]
+
+_LONGEST_WAIT = 24 * 3600
+"""Seconds of `Retry-After`: nobody waits longer for an answer."""
 
 
-class MethodNotAllowed(TidyllmError):
+class MethodNotAllowed(BadRequest):
     """The path exists, but not for this method."""
 
 
-class PathNotFound(TidyllmError):
+class NotFound(BadRequest):
     """There is no such path."""
 
 
-class Draining(TidyllmError):
+class Draining(Refused):
     """The server is stopping."""
 
 
-class _Upstream(TidyllmError):
-    """Our own key was refused by a provider: the gateway's fault, never the caller's."""
+class _OurFault(TidyllmError):
+    """Something that only whoever runs the gateway can mend."""
 
 
 _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (BodyTooLarge, 413),
     (BodyTooSlow, 408),
+    (WrongEncoding, 415),
     (MethodNotAllowed, 405),
-    (PathNotFound, 404),
-    (Draining, 503),
-    (_Upstream, 502),
+    (NotFound, 404),
+    (ConfigError, 500),  # elsewhere the caller's own; here he has no part in the configuration
+    (_OurFault, 502),
 )
+"""Where the status is another one than `models.status` has for the class."""
+
+_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large"}
+_CLOSES = (BodyTooLarge, BodyTooSlow, Draining)
+"""What is left of the body is not waited for: the connection is of no further use."""
 
 
 def error_format(path: str, headers: Headers) -> str:
@@ -48,42 +66,60 @@ def error_format(path: str, headers: Headers) -> str:
     return "openai_responses" if path == "/v1/responses" else "openai_chat"
 
 
-def encode_error(error: TidyllmError, format: str) -> tuple[int, dict[str, Any]]:
-    """Status and body."""
+def id_fields(request_id: str, format: str) -> list[tuple[bytes, bytes]]:
+    """The headers that name a request; Anthropic's clients look for one of their own."""
+    value = request_id.encode()
+    fields = [(b"x-request-id", value)]
+    if format.startswith("anthropic"):
+        fields.append((b"request-id", value))
+    return fields
+
+
+def told(error: TidyllmError) -> TidyllmError:
+    """The error as a caller is told it.
+
+    Of a stream that broke, the cause; of our own key that a provider refused, nothing that he could misread as his.
+    """
+    if isinstance(error, StreamInterrupted) and isinstance(error.__cause__, TidyllmError):
+        error = error.__cause__
     if isinstance(error, AuthError) and error.provider is not None:
-        error = _Upstream(
+        return _OurFault(
             f"the provider {error.provider!r} refused this gateway's key for {error.model!r}.",
             hint="Whoever runs the gateway must mend its key.",
         )
+    return error
+
+
+def encode_error(error: TidyllmError, endpoint: str, request_id: str) -> tuple[int, dict[str, Any]]:
+    """Status and body of an error at an endpoint, or in a format."""
+    error = told(error)
+    format = family(endpoint)
     status, body = wire_format(format).encode_error(error)
-    for kind, own in _STATUS:
-        if isinstance(error, kind):
-            return own, body
+    status = next((own for kind, own in _STATUS if isinstance(error, kind)), status)
+    if format == "anthropic":
+        body["request_id"] = request_id
+        if status in _ANTHROPIC_TYPES:
+            body["error"]["type"] = _ANTHROPIC_TYPES[status]
     return status, body
 
 
 async def send_error(
-    send: Send, error: TidyllmError, format: str, *, request_id: str, headers: tuple[tuple[str, str], ...] = ()
+    receive: Receive, send: Send, error: TidyllmError, endpoint: str, *, request_id: str, fields: Fields = ()
 ) -> int:
     """Answer with an error in the caller's format; returns the status."""
-    status, body = encode_error(error, format)
-    more: list[tuple[str, str]] = [("x-request-id", request_id), *headers]
-    retry_after = getattr(error, "retry_after", None)
-    if retry_after is not None and status in (429, 503):
-        more.append(("retry-after", str(max(math.ceil(retry_after), 1))))
-    if isinstance(error, (BodyTooLarge, BodyTooSlow, Draining)):
-        # What is left of the body will not be read: this connection is of no further use.
-        more.append(("connection", "close"))
-    await send_json(send, status, body, headers=more)
+    status, body = encode_error(error, endpoint, request_id)
+    headers = [*id_fields(request_id, endpoint), *fields]
+    if status in (429, 503):
+        wait: float | None = getattr(error, "retry_after", None)
+        # A provider that asks us to slow down without a word how long: a second is the least.
+        if wait is not None or status == 429:
+            headers.append((b"retry-after", str(math.ceil(min(max(wait or 1, 1), _LONGEST_WAIT))).encode()))
+    closes = isinstance(error, _CLOSES)
+    if closes:
+        headers.append((b"connection", b"close"))
+    await send_bytes(send, status, msgspec.json.encode(body), headers=headers, more=closes)
+    if closes:
+        if not isinstance(error, BodyTooSlow):
+            await discard_body(receive)
+        await send({"type": "http.response.body", "body": b""})
     return status
-
-
-def stream_error(error: TidyllmError) -> TidyllmError:
-    """What to tell a caller in the middle of a stream: the cause rather than the interruption, where it is known."""
-    cause = error.__cause__
-    return cause if isinstance(error, StreamInterrupted) and isinstance(cause, (ModelError, TidyllmError)) else error
-
-
-def encoded(value: object) -> bytes:
-    """JSON."""
-    return msgspec.json.encode(value)

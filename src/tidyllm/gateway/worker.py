@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -18,16 +19,16 @@ import msgspec
 import uvicorn
 
 from tidyllm import clock
-from tidyllm.config import Routes, Settings, read
+from tidyllm.config import Routes, Settings, read, secret
 from tidyllm.config.defaults import found_in_environment, ollama_is_up
 from tidyllm.errors import TidyllmError
 from tidyllm.gateway.app import Gateway
 from tidyllm.gateway.auth import MasterKey
-from tidyllm.gateway.protocol import guarded
+from tidyllm.gateway.protocol import Bounds, guarded
 from tidyllm.gateway.traffic import Traffic
 from tidyllm.observe import observe
 
-__all__ = ["Source", "Work", "work"]
+__all__ = ["Source", "Work", "given_key", "work"]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -47,59 +48,121 @@ class Work(msgspec.Struct, frozen=True):
     """What a worker process is told."""
 
     source: Source
+    settings: Settings
     key: str
+    open_metrics: bool = False
+
+
+def given_key(settings: Settings) -> str | None:
+    """The master key that somebody chose: in the settings, else in TIDYLLM_MASTER_KEY.
+
+    :raises ConfigError: it is weak, or not where the settings say.
+    """
+    where, key = "TIDYLLM_MASTER_KEY", os.environ.get("TIDYLLM_MASTER_KEY") or None
+    if settings.server.master_key is not None:
+        where = "server.master_key"
+        key = secret(settings.server.master_key, where=where)
+    if key is not None:
+        MasterKey(key, where=where)
+    return key
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server, which drains before it stops listening, and reloads."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, source: Source) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, source: Source, *, supervised: bool) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._source = source
+        self._supervised = supervised
         self._drain_until = 0.0
+        self._reloading: asyncio.Task[None] | None = None
         self._log = logging.getLogger("tidyllm.gateway")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        loop = asyncio.get_running_loop()
         if hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            loop.add_signal_handler(signal.SIGHUP, self._hear_reload)
+            # A supervisor starts its workers with signals held: what came meanwhile is heard now.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        parent = multiprocessing.parent_process()
+        if self._supervised and parent is not None:
+            loop.add_reader(parent.sentinel, self._orphaned)
+
+    def _orphaned(self) -> None:
+        """The supervisor was killed: nobody else will stop this process."""
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            asyncio.get_running_loop().remove_reader(parent.sentinel)
+        self._drain()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._gateway.draining:
             self.force_exit = self.should_exit = True
-            return
+        else:
+            self._drain()
+
+    def _drain(self) -> None:
         self._gateway.draining = True
         self._drain_until = clock.monotonic() + self._gateway.settings.server.drain
 
     async def on_tick(self, counter: int) -> bool:
         if self._gateway.draining and not self.should_exit:
+            running = self._gateway.traffic.running
             late = clock.monotonic() >= self._drain_until
-            if late or self._gateway.traffic.running == 0:
-                # Whatever still runs now is past its time.
-                self.should_exit = True
-                self.force_exit = late
-                if late and self._gateway.traffic.running:
-                    self._log.warning("%d requests were still running after the drain", self._gateway.traffic.running)
+            if late and running:
+                self._log.warning("%d requests did not finish within the drain, and are ended", running)
+            self.should_exit = late or not running
         return await super().on_tick(counter)
 
-    def _reload(self) -> None:
+    def _hear_reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
+
+    async def _reload(self) -> None:
+        before = self._gateway.routes
         try:
-            self._gateway.routes = Routes(self._source.settings())
+            routes, key = await asyncio.to_thread(_read_again, self._source, before)
         except TidyllmError as error:
             self._log.error("the configuration was not reloaded, the one before goes on: %s", error)
-        else:
-            self._log.info("the configuration was reloaded: models %s", ", ".join(self._gateway.routes) or "(patterns)")
+            return
+        self._gateway.routes = routes
+        if key is not None:
+            self._gateway.authenticator = key
+        self._log.info("the configuration was reloaded: models %s", ", ".join([*routes, *routes.patterns]))
+        for name in _fixed_changes(before.settings, routes.settings):
+            self._log.warning("%s has changed: this takes effect with the next start", name)
 
 
-def work(task: Work, listener: socket.socket) -> None:
-    """Serve on `listener` until a signal says to stop. The main function of a worker process."""
-    settings = task.source.settings()
-    seen = observe(settings.observe)
-    gateway = Gateway(Routes(settings), authenticate=MasterKey(task.key), traffic=Traffic(seen.metrics))
+def _read_again(source: Source, before: Routes) -> tuple[Routes, MasterKey | None]:
+    settings = source.settings()
+    key = given_key(settings) if settings.server.master_key is not None else None
+    return Routes(settings, earlier=before), None if key is None else MasterKey(key)
+
+
+def _fixed_changes(before: Settings, after: Settings) -> list[str]:
+    """What has changed in the settings and cannot change while the server runs."""
+    changed = [
+        f"server.{name}"
+        for name in ("host", "port", "workers")
+        if getattr(before.server, name) != getattr(after.server, name)
+    ]
+    return changed + (["observe"] if before.observe != after.observe else [])
+
+
+def work(task: Work, listener: socket.socket, *, supervised: bool = False) -> None:
+    """Serve on `listener` until a signal says to stop."""
+    seen = observe(task.settings.observe)
+    gateway = Gateway(
+        Routes(task.settings),
+        authenticate=MasterKey(task.key),
+        traffic=Traffic(seen.metrics),
+        open_metrics=task.open_metrics,
+    )
     config = uvicorn.Config(
         gateway,
-        http=guarded(settings.server.header_timeout),
+        http=guarded(lambda: Bounds(head=gateway.settings.server.header_timeout)),
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -111,9 +174,8 @@ def work(task: Work, listener: socket.socket) -> None:
         timeout_keep_alive=65,
         timeout_graceful_shutdown=1,
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
-        _Server(config, gateway, task.source).run([listener])
+        _Server(config, gateway, task.source, supervised=supervised).run([listener])
     finally:
         seen.close()
