@@ -105,16 +105,10 @@ def _span(span: ReadableSpan) -> bytes:
 def _attributes(attributes: Mapping[str, object], parts: list[bytes]) -> bool:
     """Add the fields of all attributes; False when one of them is of an unusual kind."""
     for key, value in attributes.items():
-        name = _key(key)
         if isinstance(value, str):
-            data = value.encode()
-            long = len(data)
-            if long + len(name) < 120:  # nearly all: every length fits into one byte
-                whole, size = _SMALL[len(name) + long + 4], _SMALL[long + 2]
-                parts += (b"\x4a", whole, name, b"\x12", size, b"\x0a", _SMALL[long], data)
-                continue
-            inner = b"\x0a" + _varint(len(data)) + data
-        elif isinstance(value, bool):
+            parts.append((_new if key in _ALWAYS_NEW else _known)(key, value))
+            continue
+        if isinstance(value, bool):
             inner = b"\x10\x01" if value else b"\x10\x00"
         elif isinstance(value, int):
             inner = b"\x18" + _varint(value & _MASK)
@@ -127,9 +121,23 @@ def _attributes(attributes: Mapping[str, object], parts: list[bytes]) -> bool:
             inner = _texts(cast("tuple[str, ...]", texts))
         else:
             return False
-        size = _varint(len(inner))
-        parts += (b"\x4a", _varint(len(name) + 1 + len(size) + len(inner)), name, b"\x12", size, inner)
+        parts.append(_attribute(key, inner))
     return True
+
+
+def _attribute(key: str, inner: bytes) -> bytes:
+    name, size = _key(key), _varint(len(inner))
+    return b"".join((b"\x4a", _varint(len(name) + 1 + len(size) + len(inner)), name, b"\x12", size, inner))
+
+
+def _new(key: str, value: str) -> bytes:
+    data = value.encode()
+    return _attribute(key, b"\x0a" + _varint(len(data)) + data)
+
+
+# Names of models, targets and hosts come again and again; ids never do, and would push the others out.
+_known = lru_cache(2048)(_new)
+_ALWAYS_NEW = frozenset({"gen_ai.response.id", "tidyllm.provider.request_id"})
 
 
 _MASK = (1 << 64) - 1
