@@ -24,7 +24,7 @@ BATCH = 1_024
 DELAY = 1.0
 """Seconds that a span waits at most for others to travel with."""
 _GRACE = 5.0
-"""Seconds for what waits at the end. Half of what an orchestrator gives a process between SIGTERM and SIGKILL is 15."""
+"""Seconds for what waits at the end: short beside the 30 that orchestrators commonly leave a process to end."""
 _WARN_EVERY = 60.0
 
 
