@@ -83,7 +83,7 @@ def build(
     if transport is None and service.kind.name == "offline":
         from tidyllm.models.offline.transport import OfflineTransport
 
-        transport = OfflineTransport()
+        transport = OfflineTransport(keep=0)
     info = _info(bare, service, catalog or Catalog.default(), own)
     return Model(bare, service, transport=transport, info=info, lenient=lenient)
 

@@ -70,8 +70,11 @@ class ChatListener:
         self._usage_alone = False
 
     def skips(self, block: bytes) -> bool:
+        # Every chunk names these fields; null says nothing. Inside a text their quotes would be escaped.
         return (
-            False  # every chunk has `finish_reason` and `usage`, mostly null: looking is cheaper than telling
+            b'"finish_reason":null' in block
+            and (b'"usage":null' in block or b'"usage"' not in block)
+            and b'"error"' not in block
         )
 
     def hear(self, event: Event) -> list[Piece]:
@@ -132,7 +135,10 @@ class ResponsesListener:
         self.done = False
 
     def skips(self, block: bytes) -> bool:
-        return b'.delta"' in block or b".delta\n" in block
+        # Only where the type stands: a text of the whole answer may end with the same word.
+        return (block.startswith(b"event: response.") and block.find(b".delta\n", 0, 80) > 0) or (
+            block.startswith(b'data: {"type":"response.') and block.find(b'.delta",', 0, 80) > 0
+        )
 
     def hear(self, event: Event) -> list[Piece]:
         if event.data == "[DONE]":  # the other format's end marker, which ends nothing
@@ -201,7 +207,7 @@ class AnthropicListener:
         self._stop: str | None = None
 
     def skips(self, block: bytes) -> bool:
-        return b'"content_block_delta"' in block or b'"ping"' in block
+        return block.startswith((b"event: content_block_delta", b'data: {"type":"content_block_delta"'))
 
     def hear(self, event: Event) -> list[Piece]:
         told = _read(_anthropic_event, event)

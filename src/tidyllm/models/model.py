@@ -236,6 +236,8 @@ class Model(Step[RequestLike, Response]):
         self, request: Request, left_out: tuple[str, ...], *, stream: bool
     ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
         encoded = self.format.encode_request(request, stream=stream, lenient=self.lenient)
+        if stream and not self.provider.kind.stream_usage and "stream_options" not in request.extra:
+            encoded.body.pop("stream_options", None)  # some services refuse what asks for usage
         fit_window(self.format.name, encoded.body, request, self.info)
         try:
             body = msgspec.json.encode(encoded.body)

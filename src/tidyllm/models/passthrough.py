@@ -84,7 +84,9 @@ class StreamPassthrough:
         return self._listener.done
 
     def feed(self, chunk: bytes) -> ForwardedPiece | None:
-        """The events that end in `chunk`; half an event waits for its other half."""
+        """The events that end in `chunk`; half an event waits for its other half. Nothing comes after a fault."""
+        if self.fault is not None:
+            return None
         piece = self._pass_on(self._blocks.feed(chunk))
         if self.fault is None and not self.done:
             self.fault = self._blocks.fault

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidyllm.models.offline import Reply, call
     from tidyllm.testing.clock import FakeClock
+    from tidyllm.testing.models import Scripted, scripted
 
-__all__ = ["FakeClock"]
+__all__ = ["FakeClock", "Reply", "Scripted", "call", "scripted"]
 
-_HOMES = {"FakeClock": "tidyllm.testing.clock"}
+_HOMES = {
+    "FakeClock": "tidyllm.testing.clock",
+    "Reply": "tidyllm.models.offline",
+    "Scripted": "tidyllm.testing.models",
+    "call": "tidyllm.models.offline",
+    "scripted": "tidyllm.testing.models",
+}
 
 
 def __getattr__(name: str) -> object:

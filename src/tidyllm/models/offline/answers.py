@@ -6,6 +6,7 @@ The name of the model chooses the behaviour, so that faults can be had through a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 
@@ -21,17 +22,21 @@ __all__ = ["BEHAVIOURS", "answer", "usage_of"]
 
 def answer(request: Request) -> Reply:
     """The reply to `request`, by the behaviour its model name asks for; any other name is `simulated`."""
-    behaviour = BEHAVIOURS.get(request.model, _simulated)
-    return behaviour(request)
+    reply = BEHAVIOURS.get(request.model, _simulated)(request)
+    most = request.max_output_tokens
+    if most is None or reply.tool_calls or (usage_of(request, reply).output_tokens or 0) <= most:
+        return reply
+    text = reply.text.encode()[: most * _BYTES].decode(errors="ignore")
+    return msgspec.structs.replace(reply, text=text, finish_reason="length")
 
 
 def _simulated(request: Request) -> Reply:
     tool = _tool_to_call(request)
     if tool is not None:
-        arguments = msgspec.json.encode(sample(tool.parameters or {"type": "object"})).decode()
-        return Reply(
-            tool_calls=(ToolCall.parse(f"call_simulated_{len(request.turns)}", tool.name, arguments),)
-        )
+        arguments: object = sample(tool.parameters)
+        given = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
+        raw = msgspec.json.encode(given).decode()
+        return Reply(tool_calls=(ToolCall(name=tool.name, arguments=given, raw_arguments=raw),))
     schema = json_schema(request.output)
     if schema is not None:
         return Reply(text=msgspec.json.encode(sample(schema.schema)).decode())
@@ -47,11 +52,12 @@ def _simulated(request: Request) -> Reply:
 def _tool_to_call(request: Request) -> Tool | None:
     functions = [tool for tool in request.tools if isinstance(tool, Tool)]
     last = request.turns[-1] if request.turns else None
-    answered = last is not None and any(isinstance(part, ToolResult) for part in last.parts)
+    if last is not None and any(isinstance(part, ToolResult) for part in last.parts):
+        return None  # answered: a model that called again would never end
     if isinstance(request.tool_choice, NamedTool):
         name = request.tool_choice.name
         return next((tool for tool in functions if tool.name == name), None)
-    return functions[0] if request.tool_choice == "required" and functions and not answered else None
+    return functions[0] if request.tool_choice == "required" and functions else None
 
 
 def _last_words(request: Request) -> str:
@@ -84,6 +90,8 @@ BEHAVIOURS: dict[str, Callable[[Request], Reply]] = {
 }
 """Behaviours by model name: `offline/simulated`, `offline/echo`, `offline/stall`, …"""
 
+_BYTES = 4
+
 
 def usage_of(request: Request, reply: Reply) -> Usage:
     """Simulated token counts: one for every four bytes of UTF-8, rounded up."""
@@ -91,7 +99,7 @@ def usage_of(request: Request, reply: Reply) -> Usage:
     said = len(reply.text.encode()) + sum(len(c.raw_arguments) + len(c.name) for c in reply.tool_calls)
     thought = len(reply.reasoning.encode())
     return Usage(
-        input_tokens=-(-asked // 4),
-        output_tokens=-(-(said + thought) // 4),
-        reasoning_tokens=-(-thought // 4) if thought else None,
+        input_tokens=-(-asked // _BYTES),
+        output_tokens=-(-(said + thought) // _BYTES),
+        reasoning_tokens=-(-thought // _BYTES) if thought else None,
     )

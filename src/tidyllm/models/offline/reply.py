@@ -20,7 +20,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     - `usage`: default: one token for every four bytes of question and answer, rounded up.
     - `status`, `message`, `retry_after` (seconds): answer with this HTTP error instead.
     - `delay`: seconds before the first byte; `piece_delay`: seconds before each further piece of a stream.
-    - `stall_after`, `cut_after`: after this many pieces a stream says nothing more, or is closed without an end.
+    - `stall_after`, `cut_after`: after this many pieces a stream says nothing more, or breaks. A piece is a word, a
+      tool call, or what frames them (the start, the usage, the end). An answer without a stream stalls or breaks, too.
     - `garbage`: bytes to send instead of any of this, with status 200.
     - `unreachable`: the connection is refused.
     """
@@ -42,10 +43,5 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def call(name: str, /, **arguments: Any) -> ToolCall:
-    """A tool call for a script: `Reply(tool_calls=(call("add", a=1, b=2),))`."""
-    return ToolCall(
-        id=f"call_{name}",
-        name=name,
-        arguments=arguments,
-        raw_arguments=msgspec.json.encode(arguments).decode(),
-    )
+    """A tool call for a script: `Reply(tool_calls=(call("add", a=1, b=2),))`. It gets its id when it is answered."""
+    return ToolCall(name=name, arguments=arguments, raw_arguments=msgspec.json.encode(arguments).decode())

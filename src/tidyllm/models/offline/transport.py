@@ -7,14 +7,14 @@ It asks nobody: answers come from a script, or from rules in `answers.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from tidyllm import clock
-from tidyllm.errors import Unreachable
+from tidyllm.errors import BadRequest, StepError, Unreachable
 from tidyllm.models.fold import unfold
 from tidyllm.models.formats import wire_format
 from tidyllm.models.http import HTTPAnswer, HTTPCall
@@ -27,57 +27,73 @@ from tidyllm.models.response import Response
 
 __all__ = ["OfflineTransport", "Script"]
 
-Script: TypeAlias = Iterable[Reply | str] | Callable[[Request], Reply | str]
-"""Replies in order (after the last one the rules answer), or a function of the request. Text is short for a Reply."""
+Script: TypeAlias = Reply | str | Iterable[Reply | str] | Callable[[Request], Reply | str]
+"""One reply, replies in order, or a function of the request. Text is short for `Reply(text=…)`."""
+
+_CREATED = 1_750_000_000
+"""When every simulated answer was made, in seconds since 1970: the same request has the same answer."""
 
 
 class OfflineTransport:
-    """Answers every call by itself. `requests` holds the requests that came, in order, for tests to look at."""
+    """Answers every call by itself, from a script; where there is none, or after its end, by the rules of `answers.py`.
 
-    def __init__(self, script: Script = (), *, keep: int = 1_000) -> None:
-        """`keep`: how many requests `requests` holds at most; older ones are forgotten."""
+    `requests` holds the requests that came, in order, for tests to look at.
+    """
+
+    def __init__(self, script: Script = (), *, keep: int = 1_000, ends: bool = False) -> None:
+        """`keep`: how many requests `requests` holds at most; older ones are forgotten. `ends`: a call after the end of
+        the script is an error of the test (`StepError`), instead of being answered by the rules."""
+        if isinstance(script, Reply | str):
+            script = (script,)
         self._function = script if callable(script) else None
         self._replies = iter(()) if callable(script) else iter(script)
         self._keep = keep
+        self._ends = ends
+        self._calls = 0
         self.requests: list[Request] = []
 
     async def send(self, call: HTTPCall) -> HTTPAnswer:
         """See `Transport.send`."""
         body: dict[str, Any] = msgspec.json.decode(call.body)
         if call.url.partition("?")[0].endswith("/embeddings"):
-            return _Answer(200, _JSON, _once(msgspec.json.encode(_embeddings(body))))
-        request, stream = wire_format("openai_chat").decode_request(body)
-        self.requests.append(request)
-        del self.requests[: -self._keep]
+            return _answer(_embeddings(body))
+        format = wire_format("openai_chat")
+        try:
+            request, stream = format.decode_request(body)
+        except BadRequest as error:
+            status, told = format.encode_error(error)
+            return _answer(told, status)
+        if self._keep:
+            self.requests.append(request)
+            del self.requests[: -self._keep]
         reply = self._reply(request)
         if reply.delay:
             await clock.sleep(reply.delay)
         if reply.unreachable:
-            raise Unreachable(
-                "simulated: the connection was refused.", hint="The offline model was told to do so."
-            )
+            raise _refused()
         if reply.garbage is not None:
-            kind = "text/event-stream" if stream else "application/json"
-            return _Answer(200, {"content-type": kind}, _once(reply.garbage))
+            return _Answer(200, {"content-type": _EVENTS if stream else _JSON}, _once(reply.garbage))
         if reply.status != 200:
             return _error(reply)
         response = _response(request, reply)
         if stream:
-            return _Answer(
-                200, {"content-type": "text/event-stream", **_ID}, _events(request, response, reply)
-            )
+            return _Answer(200, {"content-type": _EVENTS, **_ID}, _events(request, response, reply))
         if reply.stall_after is not None:
             await asyncio.Event().wait()
-        whole = msgspec.json.encode(wire_format("openai_chat").encode_response(response))
-        if reply.cut_after is not None:
-            return _Answer(200, {**_JSON, **_ID}, _cut(whole[: len(whole) // 2]))
-        return _Answer(200, {**_JSON, **_ID}, _once(whole))
+        whole = format.encode_response(response)
+        return _answer(whole) if reply.cut_after is None else _Answer(200, _HEADERS, _cut(whole))
 
     async def aclose(self) -> None:
         """There is nothing to close."""
 
     def _reply(self, request: Request) -> Reply:
+        self._calls += 1
         given = self._function(request) if self._function else next(self._replies, None)
+        if given is None and self._ends:
+            raise StepError(
+                f"the script has {self._calls - 1} replies, and call {self._calls} has come.",
+                hint="Give more replies, or a function of the request.",
+            )
         if given is None:
             return answer(request)
         return Reply(text=given) if isinstance(given, str) else given
@@ -86,7 +102,7 @@ class OfflineTransport:
 class _Answer(HTTPAnswer):
     __slots__ = ("_source",)
 
-    def __init__(self, status: int, headers: Mapping[str, str], source: AsyncIterator[bytes]) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], source: AsyncGenerator[bytes, None]) -> None:
         super().__init__(status, headers)
         self._source = source
 
@@ -94,23 +110,36 @@ class _Answer(HTTPAnswer):
         return await anext(self._source, b"")
 
     async def aclose(self) -> None:
-        self._source = _once(b"")
+        await self._source.aclose()
 
 
-_JSON = {"content-type": "application/json"}
+_JSON = "application/json"
+_EVENTS = "text/event-stream"
 _ID = {"x-request-id": "req_simulated"}
+_HEADERS = {"content-type": _JSON, **_ID}
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
+def _answer(body: dict[str, Any], status: int = 200) -> HTTPAnswer:
+    return _Answer(status, _HEADERS, _once(msgspec.json.encode(body)))
+
+
+def _refused() -> Unreachable:
+    error = Unreachable("simulated: the connection was refused.", hint="The offline model was told to do so.")
+    error.sent = False
+    return error
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-async def _cut(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+async def _cut(whole: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    body = msgspec.json.encode(whole)
+    yield body[: len(body) // 2]
     raise Unreachable("simulated: the connection broke in the middle of the answer.")
 
 
-async def _events(request: Request, response: Response, reply: Reply) -> AsyncIterator[bytes]:
+async def _events(request: Request, response: Response, reply: Reply) -> AsyncGenerator[bytes, None]:
     encoder = wire_format("openai_chat").stream_encoder(request)
     for number, piece in enumerate(_words(unfold(response))):
         if reply.cut_after is not None and number >= reply.cut_after:
@@ -148,7 +177,9 @@ def _response(request: Request, reply: Reply) -> Response:
         content.append(Thinking(text=reply.reasoning))
     if reply.text:
         content.append(Text(text=reply.text))
-    content.extend(reply.tool_calls)
+    for place, call in enumerate(reply.tool_calls):
+        made = f"call_{len(request.turns)}_{place}"  # no other call of this conversation has it
+        content.append(call if call.id else msgspec.structs.replace(call, id=made))
     # The same request has the same id: nothing here is random.
     digest = sha256(msgspec.json.encode([turn.text for turn in request.turns])).hexdigest()[:24]
     return Response(
@@ -157,20 +188,18 @@ def _response(request: Request, reply: Reply) -> Response:
         usage=reply.usage or usage_of(request, reply),
         model=request.model or "simulated",
         id=f"chatcmpl-simulated-{digest}",
+        extra={"created": _CREATED},
     )
 
 
 def _error(reply: Reply) -> HTTPAnswer:
-    headers = {**_JSON, **_ID}
+    headers = dict(_HEADERS)
     if reply.retry_after is not None:
         headers["retry-after"] = f"{reply.retry_after:g}"
-    kind = (
-        "rate_limit_error"
-        if reply.status == 429
-        else "server_error"
-        if reply.status >= 500
-        else "invalid_request_error"
-    )
+    if reply.status == 429:
+        kind = "rate_limit_error"
+    else:
+        kind = "server_error" if reply.status >= 500 else "invalid_request_error"
     error = {"error": {"message": reply.message, "type": kind, "param": None, "code": None}}
     return _Answer(reply.status, headers, _once(msgspec.json.encode(error)))
 
@@ -178,8 +207,9 @@ def _error(reply: Reply) -> HTTPAnswer:
 def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     """Eight numbers from the digest of each text: equal texts have equal vectors, and that is all they mean."""
     given: object = body.get("input")
-    many = cast("list[object]", given) if isinstance(given, list) else []
-    texts = [given] if all(isinstance(one, int) for one in many) else many  # text, or the tokens of one
+    texts: list[object] = cast("list[object]", given) if isinstance(given, list) else [cast("object", given)]
+    if all(isinstance(one, int) for one in texts):
+        texts = [str(texts)]  # one text, in tokens
     vectors: list[list[float]] = []
     for text in texts:
         digest = sha256(str(text).encode()).digest()
