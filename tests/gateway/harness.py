@@ -23,6 +23,8 @@ from tidyllm.models.http import Transport, default_transport
 
 __all__ = [
     "KEY",
+    "ONCE",
+    "Door",
     "Running",
     "Seen",
     "Server",
@@ -33,6 +35,7 @@ __all__ = [
     "json_answer",
     "offline",
     "open_request",
+    "parsed",
     "raw_request",
     "request_bytes",
     "settings",
@@ -67,16 +70,22 @@ def offline(**sections: Any) -> Settings:
 
 
 @dataclass
-class Running:
-    """A gateway that is being served."""
+class Door:
+    """Where a gateway listens, and what opens it."""
 
     port: int
-    gateway: Gateway
-    headers: dict[str, str] = field(default_factory=lambda: {"authorization": f"Bearer {KEY}"})
+    headers: dict[str, str] = field(default_factory=lambda: {"authorization": f"Bearer {KEY}"}, kw_only=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Running(Door):
+    """A gateway that is being served in this process."""
+
+    gateway: Gateway
 
 
 @asynccontextmanager
@@ -161,29 +170,29 @@ def chunk(
     return b"data: " + msgspec.json.encode({**body, "usage": usage}) + b"\n\n"
 
 
-def request_bytes(running: Running, body: bytes, path: str, *, method: str = "POST", **headers: str) -> bytes:
+def request_bytes(door: Door, body: bytes, path: str, *, method: str = "POST", **headers: str) -> bytes:
     """One request as it goes over the wire; a header with an empty value is left out."""
-    sent = {"host": "test", **running.headers, "content-length": str(len(body))}
+    sent = {"host": "test", **door.headers, "content-length": str(len(body))}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
 async def open_request(
-    running: Running, body: bytes, path: str = "/v1/chat/completions"
+    door: Door, body: bytes, path: str = "/v1/chat/completions"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection over which this request was sent."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    writer.write(request_bytes(running, body, path))
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request_bytes(door, body, path))
     return reader, writer
 
 
 async def raw_request(
-    running: Running, body: bytes, *, path: str = "/v1/chat/completions", method: str = "POST", **headers: str
+    door: Door, body: bytes, *, path: str = "/v1/chat/completions", method: str = "POST", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of one request, over a socket of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    writer.write(request_bytes(running, body, path, method=method, connection="close", **headers))
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(request_bytes(door, body, path, method=method, connection="close", **headers))
     try:
         raw = await reader.read()
     finally:
