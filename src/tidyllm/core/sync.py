@@ -71,43 +71,83 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_at_exit)
 
 
+PATIENCE = 0.5
+"""Seconds that a call waits for the background loop to take it. A loop that is blocked for longer may be blocked by
+something that waits for this very call; then the call gets a loop of its own."""
+
+_on_own_loop: contextvars.ContextVar[bool] = contextvars.ContextVar("tidyllm_on_own_loop", default=False)
+
+
 def run_sync(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run the coroutine that `make` returns to its end and give its result.
 
     It runs on the background loop, in a copy of the caller's context variables, whether or not the calling thread has
     a running loop (that loop stands still meanwhile). Ctrl-C cancels the coroutine and waits for its clean-up; a second
-    one does not wait. A call from the background loop itself (a plain function used as a step that calls `run_sync`)
-    gets a thread and a loop of its own.
+    one does not wait. A call from the background loop itself (a plain function used as a step that calls `run_sync`),
+    or while that loop is blocked, gets a thread and a loop of its own.
     """
-    finished = threading.Event()
-    outcome: list[tuple[Any, BaseException | None]] = []
-    context = contextvars.copy_context()
-    task: list[asyncio.Task[None]] = []
-
-    async def work() -> None:
-        try:
-            outcome.append((await make(), None))
-        except BaseException as error:  # noqa: BLE001 - belongs to the caller
-            outcome.append((None, error))
-        finished.set()
-
-    if _background.is_this_thread():
-        run_own = (asyncio.run, work())
-        threading.Thread(target=context.run, args=run_own, name="tidyllm-nested", daemon=True).start()
-        finished.wait()
-    else:
-        loop = _background.loop()
-        loop.call_soon_threadsafe(lambda: task.append(loop.create_task(work(), context=context)))
-        try:
-            finished.wait()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(lambda: [each.cancel("Ctrl-C") for each in task])
-            finished.wait()
-            raise
-    value, error = outcome.pop()
-    if error is None:
-        return value
+    job = _Job(make)
     try:
-        raise error
-    finally:
-        del error  # its traceback holds this frame
+        if _on_own_loop.get() or _background.is_this_thread():
+            job.run_on_own_loop()
+        else:
+            job.start_on(_background.loop())
+            if not job.started.wait(PATIENCE):
+                job.run_on_own_loop()
+        job.finished.wait()
+    except KeyboardInterrupt:
+        job.cancel()
+        raise
+    return job.result()
+
+
+class _Job:
+    """One coroutine, run by whoever claims it first."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._make = make
+        self._context = contextvars.copy_context()
+        self._claim = threading.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._outcome: list[tuple[Any, BaseException | None]] = []
+        self.started = threading.Event()
+        self.finished = threading.Event()
+
+    def start_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(self._start)
+
+    def _start(self) -> None:
+        if self._claim.acquire(blocking=False):
+            self._task = asyncio.get_running_loop().create_task(self._work(), context=self._context)
+            self.started.set()
+
+    def run_on_own_loop(self) -> None:
+        if self._claim.acquire(blocking=False):
+            self._context.run(_on_own_loop.set, True)
+            run = (asyncio.run, self._work())
+            threading.Thread(target=self._context.run, args=run, name="tidyllm-nested", daemon=True).start()
+
+    async def _work(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            self._outcome.append((await self._make(), None))
+        except BaseException as error:  # noqa: BLE001 - belongs to the caller
+            self._outcome.append((None, error))
+        self.finished.set()
+
+    def cancel(self) -> None:
+        """Cancel it and wait until it has cleaned up; if nobody has begun it, nobody will."""
+        if self._claim.acquire(blocking=False) or self._task is None:
+            return
+        task = self._task
+        task.get_loop().call_soon_threadsafe(task.cancel, "Ctrl-C")
+        self.finished.wait()
+
+    def result(self) -> Any:
+        value, error = self._outcome.pop()
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
