@@ -1,11 +1,15 @@
-"""Base64 and data URLs, decoded only where encoding gives the same text again. It knows nothing of messages."""
+"""Base64 and data URLs. It knows nothing of messages.
+
+Where a body is to be written back as it was, they are decoded only if encoding gives the same text again.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from urllib.parse import unquote_to_bytes
 
-__all__ = ["data_url", "decode_data_url", "exact_base64", "image_type"]
+__all__ = ["data_url", "decode_data_url", "exact_base64", "image_type", "read_data_url"]
 
 
 def data_url(data: bytes, media_type: str) -> str:
@@ -22,6 +26,21 @@ def decode_data_url(url: str) -> tuple[str, bytes] | None:
         return None
     data = exact_base64(payload)
     return None if data is None else (head, data)
+
+
+def read_data_url(url: str) -> tuple[bytes, str | None]:
+    """Bytes and media type of a data URL in any spelling: with parameters, line breaks, or percent signs.
+
+    :raises ValueError: it is broken.
+    """
+    head, comma, payload = url[5:].partition(",")
+    if not comma:
+        raise ValueError("it has no comma")
+    words = head.split(";")
+    media_type = words[0].strip().lower() or None
+    if words[-1].strip().lower() != "base64":
+        return unquote_to_bytes(payload), media_type
+    return base64.b64decode("".join(payload.split()), validate=True), media_type
 
 
 def exact_base64(payload: str) -> bytes | None:

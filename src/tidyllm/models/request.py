@@ -13,7 +13,16 @@ import msgspec
 
 from tidyllm.models.message import Message, Text
 
-__all__ = ["Effort", "JSONSchema", "NamedTool", "ProviderTool", "Request", "RequestLike", "Tool", "ToolChoice"]
+__all__ = [
+    "Effort",
+    "JSONSchema",
+    "NamedTool",
+    "ProviderTool",
+    "Request",
+    "RequestLike",
+    "Tool",
+    "ToolChoice",
+]
 
 Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 

@@ -38,15 +38,18 @@ _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (StreamInterrupted, 502),
 )
 
+_SLOW_DOWN = frozenset({"engine_overloaded_error", "overloaded_error"})
+"""What providers call a 529, in bodies and in streams."""
+
 
 def http_status(error: TidyllmError) -> int:
     """The status for `error`; 500 for what is nobody's fault but ours.
 
-    A provider that answers 529 asks us to slow down, and so we ask the caller (429); its other failures are
-    502: the caller did nothing wrong. An `AuthError` is 401 here, whoever's key it was: a gateway whose key
-    a provider refused must not pass that on as the caller's fault.
+    A provider that answers 529, or says so inside of an answer, asks us to slow down, and so we ask the caller (429);
+    its other failures are 502: the caller did nothing wrong. An `AuthError` is 401 here, whoever's key it was: a
+    gateway whose key a provider refused must not pass that on as the caller's fault.
     """
-    if isinstance(error, Overloaded) and error.status == 529:
+    if isinstance(error, Overloaded) and (error.status == 529 or error.code in _SLOW_DOWN):
         return 429
     for kind, status in _STATUS:
         if isinstance(error, kind):

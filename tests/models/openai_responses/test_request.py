@@ -462,7 +462,7 @@ def test_what_has_no_place_is_refused_by_name_or_reported(request_: Request, fie
     ("request_", "field"),
     [
         (Request("hi", temperature=1, extra={"temperature": 2}), "extra.temperature"),
-        (Request("hi", effort="low", extra={"reasoning": {"effort": "high"}}), "extra.reasoning"),
+        (Request("hi", effort="low", extra={"reasoning": {"effort": "high"}}), "extra.reasoning.effort"),
         (Request("hi", effort="low", extra={"reasoning": "high"}), "extra.reasoning"),
         (Request((Message.user("x", Image()),)), "messages[0].content[1]"),
         (Request((Message.user("x", Image(data=b"?")),)), "messages[0].content[1].media_type"),

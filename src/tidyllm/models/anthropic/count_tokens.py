@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tidyllm.errors import BadAnswer
-from tidyllm.models.anthropic.checks import is_count
 from tidyllm.models.anthropic.decode_request import decode_turns
 from tidyllm.models.anthropic.encode_request import encode_request
 from tidyllm.models.anthropic.errors import is_error, stream_error
+from tidyllm.models.checks import is_count
 from tidyllm.models.format import Encoded
 from tidyllm.models.request import Request
 

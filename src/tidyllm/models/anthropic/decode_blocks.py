@@ -8,19 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
-import msgspec
-
-from tidyllm.models.anthropic.checks import (
-    child,
-    is_object,
-    need_bool,
-    need_list,
-    need_object,
-    need_str,
-    rest,
-    wrong,
-)
+from tidyllm.models.anthropic.checks import child, need_bool, need_list, need_object, need_str, rest
 from tidyllm.models.anthropic.media import decode_document, decode_image
+from tidyllm.models.checks import Misfit, json_text, object_
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall, ToolResult
 
 __all__ = ["decode_blocks", "decode_content"]
@@ -31,25 +21,24 @@ Decoders: TypeAlias = dict[str, Callable[[dict[str, Any], str], Part | None]]
 def decode_content(holder: dict[str, Any], where: str) -> str | tuple[Part, ...]:
     """The field `content` of a message: text, or blocks.
 
-    :raises BadRequest: it is missing or holds what no block can be.
+    :raises Misfit: it is missing or holds what no block can be.
     """
     content: object = holder.get("content")
     if isinstance(content, str):
         return content
     if not isinstance(content, list) and "content" in holder:
-        raise wrong(child(where, "content"), "a string or an array of blocks", content)
+        raise Misfit(child(where, "content"), "a string or an array of blocks", content)
     return decode_blocks(need_list(holder, "content", where), child(where, "content"))
 
 
 def decode_blocks(blocks: list[Any], where: str, known: Decoders | None = None) -> tuple[Part, ...]:
-    """:raises BadRequest: a block is none."""
+    """:raises Misfit: a block is none."""
     known = _BLOCKS if known is None else known
     return tuple([_block(block, f"{where}[{index}]", known) for index, block in enumerate(blocks)])
 
 
-def _block(block: object, where: str, known: Decoders) -> Part:
-    if not is_object(block):
-        raise wrong(where, "an object", block)
+def _block(value: object, where: str, known: Decoders) -> Part:
+    block = object_(value, where)
     decode = known.get(need_str(block, "type", where))
     part = decode(block, where) if decode is not None else None
     return part if part is not None else Opaque(format="anthropic", data=block)
@@ -76,7 +65,7 @@ def _tool_use(block: dict[str, Any], where: str) -> ToolCall:
         id=need_str(block, "id", where),
         name=need_str(block, "name", where),
         arguments=arguments,
-        raw_arguments=_json(arguments, child(where, "input")),
+        raw_arguments=json_text(arguments, child(where, "input")),
         extra=rest(block, "type", "id", "name", "input"),
     )
 
@@ -88,20 +77,13 @@ def _tool_result(block: dict[str, Any], where: str) -> ToolResult:
     elif "content" not in block:
         content = ()
     elif not isinstance(content, str):
-        raise wrong(child(where, "content"), "a string or an array of blocks", content)
+        raise Misfit(child(where, "content"), "a string or an array of blocks", content)
     return ToolResult(
         call_id=need_str(block, "tool_use_id", where),
         content=content,
         is_error="is_error" in block and need_bool(block, "is_error", where),
         extra={k: v for k, v in block.items() if k not in _RESULT_FIELDS},
     )
-
-
-def _json(value: dict[str, Any], where: str) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except (UnicodeEncodeError, RecursionError) as exc:
-        raise wrong(where, "an object of valid text and moderate depth", cast(object, value)) from exc
 
 
 _RESULT_FIELDS = frozenset({"type", "tool_use_id", "content", "is_error"})

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tidyllm.errors import BadRequest
 from tidyllm.models.anthropic.checks import (
     child,
-    is_object,
     need_bool,
     need_int,
     need_list,
@@ -18,9 +16,9 @@ from tidyllm.models.anthropic.checks import (
     need_object,
     need_str,
     rest,
-    wrong,
 )
 from tidyllm.models.anthropic.decode_blocks import decode_blocks, decode_content
+from tidyllm.models.checks import Misfit, object_, text
 from tidyllm.models.message import Message, Role, Text
 from tidyllm.models.request import Effort, JSONSchema, NamedTool, ProviderTool, Request, Tool, ToolChoice
 
@@ -45,11 +43,14 @@ def decode_request(body: dict[str, Any]) -> tuple[Request, bool]:
 
     :raises BadRequest: a field is missing or of a wrong type; `error.field` names it.
     """
-    max_tokens = need_int(body, "max_tokens", "")
-    if max_tokens < 1:
-        raise BadRequest(f"max_tokens must be at least 1, not {max_tokens}.", field="max_tokens")
-    stream = body.get("stream") is not None and need_bool(body, "stream", "")
-    return decode_turns(body, max_tokens), stream
+    try:
+        max_tokens = need_int(body, "max_tokens", "")
+        if max_tokens < 1:
+            raise Misfit("max_tokens", "at least 1", max_tokens, said=str(max_tokens))
+        stream = body.get("stream") is not None and need_bool(body, "stream", "")
+        return _turns(body, max_tokens), stream
+    except Misfit as misfit:
+        raise misfit.request() from None
 
 
 def decode_turns(body: dict[str, Any], max_tokens: int | None) -> Request:
@@ -57,6 +58,13 @@ def decode_turns(body: dict[str, Any], max_tokens: int | None) -> Request:
 
     :raises BadRequest: a field is missing or of a wrong type.
     """
+    try:
+        return _turns(body, max_tokens)
+    except Misfit as misfit:
+        raise misfit.request() from None
+
+
+def _turns(body: dict[str, Any], max_tokens: int | None) -> Request:
     given = {key: value for key, value in body.items() if value is not None}
     extra = {key: value for key, value in body.items() if key not in _FIELDS}
     choice, parallel = _tool_choice(given, extra)
@@ -83,18 +91,16 @@ def decode_turns(body: dict[str, Any], max_tokens: int | None) -> Request:
 
 def _messages(items: list[Any]) -> tuple[Message, ...]:
     if not items:
-        raise BadRequest("messages must hold at least one message.", field="messages")
+        raise Misfit("messages", "an array of at least one message", items, said="an empty one")
     return tuple([_message(item, f"messages[{index}]") for index, item in enumerate(items)])
 
 
-def _message(item: object, where: str) -> Message:
-    if not is_object(item):
-        raise wrong(where, "an object", item)
+def _message(value: object, where: str) -> Message:
+    item = object_(value, where)
     word = need_str(item, "role", where)
     role = _ROLES.get(word)
     if role is None:
-        field = child(where, "role")
-        raise BadRequest(f"{field} must be user, assistant or system, not {word!r:.40}.", field=field)
+        raise Misfit(child(where, "role"), "user, assistant or system", word, said=f"{word!r:.40}")
     return Message(role, decode_content(item, where), rest(item, "role", "content"))
 
 
@@ -103,30 +109,25 @@ def _system(given: dict[str, Any]) -> str | tuple[Text, ...] | None:
     if system is None or isinstance(system, str):
         return system
     if not isinstance(system, list):
-        raise wrong("system", "a string or an array of text blocks", system)
+        raise Misfit("system", "a string or an array of text blocks", system)
     texts: list[Text] = []
     for index, part in enumerate(decode_blocks(need_list(given, "system", ""), "system")):
         if not isinstance(part, Text):
-            field = f"system[{index}].type"
-            raise BadRequest(f"{field} must be 'text': instructions hold no other blocks.", field=field)
+            raise Misfit(
+                f"system[{index}].type", "'text'", part, said="another: instructions hold no other blocks"
+            )
         texts.append(part)
     return tuple(texts)
 
 
 def _tools(items: list[Any]) -> tuple[Tool | ProviderTool, ...]:
-    tools: list[Tool | ProviderTool] = []
-    for index, item in enumerate(items):
-        where = f"tools[{index}]"
-        if not is_object(item):
-            raise wrong(where, "an object", item)
-        tools.append(_tool(item, where))
-    return tuple(tools)
+    return tuple([_tool(object_(item, f"tools[{i}]"), f"tools[{i}]") for i, item in enumerate(items)])
 
 
 def _tool(item: dict[str, Any], where: str) -> Tool | ProviderTool:
     kind: object = item.get("type")
     if not isinstance(kind, str | None):
-        raise wrong(child(where, "type"), "a string", kind)
+        raise Misfit(child(where, "type"), "a string", kind)
     if kind not in {None, "custom"}:
         return ProviderTool("anthropic", item)
     known = [key for key in ("description", "strict") if item.get(key) is not None]
@@ -209,7 +210,4 @@ def _user(given: dict[str, Any], extra: dict[str, Any]) -> str | None:
 
 
 def _stop(items: list[Any]) -> tuple[str, ...]:
-    for index, item in enumerate(items):
-        if not isinstance(item, str):
-            raise wrong(f"stop_sequences[{index}]", "a string", item)
-    return tuple(items)
+    return tuple([text(item, f"stop_sequences[{i}]") for i, item in enumerate(items)])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tidyllm.errors import BadRequest
-from tidyllm.models.anthropic.checks import is_object
 from tidyllm.models.anthropic.encode_messages import encode_messages, encode_system
-from tidyllm.models.anthropic.refusal import Refusal
+from tidyllm.models.anthropic.fields import FORMAT
+from tidyllm.models.extra import add_extra
 from tidyllm.models.format import Encoded
+from tidyllm.models.losses import Losses
 from tidyllm.models.output import json_schema
 from tidyllm.models.request import Effort, NamedTool, ProviderTool, Request, Tool
 
@@ -37,11 +37,11 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
     :raises Unsupported: a field has no place in this format, unless `lenient`.
     :raises BadRequest: a field holds what cannot be sent, or stands in `extra` as well.
     """
-    refuse = Refusal(lenient=lenient)
-    system, leading = encode_system(request, refuse)
+    losses = Losses(FORMAT, lenient=lenient)
+    system, leading = encode_system(request, losses)
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": encode_messages(request.turns, leading, refuse),
+        "messages": encode_messages(request.turns, leading, losses),
         "stream": stream,
     }
     if "max_tokens" not in request.extra or request.max_output_tokens is not None:
@@ -49,18 +49,18 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
     if system is not None:
         body["system"] = system
     if request.tools:
-        body["tools"] = [_tool(tool, f"tools[{index}]", refuse) for index, tool in enumerate(request.tools)]
+        body["tools"] = [_tool(tool, f"tools[{index}]", losses) for index, tool in enumerate(request.tools)]
         body["tools"] = [tool for tool in body["tools"] if tool is not None]
     _tool_choice(request, body)
-    _sampling(request, body, refuse)
+    _sampling(request, body, losses)
     _reasoning(request, body)
-    _output(request, body, refuse)
+    _output(request, body, losses)
     if request.user is not None:
         body["metadata"] = {"user_id": request.user}
     if request.metadata:
-        refuse("metadata", "Anthropic stores nothing but the user's id")
-    _add_extra(body, request.extra)
-    return Encoded(body, tuple(refuse.dropped))
+        losses.add("metadata", "Anthropic stores nothing but the user's id")
+    add_extra(body, request.extra, _MERGED)
+    return Encoded(body, tuple(losses.names))
 
 
 def _max_tokens(request: Request) -> int:
@@ -69,11 +69,11 @@ def _max_tokens(request: Request) -> int:
     return DEFAULT_MAX_TOKENS + (request.thinking_tokens or 0)
 
 
-def _tool(tool: Tool | ProviderTool, where: str, refuse: Refusal) -> dict[str, Any] | None:
+def _tool(tool: Tool | ProviderTool, where: str, losses: Losses) -> dict[str, Any] | None:
     if isinstance(tool, ProviderTool):
         if tool.format == "anthropic":
             return tool.data
-        refuse(where, f"{tool.data.get('type', 'this tool')!r} is a tool of the {tool.format} format")
+        losses.add(where, f"{tool.data.get('type', 'this tool')!r} is a tool of the {tool.format} format")
         return None
     schema: dict[str, Any] = {"properties": {}} if tool.parameters is None else tool.parameters
     if "type" not in schema:
@@ -103,7 +103,7 @@ def _tool_choice(request: Request, body: dict[str, Any]) -> None:
     body["tool_choice"] = data
 
 
-def _sampling(request: Request, body: dict[str, Any], refuse: Refusal) -> None:
+def _sampling(request: Request, body: dict[str, Any], losses: Losses) -> None:
     for field in ("temperature", "top_p", "top_k"):
         if (value := getattr(request, field)) is not None:
             body[field] = value
@@ -111,7 +111,7 @@ def _sampling(request: Request, body: dict[str, Any], refuse: Refusal) -> None:
         body["stop_sequences"] = list(request.stop)
     for field in ("frequency_penalty", "presence_penalty", "seed"):
         if getattr(request, field) is not None:
-            refuse(field)
+            losses.add(field)
 
 
 def _reasoning(request: Request, body: dict[str, Any]) -> None:
@@ -124,9 +124,9 @@ def _reasoning(request: Request, body: dict[str, Any]) -> None:
         body["output_config"] = {"effort": _EFFORT[request.effort]}
 
 
-def _output(request: Request, body: dict[str, Any], refuse: Refusal) -> None:
+def _output(request: Request, body: dict[str, Any], losses: Losses) -> None:
     if request.output == "json":
-        refuse("output", "Anthropic has structured output by a schema only, not for any JSON object")
+        losses.add("output", "Anthropic has structured output by a schema only, not for any JSON object")
         return
     wanted = json_schema(request.output)
     if wanted is None:
@@ -136,17 +136,3 @@ def _output(request: Request, body: dict[str, Any], refuse: Refusal) -> None:
         schema = {**schema, "description": wanted.description}
     format_ = {"type": "json_schema", "schema": schema, **wanted.extra}
     body.setdefault("output_config", {})["format"] = format_
-
-
-def _add_extra(body: dict[str, Any], extra: dict[str, Any]) -> None:
-    for key, value in extra.items():
-        held: object = body.get(key)
-        if key not in body:
-            body[key] = value
-        elif key in _MERGED and is_object(held) and is_object(value) and held.keys().isdisjoint(value):
-            body[key] = {**held, **value}
-        else:
-            field = f"extra.{key}"
-            raise BadRequest(
-                f"{field} says what a field of the request says, too; give it once.", field=field
-            )

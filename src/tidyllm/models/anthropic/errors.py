@@ -9,22 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from tidyllm.errors import (
     AuthError,
-    BadAnswer,
-    BadRequest,
     ContentRefused,
     ContextTooLong,
     ModelError,
     ModelNotFound,
     Overloaded,
-    RateLimited,
     TidyllmError,
-    Unreachable,
 )
-from tidyllm.models.anthropic.checks import is_object
+from tidyllm.models.checks import is_object, object_in, text_in
+from tidyllm.models.provider_errors import by_status, json_body, sentence, shown
 from tidyllm.models.retry_after import retry_after
 from tidyllm.models.status import http_status
 
@@ -43,7 +38,7 @@ _STATUS = {
     "request_too_large": 413,
     "timeout_error": 504,
 }
-"""The status that belongs to an error type, for errors without one: in a stream, or with status 200."""
+"""The status that belongs to an error type, for errors inside of a stream or an answer, which have none."""
 
 _TYPE = {status: kind for kind, status in _STATUS.items()}
 
@@ -54,19 +49,12 @@ _TOO_LONG = re.compile(
 _FILTERED = re.compile(r"content filtering|content policy|usage polic", re.IGNORECASE)
 _UNPAID = re.compile(r"credit balance|billing|spend(?:ing)? limit|usage limit", re.IGNORECASE)
 _FIELD = re.compile(r"([a-z_]\w*(?:\.\w+)*): ")
-_SHOWN = 300  # characters of a body that is no JSON: enough to recognise a proxy's page
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """The most specific error for an answer with a status other than 2xx."""
-    try:
-        data: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        data = None
-    if is_object(data):
-        return _error(status, headers, data)
-    shown = " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())[:_SHOWN]
-    return _error(status, headers, {"error": {"message": shown}})
+    data = json_body(body)
+    return _error(status, headers, data if is_object(data) else {"error": {"message": shown(body)}})
 
 
 def is_error(data: dict[str, Any]) -> bool:
@@ -75,10 +63,8 @@ def is_error(data: dict[str, Any]) -> bool:
 
 
 def stream_error(data: dict[str, Any]) -> ModelError:
-    """The error in an event of a stream, or in a body that came with status 200."""
-    error: object = data.get("error")
-    kind: object = error.get("type") if is_object(error) else None
-    return _error(_STATUS.get(kind, 500) if isinstance(kind, str) else 500, {}, data)
+    """The error in an event of a stream, or in a body that came with status 200. Its `status` is None."""
+    return _error(None, {}, data)
 
 
 def encode_error(error: TidyllmError) -> tuple[int, dict[str, Any]]:
@@ -96,58 +82,36 @@ def error_body(error: TidyllmError) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": str(error)}, "request_id": request_id}
 
 
-def _error(status: int, headers: Mapping[str, str], data: dict[str, Any]) -> ModelError:
+def _error(status: int | None, headers: Mapping[str, str], data: dict[str, Any]) -> ModelError:
     error: object = data.get("error", data)
     details: dict[str, Any] = error if is_object(error) else {"message": error}
-    words = _text(details.get("message")) or ""
-    kind = _text(details.get("type"))
-    more: object = details.get("details")
+    words, kind = text_in(details, "message"), text_in(details, "type") or None
     where: dict[str, Any] = {
         "status": status,
-        "code": (_text(more.get("error_code")) if is_object(more) else None) or kind,
-        "request_id": headers.get("request-id") or _text(data.get("request_id")),
+        "code": text_in(object_in(details, "details"), "error_code") or kind,
+        "request_id": headers.get("request-id") or text_in(data, "request_id") or None,
         "provider_message": words or None,
         "retry_after": retry_after(headers),
     }
-    return _of_status(_message(status, kind, words), words, where)
+    meant = _STATUS.get(kind or "", 500) if status is None else status
+    return _of_status(meant, sentence(status, kind, words), words, where)
 
 
-def _of_status(message: str, words: str, where: dict[str, Any]) -> ModelError:
-    status: int = where["status"]
-    if status in {401, 402, 403} or (status == 400 and _UNPAID.search(words)):
-        unpaid = "Check the plan and the balance of this account."
-        return AuthError(message, hint=unpaid if status == 402 or _UNPAID.search(words) else None, **where)
-    if status == 429:
-        return RateLimited(message, **where)
+def _of_status(status: int, message: str, words: str, where: dict[str, Any]) -> ModelError:
+    unpaid = _UNPAID.search(words)
+    if status in {401, 402, 403} or (status == 400 and unpaid):
+        hint = "Check the plan and the balance of this account." if status == 402 or unpaid else None
+        return AuthError(message, hint=hint, **where)
     if status in {400, 413, 422} and _TOO_LONG.search(words):
         return ContextTooLong(message, **where)
     if status == 400 and _FILTERED.search(words):
         return ContentRefused(message, **where)
-    if status == 404:
-        if "model" in words.lower():
-            return ModelNotFound(message, field="model", **where)
-        return BadRequest(message, hint="Check base_url: nothing answers at this path.", **where)
-    if status == 408:
-        return Unreachable(message, hint="The provider waited too long for the request; try again.", **where)
-    if 400 <= status < 500:
-        return BadRequest(message, field=_field(words), **where)
-    if status >= 500:
-        return Overloaded(message, **where)
-    return BadAnswer(message, hint="Check base_url: a status like this is no answer of a model.", **where)
-
-
-def _message(status: int, kind: str | None, words: str) -> str:
-    named = f"HTTP {status} ({kind})" if kind else f"HTTP {status}"
-    if not words:
-        return f"the provider answered {named} without a word."
-    return f"the provider answered {named}: {words}" + ("" if words.endswith((".", "!", "?")) else ".")
+    if status == 404 and "model" in words.lower():
+        return ModelNotFound(message, field="model", **where)
+    return by_status(status, message, field=_field(words), **where)
 
 
 def _field(words: str) -> str | None:
     """`messages.0.content: ...` names the field `messages[0].content`."""
     match = _FIELD.match(words)
     return re.sub(r"\.(\d+)", r"[\1]", match[1]) if match else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from tidyllm.errors import BadRequest
 from tidyllm.models.anthropic.checks import child, need_object, need_str, rest
-from tidyllm.models.data_url import image_type
+from tidyllm.models.checks import Misfit
+from tidyllm.models.data_url import read_data_url
+from tidyllm.models.media import empty, media_type_of
 from tidyllm.models.message import File, Image
 
 __all__ = ["decode_document", "decode_image", "document_source", "image_source"]
@@ -66,14 +67,11 @@ def image_source(image: Image, where: str) -> dict[str, Any]:
             return {"type": "url", "url": image.url}
         data, media_type = _data_url(image.url, child(where, "url"))
     if data is not None:
-        media_type = media_type or image_type(data)
-        if media_type is None:
-            field = child(where, "media_type")
-            raise BadRequest(f"{field} is missing: bytes need one, such as image/png.", field=field)
+        media_type = media_type_of(data, media_type, where)
         return {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}
     if image.file_id is not None:
         return {"type": "file", "file_id": image.file_id}
-    raise BadRequest(f"{where} is an image without url, data or file_id.", field=where)
+    raise empty(image, where)
 
 
 def document_source(file: File, where: str) -> dict[str, Any] | None:
@@ -98,7 +96,7 @@ def document_source(file: File, where: str) -> dict[str, Any] | None:
         return None
     if file.file_id is not None:
         return {"type": "file", "file_id": file.file_id}
-    raise BadRequest(f"{where} is a file without url, data or file_id.", field=where)
+    raise empty(file, where)
 
 
 def _bytes(source: dict[str, Any], where: str) -> bytes:
@@ -110,27 +108,20 @@ def _bytes(source: dict[str, Any], where: str) -> bytes:
     try:  # line breaks are common where a mail library made it
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as exc:
-        field = child(where, "data")
-        raise BadRequest(f"{field} is no base64: {exc}.", field=field) from exc
+        raise Misfit(child(where, "data"), "base64", text, said=f"broken ({exc})") from exc
 
 
 def _utf8(source: dict[str, Any], where: str) -> bytes:
+    text = need_str(source, "data", where)
     try:
-        return need_str(source, "data", where).encode()
+        return text.encode()
     except UnicodeEncodeError as exc:  # JSON can spell half of a character
-        field = child(where, "data")
-        raise BadRequest(f"{field} is no text: {exc.reason} at {exc.start}.", field=field) from exc
+        said = f"broken ({exc.reason} at {exc.start})"
+        raise Misfit(child(where, "data"), "valid text", text, said=said) from exc
 
 
 def _data_url(url: str, where: str) -> tuple[bytes, str | None]:
-    head, comma, payload = url[5:].partition(",")
-    if not comma:
-        raise BadRequest(f"{where} is a data URL without a comma.", field=where)
-    words = head.split(";")
-    media_type = words[0].strip().lower() or None
-    if words[-1].strip().lower() != "base64":
-        return unquote_to_bytes(payload), media_type
     try:
-        return base64.b64decode("".join(payload.split()), validate=True), media_type
-    except (binascii.Error, ValueError) as exc:
-        raise BadRequest(f"{where} is a data URL whose base64 is broken: {exc}.", field=where) from exc
+        return read_data_url(url)
+    except ValueError as exc:
+        raise BadRequest(f"{where} is a broken data URL: {exc}.", field=where) from exc

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import uuid4
 
-from tidyllm.errors import BadAnswer, BadRequest, Unsupported
-from tidyllm.models.anthropic.checks import is_object
+from tidyllm.errors import BadAnswer, Unsupported
 from tidyllm.models.anthropic.decode_blocks import decode_blocks
 from tidyllm.models.anthropic.encode_blocks import is_redacted
 from tidyllm.models.anthropic.errors import is_error, stream_error
 from tidyllm.models.anthropic.stops import finish_reason, stop_reason
 from tidyllm.models.anthropic.usage import decode_usage, encode_usage
+from tidyllm.models.checks import Misfit, is_object, text_in
+from tidyllm.models.ids import new_id
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.response import Response
 
@@ -21,7 +21,6 @@ __all__ = [
     "decode_answer_blocks",
     "decode_response",
     "encode_response",
-    "new_id",
     "own_answer",
 ]
 
@@ -54,8 +53,8 @@ def decode_response(body: dict[str, Any]) -> Response:
         finish_reason=finish_reason(reason),
         finish_reason_raw=reason,
         usage=decode_usage(body.get("usage")),
-        model=_text(body.get("model")),
-        id=_text(body.get("id")),
+        model=text_in(body, "model"),
+        id=text_in(body, "id"),
         raw=body,
         extra={key: value for key, value in body.items() if key not in _FIELDS and value is not None},
     )
@@ -72,8 +71,8 @@ def decode_answer_blocks(blocks: list[Any]) -> tuple[Part, ...]:
     ]
     try:
         return decode_blocks(plain, "content")
-    except BadRequest as exc:
-        raise BadAnswer(f"the answer is not in Anthropic's format: {exc.message}") from exc
+    except Misfit as misfit:
+        raise misfit.answer() from None
 
 
 def encode_response(response: Response) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def encode_response(response: Response) -> dict[str, Any]:
     own = own_answer(response.id)
     blocks = [answer_block(part, f"content[{index}]", own=own) for index, part in enumerate(response.content)]
     return {
-        "id": response.id or new_id("msg"),
+        "id": response.id or new_id("msg_"),
         "type": "message",
         "role": "assistant",
         "model": response.model,
@@ -117,7 +116,7 @@ def answer_block(part: Part, where: str, *, own: bool) -> dict[str, Any] | None:
             if not part.valid:
                 shown = f"{part.raw_arguments[:80]!r}"
                 raise BadAnswer(f"the model called {part.name!r} with {shown}, which is no JSON object.")
-            head = {"type": "tool_use", "id": part.id or new_id("toolu"), "name": part.name}
+            head = {"type": "tool_use", "id": part.id or new_id("toolu_"), "name": part.name}
             return {**head, "input": part.arguments, **extra}
         case Thinking() if is_redacted(part):
             return {"type": "redacted_thinking", "data": part.encrypted, **extra}
@@ -140,12 +139,3 @@ def answer_extra(extra: dict[str, Any], *, own: bool) -> dict[str, Any]:
 def own_answer(id: str) -> bool:
     """Whether an answer with this id came from Anthropic, or from a server that speaks its format."""
     return id.startswith("msg_")
-
-
-def new_id(prefix: str) -> str:
-    """An id for an answer or a tool call that came without one."""
-    return f"{prefix}_{uuid4().hex[:24]}"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

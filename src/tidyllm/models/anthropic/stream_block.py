@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tidyllm.errors import BadAnswer
-from tidyllm.models.anthropic.checks import is_object
+from tidyllm.models.checks import is_object, text_in
 from tidyllm.models.message import Opaque
 from tidyllm.models.piece import Piece, TextPiece, ThinkingPiece, ToolCallPiece, WholePart
 
-__all__ = ["Block", "Delta", "JsonDelta", "TextDelta", "ThinkingDelta", "broken", "text_of"]
+__all__ = ["Block", "Delta", "JsonDelta", "TextDelta", "ThinkingDelta", "broken"]
 
 
 class TextDelta(msgspec.Struct, tag="text_delta", tag_field="type", gc=False):
@@ -52,7 +52,7 @@ class Block:
 
     def __init__(self, index: int, data: dict[str, Any]) -> None:
         self._index = index
-        self._type = text_of(data, "type")
+        self._type = text_in(data, "type")
         self._data = dict(data)
         self._known = self._type in _PARTS
         self._json: list[str] = []  # the input of a tool that the provider runs
@@ -68,15 +68,15 @@ class Block:
         extra = {key: value for key, value in data.items() if key not in known and value not in (None, [])}
         match self._type:
             case "text":
-                return [TextPiece(text_of(data, "text"), index, extra)]
+                return [TextPiece(text_in(data, "text"), index, extra)]
             case "tool_use":
-                return [ToolCallPiece(index, text_of(data, "id"), text_of(data, "name"), "", extra)]
+                return [ToolCallPiece(index, text_in(data, "id"), text_in(data, "name"), "", extra)]
             case "thinking":
-                signature = text_of(data, "signature") or None
+                signature = text_in(data, "signature") or None
                 self._said = signature is not None
-                return [ThinkingPiece(text_of(data, "thinking"), index, signature, extra=extra)]
+                return [ThinkingPiece(text_in(data, "thinking"), index, signature, extra=extra)]
             case _:
-                return [ThinkingPiece("", index, encrypted=text_of(data, "data"), extra=extra)]
+                return [ThinkingPiece("", index, encrypted=text_in(data, "data"), extra=extra)]
 
     def add(self, delta: Delta) -> list[Piece]:
         """The pieces in one of the frequent deltas: the hot path."""
@@ -97,12 +97,12 @@ class Block:
 
     def add_other(self, delta: dict[str, Any]) -> list[Piece]:
         """The pieces in any other delta."""
-        kind = text_of(delta, "type")
+        kind = text_in(delta, "type")
         if kind == "citations_delta" and self._type == "text":
             return [TextPiece("", self._index, {"citations": [delta.get("citation")]})]
         if kind == "signature_delta" and self._type == "thinking":
             self._said = True
-            return [ThinkingPiece("", self._index, text_of(delta, "signature"))]
+            return [ThinkingPiece("", self._index, text_in(delta, "signature"))]
         return self._collect(kind, {key: value for key, value in delta.items() if key != "type"})
 
     def end(self) -> list[Piece]:
@@ -147,9 +147,3 @@ class Block:
 def broken(what: str) -> BadAnswer:
     """The error for a stream that does not keep to the format."""
     return BadAnswer(f"the stream holds {what}; expected the events of Anthropic's messages.")
-
-
-def text_of(data: dict[str, Any], key: str) -> str:
-    """A field that should be text; "" where it is none."""
-    value: object = data.get(key)
-    return value if isinstance(value, str) else ""

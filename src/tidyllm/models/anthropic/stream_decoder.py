@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
-from tidyllm.models.anthropic.checks import is_object
 from tidyllm.models.anthropic.errors import stream_error
 from tidyllm.models.anthropic.stops import finish_reason
-from tidyllm.models.anthropic.stream_block import Block, Delta, broken, text_of
+from tidyllm.models.anthropic.stream_block import Block, Delta, broken
 from tidyllm.models.anthropic.usage import decode_usage
+from tidyllm.models.checks import is_object, text_in
 from tidyllm.models.piece import Finish, Piece, Start, UsagePiece
 from tidyllm.models.sse import Event
 
@@ -72,7 +72,7 @@ class AnthropicStreamDecoder:
         match kind:
             case "content_block_delta":
                 delta: object = data.get("delta")
-                if not is_object(delta) or text_of(delta, "type") in _FREQUENT_TYPES:
+                if not is_object(delta) or text_in(delta, "type") in _FREQUENT_TYPES:
                     raise broken(f"a delta that cannot be read ({event.data[:80]!r})")
                 return self._block(data.get("index")).add_other(delta)
             case "content_block_start":
@@ -94,8 +94,8 @@ class AnthropicStreamDecoder:
             raise broken("a message_start without its message, or a second one")
         self._started = True
         extra = {key: value for key, value in message.items() if key not in _MESSAGE and value is not None}
-        self._id = text_of(message, "id")
-        return [Start(text_of(message, "model"), self._id, extra), *self._used(message.get("usage"))]
+        self._id = text_in(message, "id")
+        return [Start(text_in(message, "model"), self._id, extra), *self._used(message.get("usage"))]
 
     def _begin(self, data: dict[str, Any]) -> list[Piece]:
         block: object = data.get("content_block")
@@ -103,8 +103,8 @@ class AnthropicStreamDecoder:
         if not (self._started and is_object(block) and isinstance(index, int)) or index in self._blocks:
             raise broken(f"a content_block_start out of place (index {index!r:.20})")
         begun = self._blocks[index] = Block(index, block)
-        if text_of(block, "type") == "fallback" and is_object(served := block.get("to")):
-            return [Start(text_of(served, "model"), self._id)]  # another model answers from here on
+        if text_in(block, "type") == "fallback" and is_object(served := block.get("to")):
+            return [Start(text_in(served, "model"), self._id)]  # another model answers from here on
         return begun.begin()
 
     def _block(self, index: object) -> Block:
@@ -119,7 +119,7 @@ class AnthropicStreamDecoder:
             raise broken("a message_delta out of place")
         extra = {key: value for key, value in delta.items() if key != "stop_reason" and value is not None}
         extra |= {k: v for k, v in data.items() if k not in _MESSAGE_DELTA and v is not None}
-        reason = text_of(delta, "stop_reason") or None
+        reason = text_in(delta, "stop_reason") or None
         self._finish = Finish(finish_reason(reason), reason, extra)
         return self._used(data.get("usage"))
 

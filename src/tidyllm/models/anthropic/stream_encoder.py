@@ -12,10 +12,11 @@ import msgspec
 
 from tidyllm.errors import TidyllmError, Unsupported
 from tidyllm.models.anthropic.errors import error_body
-from tidyllm.models.anthropic.response import answer_extra, new_id, own_answer
+from tidyllm.models.anthropic.response import answer_extra, own_answer
 from tidyllm.models.anthropic.stops import stop_reason
 from tidyllm.models.anthropic.usage import encode_usage
 from tidyllm.models.fold import Fold, unfold
+from tidyllm.models.ids import new_id
 from tidyllm.models.message import Opaque
 from tidyllm.models.piece import (
     Finish,
@@ -108,7 +109,7 @@ class AnthropicStreamEncoder:
         answer = self._answer.response()
         extra = answer_extra(answer.extra, own=self._own)
         message: dict[str, Any] = {
-            "id": answer.id or new_id("msg"),
+            "id": answer.id or new_id("msg_"),
             "type": "message",
             "role": "assistant",
             "model": answer.model,
@@ -140,7 +141,7 @@ class AnthropicStreamEncoder:
         out = b""
         if block is None:
             self._calls_tools = True
-            head = {"type": "tool_use", "id": piece.id or new_id("toolu"), "name": piece.name}
+            head = {"type": "tool_use", "id": piece.id or new_id("toolu_"), "name": piece.name}
             extra = piece.extra if self._own else {}
             out = self._begin(piece.index, {**head, "input": {}, **extra})
             block = self._blocks[piece.index]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidyllm.models.anthropic.checks import is_count, is_object
+from tidyllm.models.checks import count_in, is_object
 from tidyllm.models.response import Usage
 
 __all__ = ["decode_usage", "encode_usage"]
@@ -17,27 +17,27 @@ _OWN = ("fallback_credit", "inference_geo", "iterations", "server_tool_use", "se
 """Fields of the usage object that no other format has: they are written back from `Usage.raw`."""
 
 
-def decode_usage(data: object) -> Usage:
+def decode_usage(raw: object) -> Usage:
     """Usage from the object `usage`. What is absent or no number of tokens stays None.
 
     Where the lifetime of cached tokens is not said, as at the end of a stream, they count as written for
     5 minutes, which is the default.
     """
-    if not is_object(data):
+    if not is_object(raw):
         return Usage()
-    read = _count(data, "cache_read_input_tokens")
-    written = _count(data, "cache_creation_input_tokens")
-    five, hour = _lifetimes(data.get("cache_creation"), written)
-    fresh = _count(data, "input_tokens")
-    details: object = data.get("output_tokens_details")
+    read = count_in(raw, "cache_read_input_tokens")
+    written = count_in(raw, "cache_creation_input_tokens")
+    five, hour = _lifetimes(raw.get("cache_creation"), written)
+    fresh = count_in(raw, "input_tokens")
+    details: object = raw.get("output_tokens_details")
     return Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (five or 0) + (hour or 0),
-        output_tokens=_count(data, "output_tokens"),
+        output_tokens=count_in(raw, "output_tokens"),
         cache_read_tokens=read,
         cache_write_5m_tokens=five,
         cache_write_1h_tokens=hour,
-        reasoning_tokens=_count(details, "thinking_tokens") if is_object(details) else None,
-        raw=data,
+        reasoning_tokens=count_in(details, "thinking_tokens") if is_object(details) else None,
+        raw=raw,
     )
 
 
@@ -63,15 +63,10 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
     return data
 
 
-def _count(data: dict[str, Any], key: str) -> int | None:
-    value: object = data.get(key)
-    return value if is_count(value) else None
-
-
 def _lifetimes(split: object, written: int | None) -> tuple[int | None, int | None]:
     """Tokens written for 5 minutes and for 1 hour. `written`, their sum, is the newer count in a stream."""
-    five = _count(split, "ephemeral_5m_input_tokens") if is_object(split) else None
-    hour = _count(split, "ephemeral_1h_input_tokens") if is_object(split) else None
+    five = count_in(split, "ephemeral_5m_input_tokens") if is_object(split) else None
+    hour = count_in(split, "ephemeral_1h_input_tokens") if is_object(split) else None
     if written is None or written == (five or 0) + (hour or 0):
         return (0, hour) if written == 0 and five is None else (five, hour)
     hour = None if hour is None else min(hour, written)

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from tidyllm.errors import BadRequest
-from tidyllm.models.data_url import decode_data_url
+from tidyllm.models.data_url import read_data_url
+from tidyllm.models.losses import Losses
 from tidyllm.models.message import (
     Audio,
     File,
@@ -24,63 +25,63 @@ from tidyllm.models.message import (
     ToolCall,
     ToolResult,
 )
-from tidyllm.models.ollama.refusal import Refusal
+from tidyllm.models.ollama.fields import no_fields
 from tidyllm.models.request import Request
 
 __all__ = ["encode_messages"]
 
 
-def encode_messages(request: Request, refuse: Refusal) -> list[dict[str, Any]]:
+def encode_messages(request: Request, losses: Losses) -> list[dict[str, Any]]:
     """The field `messages`, the system's text in front.
 
-    :raises Unsupported: a part has no place in this format, unless `refuse` is lenient.
+    :raises Unsupported: a part has no place in this format, unless `losses` is lenient.
     """
     messages: list[dict[str, Any]] = []
     if request.system is not None:
         parts = (Text(text=request.system),) if isinstance(request.system, str) else request.system
-        messages += _turn("system", parts, "system", {}, refuse)
+        messages += _turn("system", parts, "system", {}, losses)
     names: dict[str, str] = {}  # ids of calls, for the results that follow
     for index, message in enumerate(request.turns):
         where = f"messages[{index}]"
-        refuse.fields(message.extra, where)
+        no_fields(message.extra, where, losses)
         role = "system" if message.role == "developer" else message.role
         if role == "tool" and not all(isinstance(part, ToolResult) for part in message.parts):
             field = f"{where}.content"
             raise BadRequest(f"{field} of a tool's message must hold its ToolResult parts.", field=field)
         names |= {part.id: part.name for part in message.parts if isinstance(part, ToolCall)}
-        messages += _turn(role, message.parts, f"{where}.content", names, refuse)
+        messages += _turn(role, message.parts, f"{where}.content", names, losses)
         if not message.content:
             messages.append({"role": role, "content": ""})
     return messages
 
 
 def _turn(
-    role: str, parts: tuple[Part, ...], where: str, names: dict[str, str], refuse: Refusal
+    role: str, parts: tuple[Part, ...], where: str, names: dict[str, str], losses: Losses
 ) -> list[dict[str, Any]]:
     """The messages of one turn: its results of tools each alone, the rest between them together."""
     messages: list[dict[str, Any]] = []
     rest = _Draft(role)
     for index, part in enumerate(parts):
         at = f"{where}[{index}]"
-        refuse.fields(part.extra, at)
+        no_fields(part.extra, at, losses)
         if isinstance(part, ToolResult):
             messages += rest.finished()
             rest = _Draft(role)
-            messages.append(_result(part, at, names, refuse))
+            messages.append(_result(part, at, names, losses))
         else:
-            rest.add(part, at, refuse)
+            rest.add(part, at, losses)
     return messages + rest.finished()
 
 
-def _result(part: ToolResult, where: str, names: dict[str, str], refuse: Refusal) -> dict[str, Any]:
+def _result(part: ToolResult, where: str, names: dict[str, str], losses: Losses) -> dict[str, Any]:
     if part.is_error:
-        refuse.note(f"{where}.is_error")  # there is no field for it; the text says what went wrong
+        losses.note(f"{where}.is_error")  # there is no field for it; the text says what went wrong
     draft = _Draft("tool")
     content = (Text(text=part.content),) if isinstance(part.content, str) else part.content
     for index, inner in enumerate(content):
         at = f"{where}.content[{index}]"
-        refuse.fields(inner.extra, at)
-        draft.add(inner, at, refuse)
+        no_fields(inner.extra, at, losses)
+        draft.add(inner, at, losses)
     message = draft.message
     message["tool_call_id"] = part.call_id
     if part.call_id in names:
@@ -107,48 +108,53 @@ class _Draft:
     def finished(self) -> list[dict[str, Any]]:
         return [self.message] if self.texts or self.beside else []
 
-    def add(self, part: Part, where: str, refuse: Refusal) -> None:
+    def add(self, part: Part, where: str, losses: Losses) -> None:
         match part:
             case Text():
                 self.texts.append(part.text)
             case Image():
-                data = _image(part, where, refuse)
+                data = _image(part, where, losses)
                 if data is not None:
                     self._beside("images", base64.b64encode(data).decode())
             case ToolCall():
-                self._beside("tool_calls", _call(part, where, refuse))
+                self._beside("tool_calls", _call(part, where, losses))
             case Thinking() if part.signature or part.encrypted:
-                refuse(where, "this reasoning can be read only by the provider that signed or encrypted it")
+                losses.add(
+                    where, "this reasoning can be read only by the provider that signed or encrypted it"
+                )
             case Thinking():
                 self._beside("thinking", part.text)
             case File() | Audio():
-                refuse(where, "Ollama takes text and pictures only")
+                losses.add(where, "Ollama takes text and pictures only")
             case Opaque():
-                refuse(where, f"a {part.data.get('type', 'part')!r} part of the {part.format} format")
+                losses.add(where, f"a {part.data.get('type', 'part')!r} part of the {part.format} format")
             case ToolResult():
-                refuse(where, "a result inside a result")
+                losses.add(where, "a result inside a result")
 
     def _beside(self, field: str, value: Any) -> None:
         self.beside.setdefault(field, []).append(value)
 
 
-def _image(part: Image, where: str, refuse: Refusal) -> bytes | None:
+def _image(part: Image, where: str, losses: Losses) -> bytes | None:
     if part.detail not in {None, "auto"}:
-        refuse(f"{where}.detail")
+        losses.add(f"{where}.detail")
     if part.data is not None:
         return part.data
-    decoded = decode_data_url(part.url) if part.url is not None else None
-    if decoded is not None:
-        return decoded[1]
-    refuse(where, "Ollama takes pictures as bytes, and fetches none")
+    if part.url is not None and part.url.startswith("data:"):
+        try:
+            return read_data_url(part.url)[0]
+        except ValueError as exc:
+            field = f"{where}.url"
+            raise BadRequest(f"{field} is a broken data URL: {exc}.", field=field) from exc
+    losses.add(where, "Ollama takes pictures as bytes, and fetches none")
     return None
 
 
-def _call(part: ToolCall, where: str, refuse: Refusal) -> dict[str, Any]:
+def _call(part: ToolCall, where: str, losses: Losses) -> dict[str, Any]:
     arguments = part.arguments
     if not arguments and part.raw_arguments.strip() not in {"", "{}"}:
         try:
             arguments = msgspec.json.decode(part.raw_arguments, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError):
-            refuse(f"{where}.arguments", "Ollama takes only a JSON object as the arguments of a tool")
+            losses.add(f"{where}.arguments", "Ollama takes only a JSON object as the arguments of a tool")
     return {"id": part.id, "function": {"name": part.name, "arguments": arguments}}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from uuid import uuid4
 
 import msgspec
 
 from tidyllm.errors import BadAnswer
+from tidyllm.models.checks import count_in, object_in, text_in
+from tidyllm.models.ids import new_id
 from tidyllm.models.message import Part, Text, Thinking, ToolCall
 from tidyllm.models.ollama.errors import error_in
 from tidyllm.models.response import FinishReason, Response, Usage
@@ -33,7 +34,7 @@ def decode_response(body: dict[str, Any]) -> Response:
         )
     content = _parts(cast("dict[str, Any]", message))
     model: object = body.get("model")
-    reason = _text(body, "done_reason") or None
+    reason = text_in(body, "done_reason") or None
     return Response(
         content=content,
         finish_reason=finish_reason(reason, calls_tools=any(isinstance(part, ToolCall) for part in content)),
@@ -48,8 +49,8 @@ def decode_response(body: dict[str, Any]) -> Response:
 def decode_usage(raw: dict[str, Any]) -> Usage:
     """Usage from an answer, or from the last line of a stream. `prompt_eval_count` counts cached tokens, too."""
     return Usage(
-        input_tokens=_count(raw, "prompt_eval_count"),
-        output_tokens=_count(raw, "eval_count"),
+        input_tokens=count_in(raw, "prompt_eval_count"),
+        output_tokens=count_in(raw, "eval_count"),
         raw={key: raw[key] for key in _COUNTS if key in raw},
     )
 
@@ -74,33 +75,22 @@ def decode_call(data: object) -> ToolCall:
     :raises BadAnswer: it names no function.
     """
     call = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
-    function: object = call.get("function")
-    given = cast("dict[str, Any]", function) if isinstance(function, dict) else {}
-    name = _text(given, "name")
+    given = object_in(call, "function")
+    name = text_in(given, "name")
     if not name:
         raise BadAnswer("the answer holds a tool call without a function's name.")
     arguments: object = given.get("arguments")
     raw = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
-    return ToolCall.parse(_text(call, "id") or f"call_{uuid4().hex[:24]}", name, raw)
+    return ToolCall.parse(text_in(call, "id") or new_id("call_"), name, raw)
 
 
 def _parts(message: dict[str, Any]) -> tuple[Part, ...]:
     parts: list[Part] = []
-    if thinking := _text(message, "thinking"):
+    if thinking := text_in(message, "thinking"):
         parts.append(Thinking(text=thinking))
-    if content := _text(message, "content"):
+    if content := text_in(message, "content"):
         parts.append(Text(text=content))
     calls: object = message.get("tool_calls")
     if isinstance(calls, list):
         parts += [decode_call(call) for call in cast("list[object]", calls)]
     return tuple(parts)
-
-
-def _text(data: dict[str, Any], key: str) -> str:
-    value: object = data.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _count(data: dict[str, Any], key: str) -> int | None:
-    value: object = data.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,12 +1,10 @@
-"""The format of OpenAI's chat completions, which most servers of models speak too."""
+"""The format of OpenAI's chat completions, which most servers of models speak too.
+
+What is normalised and what cannot cross to other formats stands in `docs/wire/openai_chat.md`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from tidyllm.errors import ModelError, TidyllmError
-from tidyllm.models.format import Encoded
 from tidyllm.models.openai_chat.decode_request import decode_request
 from tidyllm.models.openai_chat.decode_response import decode_response
 from tidyllm.models.openai_chat.encode_request import encode_request
@@ -16,46 +14,24 @@ from tidyllm.models.openai_chat.marks import FORMAT
 from tidyllm.models.openai_chat.stream_decoder import ChatStreamDecoder
 from tidyllm.models.openai_chat.stream_encoder import ChatStreamEncoder
 from tidyllm.models.openai_chat.usage import decode_usage
-from tidyllm.models.request import Request
-from tidyllm.models.response import Response, Usage
 
 __all__ = ["OpenAIChat", "openai_chat"]
 
 
 class OpenAIChat:
-    """`POST /v1/chat/completions`, both directions."""
+    """Implements `WireFormat`; each method's words stand there."""
 
-    @property
-    def name(self) -> str:
-        """`openai_chat`."""
-        return FORMAT
-
-    def encode_request(self, request: Request, *, stream: bool, lenient: bool = False) -> Encoded:
-        return encode_request(request, stream=stream, lenient=lenient)
-
-    def decode_response(self, body: dict[str, Any]) -> Response:
-        return decode_response(body)
-
-    def stream_decoder(self) -> ChatStreamDecoder:
-        return ChatStreamDecoder()
-
-    def decode_usage(self, raw: dict[str, Any]) -> Usage:
-        return decode_usage(raw)
-
-    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-        return decode_error(status, headers, body)
-
-    def decode_request(self, body: dict[str, Any]) -> tuple[Request, bool]:
-        return decode_request(body)
-
-    def encode_response(self, response: Response) -> dict[str, Any]:
-        return encode_response(response)
-
-    def stream_encoder(self, request: Request) -> ChatStreamEncoder:
-        return ChatStreamEncoder(request)
-
-    def encode_error(self, error: TidyllmError) -> tuple[int, dict[str, Any]]:
-        return encode_error(error)
+    name = FORMAT
+    encode_request = staticmethod(encode_request)
+    decode_response = staticmethod(decode_response)
+    stream_decoder = ChatStreamDecoder
+    decode_usage = staticmethod(decode_usage)
+    decode_error = staticmethod(decode_error)
+    decode_request = staticmethod(decode_request)
+    encode_response = staticmethod(encode_response)
+    stream_encoder = ChatStreamEncoder
+    encode_error = staticmethod(encode_error)
 
 
 openai_chat = OpenAIChat()
+"""The one object of this format; it has no state."""

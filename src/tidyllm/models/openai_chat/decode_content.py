@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from tidyllm.models import openai_parts
+from tidyllm.models.checks import Misfit, array, is_object, object_, text
 from tidyllm.models.data_url import decode_data_url, exact_base64
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text, Thinking
-from tidyllm.models.openai_chat.checks import Misfit, array, is_object, object_, text
 from tidyllm.models.openai_chat.marks import FORMAT, marked, rest_of
 
 __all__ = ["decode_content", "decode_parts"]
@@ -21,11 +22,7 @@ def decode_content(content: object, at: str) -> str | tuple[Part, ...]:
 
     :raises Misfit: it is neither a string nor an array of parts.
     """
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise Misfit(at, "a string or an array of parts", content)
-    return decode_parts(cast("list[Any]", content), at)
+    return openai_parts.decode_content(content, at, _part)
 
 
 def decode_parts(parts: list[Any], at: str) -> tuple[Part, ...]:
@@ -114,14 +111,10 @@ def _file(data: dict[str, Any], at: str) -> Part:
 
 
 def _audio(data: dict[str, Any], at: str) -> Part:
-    where = f"{at}.input_audio"
-    inner = object_(data.get("input_audio", ...), where)
-    given = text(inner.get("data", ...), f"{where}.data")
-    kind = text(inner.get("format", ...), f"{where}.format")
-    sound = exact_base64(given)
-    if sound is None or len(inner) > 2:
+    sound = openai_parts.decode_sound(data, at)
+    if sound is None:
         return Opaque(format=FORMAT, data=data)
-    return Audio(data=sound, format=kind, extra=rest_of(data, at, ("type", "input_audio")))
+    return Audio(data=sound[0], format=sound[1], extra=rest_of(data, at, ("type", "input_audio")))
 
 
 def _thinking(data: dict[str, Any], at: str) -> Part:

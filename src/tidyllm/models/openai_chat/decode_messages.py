@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from tidyllm.models.checks import Misfit, array, object_, text
 from tidyllm.models.message import Message, Opaque, Part, Role, Text, ToolResult
-from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_chat.decode_content import decode_content, decode_parts
 from tidyllm.models.openai_chat.marks import FORMAT, marked, rest_of
 from tidyllm.models.openai_chat.reasoning import DETAILS, PLAIN, decode_reasoning

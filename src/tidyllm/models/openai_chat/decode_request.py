@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast, get_args
 
-from tidyllm.models.openai_chat.checks import Misfit, array, flag, is_object, number, object_, text, whole
+from tidyllm.models.checks import Misfit, array, flag, is_object, number, object_, text, whole
 from tidyllm.models.openai_chat.decode_messages import decode_messages
 from tidyllm.models.openai_chat.limits import output_limit_name
 from tidyllm.models.openai_chat.marks import FORMAT, marked, no_marks, rest_of

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from tidyllm.models.checks import Misfit, array, is_object, object_, text, text_in
 from tidyllm.models.message import Opaque, Part, Text
-from tidyllm.models.openai_chat.checks import Misfit, array, is_object, object_, text
 from tidyllm.models.openai_chat.decode_content import decode_parts
 from tidyllm.models.openai_chat.errors import answer_error
 from tidyllm.models.openai_chat.marks import FORMAT, marked
@@ -63,8 +63,8 @@ def _response(body: dict[str, Any]) -> Response:
         finish_reason=finish_reason(raw, refused=refused),
         finish_reason_raw=raw if isinstance(raw, str) else None,
         usage=usage_in(body) or Usage(),
-        model=_word(body.get("model")),
-        id=_word(body.get("id")),
+        model=text_in(body, "model"),
+        id=text_in(body, "id"),
         raw=body,
         extra=extra,
     )
@@ -121,7 +121,3 @@ def _notes(message: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
 
 def _told(data: dict[str, Any], known: frozenset[str] | set[str]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in known and not is_hollow(value)}
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""

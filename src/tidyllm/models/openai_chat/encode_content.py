@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tidyllm.errors import BadRequest
-from tidyllm.models.data_url import data_url, image_type
+from tidyllm.models.data_url import data_url
+from tidyllm.models.losses import Losses
+from tidyllm.models.media import empty, media_type_of
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text, Thinking
-from tidyllm.models.openai_chat.marks import FORMAT, Losses, mark_of, own_fields, with_nulls
+from tidyllm.models.openai_chat.marks import FORMAT, mark_of, own_fields, with_nulls
+from tidyllm.models.openai_parts import encode_sound
 
 __all__ = ["encode_part", "plain_text"]
 
@@ -35,8 +37,7 @@ def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
     elif isinstance(part, File):
         body = _file(part, mark, at, losses)
     elif isinstance(part, Audio):
-        sound = {"data": base64.b64encode(part.data).decode(), "format": part.format}
-        body = {"type": "input_audio", "input_audio": sound}
+        body = encode_sound(part)
     elif isinstance(part, Thinking) and mark.get("field") == "content":
         return mark.get("part") or {"type": "thinking", "thinking": [{"type": "text", "text": part.text}]}
     else:
@@ -58,20 +59,14 @@ def plain_text(part: Part) -> str | None:
 
 def _image(image: Image, mark: dict[str, Any], at: str, losses: Losses) -> dict[str, Any] | None:
     if image.data is not None:
-        kind = image.media_type or image_type(image.data)
-        if kind is None:
-            field = f"{at}.media_type"
-            raise BadRequest(
-                f"{field} is missing: an image given as bytes needs one, such as image/png.", field=field
-            )
-        url = data_url(image.data, kind)
+        url = data_url(image.data, media_type_of(image.data, image.media_type, at))
     elif image.url is not None:
         url = image.url
     elif image.file_id is not None:
         losses.add(f"{at}.file_id", "images are sent by URL or as bytes")
         return None
     else:
-        raise BadRequest(f"{at} is an image without url, data or file_id.", field=at)
+        raise empty(image, at)
     if mark.get("form") == "string":
         return {"type": "image_url", "image_url": url}
     inner: dict[str, Any] = {"url": url, **dict.fromkeys(mark.get("inner_nulls", ()))}
@@ -97,7 +92,7 @@ def _file(file: File, mark: dict[str, Any], at: str, losses: Losses) -> dict[str
     if file.file_id is not None:
         inner["file_id"] = file.file_id
     if not inner:
-        raise BadRequest(f"{at} is a file without url, data or file_id.", field=at)
+        raise empty(file, at)
     if file.name is not None:
         inner["filename"] = file.name
     return {"type": "file", "file": inner}

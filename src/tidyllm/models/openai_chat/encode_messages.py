@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from tidyllm.errors import BadRequest
+from tidyllm.models.losses import Losses
 from tidyllm.models.message import Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from tidyllm.models.openai_chat.encode_content import encode_part, plain_text
-from tidyllm.models.openai_chat.marks import FORMAT, Losses, mark_of, own_fields, with_nulls
+from tidyllm.models.openai_chat.marks import FORMAT, mark_of, own_fields, with_nulls
 from tidyllm.models.openai_chat.reasoning import encode_reasoning
 from tidyllm.models.openai_chat.tool_calls import encode_call
 

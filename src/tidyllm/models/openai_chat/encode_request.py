@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidyllm.errors import BadRequest
+from tidyllm.models.checks import is_object
+from tidyllm.models.extra import add_extra
 from tidyllm.models.format import Encoded
-from tidyllm.models.openai_chat.checks import is_object
+from tidyllm.models.losses import Losses
 from tidyllm.models.openai_chat.encode_messages import encode_messages
 from tidyllm.models.openai_chat.limits import output_limit_name
-from tidyllm.models.openai_chat.marks import FORMAT, Losses, mark_of, own_fields, with_nulls
+from tidyllm.models.openai_chat.marks import FORMAT, mark_of, own_fields, with_nulls
 from tidyllm.models.output import json_schema, wants_json
 from tidyllm.models.request import NamedTool, ProviderTool, Request, Tool
 
@@ -35,7 +36,7 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
     :raises Unsupported: a field has no place in this format, unless `lenient`.
     :raises BadRequest: a field holds what cannot be sent, or stands in `extra` as well.
     """
-    losses = Losses(lenient=lenient)
+    losses = Losses(FORMAT, lenient=lenient)
     mark = mark_of(request.extra)
     body: dict[str, Any] = {
         "model": request.model,
@@ -110,21 +111,12 @@ def _output(request: Request, body: dict[str, Any]) -> None:
 
 
 def _add_extra(body: dict[str, Any], extra: dict[str, Any], losses: Losses, *, stream: bool) -> None:
-    for key, value in own_fields(extra).items():
-        held: object = body.get(key)
-        if key == "stream_options":
-            continue
-        if key == "n" and stream and isinstance(value, int) and value > 1:
-            losses.add("n", "a stream of ours holds one answer")
-        elif key not in body:
-            body[key] = value
-        elif key in _MERGED and is_object(held) and is_object(value) and held.keys().isdisjoint(value):
-            body[key] = {**held, **value}
-        else:
-            field = f"extra.{key}"
-            raise BadRequest(
-                f"{field} says again what a field of the request says; give it once.", field=field
-            )
+    own = {key: value for key, value in own_fields(extra).items() if key != "stream_options"}
+    answers: object = own.get("n")
+    if stream and isinstance(answers, int) and answers > 1:
+        losses.add("n", "a stream of ours holds one answer")
+        del own["n"]
+    add_extra(body, own, _MERGED)
     if stream:
         options: object = extra.get("stream_options")
         body["stream_options"] = {**(options if is_object(options) else {}), "include_usage": True}

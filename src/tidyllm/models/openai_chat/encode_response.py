@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, cast
-from uuid import uuid4
 
 from tidyllm import clock
+from tidyllm.models.checks import is_object
+from tidyllm.models.ids import new_id
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_chat.checks import is_object
 from tidyllm.models.openai_chat.marks import FORMAT, mark_of
 from tidyllm.models.openai_chat.reasoning import DETAILS, detail_of
 from tidyllm.models.openai_chat.tool_calls import arguments_text
@@ -76,7 +76,7 @@ def encode_response(response: Response) -> dict[str, Any]:
 
 def answer_id() -> str:
     """A new id for an answer whose provider gave none."""
-    return f"chatcmpl-{uuid4().hex}"
+    return new_id("chatcmpl-", 32)
 
 
 def head_fields(extra: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def head_fields(extra: dict[str, Any]) -> dict[str, Any]:
 
 def call_body(call: ToolCall) -> dict[str, Any]:
     """A tool call for a caller: always with an id, a type and a text of arguments."""
-    id = call.id or f"call_{uuid4().hex[:24]}"
+    id = call.id or new_id("call_")
     if mark_of(call.extra).get("type") == "custom":
         return {"id": id, "type": "custom", "custom": {"name": call.name, "input": call.raw_arguments}}
     return {"id": id, "type": "function", "function": {"name": call.name, "arguments": arguments_text(call)}}

@@ -12,22 +12,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-import msgspec
-
 from tidyllm.errors import (
     AuthError,
-    BadAnswer,
     BadRequest,
     ContentRefused,
     ContextTooLong,
     ModelError,
     ModelNotFound,
     Overloaded,
-    RateLimited,
     TidyllmError,
-    Unreachable,
 )
-from tidyllm.models.openai_chat.checks import is_object
+from tidyllm.models.checks import is_object, text_in
+from tidyllm.models.provider_errors import by_status, json_body, sentence, shown
 from tidyllm.models.retry_after import retry_after
 from tidyllm.models.status import http_status
 
@@ -53,7 +49,7 @@ _STATUS = {
     "service_unavailable": 503,
     "tokens": 429,
 }
-"""The status that belongs to a type or code, for errors that come without one: in a stream, or with status 200."""
+"""The status that belongs to a type or code, for errors inside of a stream or an answer, which have none."""
 
 _TOO_LONG = re.compile(
     r"(?:maximum|max) (?:context|model|sequence) len|context (?:length|limit|window|size)|prompt is too long"
@@ -75,37 +71,22 @@ _NO_MODEL = re.compile(
     r"|(?:invalid|no such|unknown|unsupported|not a valid) model",
     re.IGNORECASE | re.DOTALL,
 )
-_SHOWN = 300  # characters of a body that is no JSON: enough to recognise a proxy's page
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """The most specific error for an answer with a status other than 2xx."""
-    try:
-        data: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        data = None
+    data = json_body(body)
     if isinstance(data, list):  # Gemini
         data = next(iter(cast("list[object]", data)), None)
-    if is_object(data):
-        return _error(status, headers, data)
-    shown = " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())[:_SHOWN]
-    return _error(status, headers, {"message": shown})
+    return _error(status, headers, data if is_object(data) else {"message": shown(body)})
 
 
 def answer_error(data: dict[str, Any]) -> ModelError:
-    """The error in an event of a stream, or in a body that came with status 200; `data["error"]` says which."""
-    details = _details(data)
-    for key in ("status_code", "status", "code"):
-        number: object = details.get(key)
-        if isinstance(number, str) and number.isdecimal():
-            number = int(number)
-        if isinstance(number, int) and 400 <= number < 600:
-            return _error(number, {}, data)
-    for key in ("code", "type"):
-        word: object = details.get(key)
-        if isinstance(word, str) and word in _STATUS:
-            return _error(_STATUS[word], {}, data)
-    return _error(500, {}, data)
+    """The error in an event of a stream, or in a body that came with status 200; `data["error"]` says which.
+
+    Its `status` is None.
+    """
+    return _error(None, {}, data)
 
 
 def encode_error(error: TidyllmError) -> tuple[int, dict[str, Any]]:
@@ -139,24 +120,37 @@ def _details(data: dict[str, Any]) -> dict[str, Any]:
     return inner if is_object(inner) else {"message": inner}
 
 
-def _error(status: int, headers: Mapping[str, str], data: dict[str, Any]) -> ModelError:
+def _status_of(details: dict[str, Any]) -> int:
+    """The status that would belong to an error which came without one."""
+    for key in ("status_code", "status", "code"):
+        number: object = details.get(key)
+        if isinstance(number, str) and number.isdecimal():
+            number = int(number)
+        if isinstance(number, int) and 400 <= number < 600:
+            return number
+    words = (details.get(key) for key in ("code", "type"))
+    return next((_STATUS[word] for word in words if isinstance(word, str) and word in _STATUS), 500)
+
+
+def _error(status: int | None, headers: Mapping[str, str], data: dict[str, Any]) -> ModelError:
     details = _details(data)
     words, field = _message_of(details, data)
     code: object = details.get("code")
-    kind = _text(details.get("type"))
+    kind = text_in(details, "type") or None
     named = code if isinstance(code, str) and not code.isdecimal() else kind
     where: dict[str, Any] = {
         "status": status,
         "code": named,
-        "request_id": headers.get("x-request-id") or _text(data.get("request_id")) or headers.get("cf-ray"),
+        "request_id": headers.get("x-request-id") or text_in(data, "request_id") or headers.get("cf-ray"),
         "provider_message": words or None,
         "retry_after": retry_after(headers),
     }
-    return _of_status(_sentence(status, named, words), words, _text(details.get("param")) or field, where)
+    message = sentence(status, named, words)
+    field = text_in(details, "param") or field
+    return _of_status(_status_of(details) if status is None else status, message, words, field, where)
 
 
-def _of_status(message: str, words: str, field: str | None, where: dict[str, Any]) -> ModelError:
-    status: int = where["status"]
+def _of_status(status: int, message: str, words: str, field: str | None, where: dict[str, Any]) -> ModelError:
     code: str | None = where["code"]
     if code in _TOO_LONG_CODES or (status in {400, 413, 422} and _TOO_LONG.search(words)):
         return ContextTooLong(message, field=field, **where)
@@ -164,24 +158,15 @@ def _of_status(message: str, words: str, field: str | None, where: dict[str, Any
         return ContentRefused(message, **where)
     if status == 402 or code in _UNPAID:  # waiting helps nobody, whatever the status
         return AuthError(message, hint="Check the plan and the balance of this account.", **where)
-    if status in {401, 403}:
-        return AuthError(message, **where)
-    if status == 429:
-        return RateLimited(message, **where)
-    if code == "model_not_found" or (status in {400, 404, 422} and _NO_MODEL.search(words)):
+    said_of_model = status in {400, 404, 422} and _NO_MODEL.search(words)
+    if said_of_model or (code == "model_not_found" and status not in {401, 403, 429}):
         return ModelNotFound(message, field=field or "model", **where)
-    if status == 404:
-        return BadRequest(message, field=field, hint="Check base_url: nothing answers at this path.", **where)
-    if status == 408:
-        return Unreachable(message, hint="The provider waited too long for the request; try again.", **where)
-    if code == "tool_use_failed":
+    if code == "tool_use_failed" and status not in {401, 403, 404, 408, 429}:
         hint = "The model wrote a tool call that does not fit: simplify the tool, or lower the temperature."
         return BadRequest(message, field=field, hint=hint, **where)
-    if status == 498 or status >= 500:  # 498: Groq has no capacity
+    if status == 498:  # Groq has no capacity
         return Overloaded(message, **where)
-    if status >= 400:
-        return BadRequest(message, field=field, **where)
-    return BadAnswer(message, hint="Check base_url: a status like this is no answer of a model.", **where)
+    return by_status(status, message, field=field, **where)
 
 
 def _message_of(details: dict[str, Any], data: dict[str, Any]) -> tuple[str, str | None]:
@@ -199,7 +184,7 @@ def _message_of(details: dict[str, Any], data: dict[str, Any]) -> tuple[str, str
     if isinstance(found, str):
         return words or found, None
     if isinstance(found, list) and found and is_object(first := cast("list[object]", found)[0]):
-        return words or _text(first.get("msg")) or "", _path(first.get("loc"))
+        return words or text_in(first, "msg"), _path(first.get("loc"))
     return words, None
 
 
@@ -211,15 +196,3 @@ def _path(loc: object) -> str | None:
     for step in cast("list[object]", loc):
         path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path.removeprefix(".body").removeprefix(".") or None
-
-
-def _sentence(status: int, named: str | None, words: str) -> str:
-    head = f"HTTP {status} ({named})" if named else f"HTTP {status}"
-    said = words if words.endswith((".", "!", "?")) else f"{words}."
-    return (
-        f"the provider answered {head}: {said}" if words else f"the provider answered {head} without a word."
-    )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

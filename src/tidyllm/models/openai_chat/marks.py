@@ -10,36 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, cast
 
-from tidyllm.errors import Unsupported
-from tidyllm.models.openai_chat.checks import Misfit
+from tidyllm.models.checks import Misfit
+from tidyllm.models.marks import MARKS
 
-__all__ = ["FORMAT", "Losses", "mark_of", "marked", "no_marks", "own_fields", "rest_of", "with_nulls"]
+__all__ = ["FORMAT", "mark_of", "marked", "no_marks", "own_fields", "rest_of", "with_nulls"]
 
 FORMAT = "openai_chat"
 
-_MARKS = frozenset({"anthropic", "ollama", "openai_responses", FORMAT})
 _NOTES = frozenset({"annotations", "citations", "logprobs", "phase", "status"})
 """What providers note on the parts of their answers; no request to this format has a place for it on a part."""
-
-
-class Losses:
-    """What cannot be sent: raised as `Unsupported` at once, or noted when the model is lenient."""
-
-    __slots__ = ("lenient", "names")
-
-    def __init__(self, *, lenient: bool) -> None:
-        self.lenient = lenient
-        self.names: list[str] = []
-
-    def add(self, field: str, why: str | None = None) -> None:
-        """:raises Unsupported: unless lenient."""
-        if not self.lenient:
-            raise Unsupported(field, format=FORMAT, why=why)
-        self.names.append(field)
-
-    def note(self, field: str) -> None:
-        """Something left out that changes nothing for the model: reported, never raised."""
-        self.names.append(field)
 
 
 def marked(extra: dict[str, Any], **mark: Any) -> dict[str, Any]:
@@ -59,8 +38,8 @@ def no_marks(data: dict[str, Any], at: str) -> None:
 
     :raises Misfit: `data` has a field named as a mark.
     """
-    if not _MARKS.isdisjoint(data):
-        name = next(name for name in data if name in _MARKS)
+    if not MARKS.isdisjoint(data):
+        name = next(name for name in data if name in MARKS)
         raise Misfit(f"{at}.{name}" if at else name, "absent: the format has no such field", data[name])
 
 
@@ -87,5 +66,5 @@ def own_fields(extra: dict[str, Any], *, part: bool = False) -> dict[str, Any]:
     """The fields of `extra` that go on the wire: no marks, and on a `part` no notes of a provider."""
     if not extra:
         return extra
-    left_out = _MARKS | _NOTES if part else _MARKS
+    left_out = MARKS | _NOTES if part else MARKS
     return {key: value for key, value in extra.items() if key not in left_out}

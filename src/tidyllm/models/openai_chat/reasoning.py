@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from tidyllm.models.checks import is_object
+from tidyllm.models.losses import Losses
 from tidyllm.models.message import Thinking
-from tidyllm.models.openai_chat.checks import is_object
-from tidyllm.models.openai_chat.marks import Losses, mark_of, marked
+from tidyllm.models.openai_chat.marks import mark_of, marked
 
 __all__ = [
     "DETAILS",

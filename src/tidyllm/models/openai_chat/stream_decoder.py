@@ -11,8 +11,8 @@ from typing import Any, cast
 import msgspec
 
 from tidyllm.errors import BadAnswer
+from tidyllm.models.checks import Misfit, array, is_object, object_, text, text_in
 from tidyllm.models.message import Opaque
-from tidyllm.models.openai_chat.checks import Misfit, array, is_object, object_, text
 from tidyllm.models.openai_chat.decode_content import decode_parts
 from tidyllm.models.openai_chat.decode_response import audio_part, refusal_part
 from tidyllm.models.openai_chat.errors import answer_error
@@ -118,9 +118,8 @@ class ChatStreamDecoder:
 
     def _start(self, chunk: dict[str, Any]) -> Start:
         self._started = True
-        model, id = chunk.get("model"), chunk.get("id")
         told, self._of_body = {**self._of_body, **_told(chunk, _NOT_TOLD)}, {}
-        return Start(model if isinstance(model, str) else "", id if isinstance(id, str) else "", told)
+        return Start(text_in(chunk, "model"), text_in(chunk, "id"), told)
 
     def _more(self, chunk: dict[str, Any]) -> None:
         """Fields of the body that came late: a moderation, the tier that served, a provider's own object."""

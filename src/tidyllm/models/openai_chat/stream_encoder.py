@@ -7,15 +7,15 @@ The chunk with the usage, whose `choices` are empty, goes out only to a caller w
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from tidyllm import clock
 from tidyllm.errors import TidyllmError
+from tidyllm.models.checks import is_object
 from tidyllm.models.fold import Fold
+from tidyllm.models.ids import new_id
 from tidyllm.models.message import Opaque, Text, Thinking, ToolCall
-from tidyllm.models.openai_chat.checks import is_object
 from tidyllm.models.openai_chat.encode_response import (
     annotations_of,
     answer_id,
@@ -172,7 +172,7 @@ class ChatStreamEncoder:
         kind, words = ("custom", "input") if custom else ("function", "arguments")
         inner = {"name": piece.name, words: piece.arguments}
         if new:
-            call = {"index": number, "id": piece.id or f"call_{uuid4().hex[:24]}", "type": kind, kind: inner}
+            call = {"index": number, "id": piece.id or new_id("call_"), "type": kind, kind: inner}
             return self._chunk({"tool_calls": [call]})
         inner = {key: value for key, value in inner.items() if value}
         return self._chunk({"tool_calls": [{"index": number, kind: inner}]}) if inner else b""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, cast
 
 from tidyllm.errors import BadAnswer
+from tidyllm.models.checks import json_text, object_, text
 from tidyllm.models.message import Opaque, Part, Thinking
-from tidyllm.models.openai_chat.checks import object_, text
 from tidyllm.models.openai_chat.marks import marked, no_marks
 from tidyllm.models.openai_chat.reasoning import DETAILS, PLAIN, is_details, read_detail
-from tidyllm.models.openai_chat.tool_calls import is_hollow, object_text
+from tidyllm.models.openai_chat.tool_calls import is_hollow
 from tidyllm.models.piece import Piece, ThinkingPiece, ToolCallPiece, WholePart
 
 __all__ = ["Calls", "Places", "Thoughts"]
@@ -156,7 +156,7 @@ def _arguments(value: object) -> str:
         return value
     if value is None:
         return ""
-    return object_text(value, "choices[0].delta.tool_calls[].function.arguments")
+    return json_text(value, "choices[0].delta.tool_calls[].function.arguments")
 
 
 def _word(data: dict[str, Any], key: str) -> str:

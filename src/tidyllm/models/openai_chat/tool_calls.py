@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from tidyllm.models.checks import is_object, json_text, object_, text
 from tidyllm.models.message import ToolCall
-from tidyllm.models.openai_chat.checks import Misfit, is_object, object_, text
 from tidyllm.models.openai_chat.marks import mark_of, own_fields, rest_of, with_nulls
 
-__all__ = ["arguments_text", "decode_call", "encode_call", "is_hollow", "object_text"]
+__all__ = ["arguments_text", "decode_call", "encode_call", "is_hollow"]
 
 _KNOWN = ("function", "id", "type")
 
@@ -101,19 +101,4 @@ def _arguments(inner: dict[str, Any], key: str, at: str) -> tuple[str, str | Non
         return "", "absent"
     if given is None:
         return "", "null"
-    return object_text(given, at), "object"
-
-
-def object_text(given: object, at: str) -> str:
-    """Arguments that were not written as text, but as the object itself, as text.
-
-    :raises Misfit: they are no object, or cannot be written.
-    """
-    if not is_object(given):
-        raise Misfit(at, "a string", given)
-    try:
-        return msgspec.json.encode(given).decode()
-    except (UnicodeEncodeError, RecursionError) as error:
-        raise Misfit(
-            at, "valid text and nested less deep", given, said="an object that cannot be written"
-        ) from error
+    return json_text(given, at), "object"

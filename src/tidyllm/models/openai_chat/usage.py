@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidyllm.models.openai_chat.checks import is_count, is_object
+from tidyllm.models.checks import count_in, is_count, is_object, object_in
 from tidyllm.models.response import Usage
 
 __all__ = ["decode_usage", "encode_usage", "usage_in"]
@@ -28,19 +28,16 @@ def decode_usage(raw: dict[str, Any]) -> Usage:
     so in the details, Gemini does not): they belong to the output. Tokens written to the cache are counted for 5
     minutes: the format does not tell lifetimes apart.
     """
-    prompt, completion = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    total = _count(raw, "total_tokens")
-    told: object = raw.get("prompt_tokens_details")
-    details: dict[str, Any] = told if is_object(told) else {}
-    told = raw.get("completion_tokens_details")
-    answer: dict[str, Any] = told if is_object(told) else {}
-    cached = _count(details, "cached_tokens")
+    prompt, completion = count_in(raw, "prompt_tokens"), count_in(raw, "completion_tokens")
+    total = count_in(raw, "total_tokens")
+    details, answer = object_in(raw, "prompt_tokens_details"), object_in(raw, "completion_tokens_details")
+    cached = count_in(details, "cached_tokens")
     if cached is None:
-        cached = next((count for name in _CACHED if (count := _count(raw, name)) is not None), None)
-    written = _count(details, "cache_write_tokens")
+        cached = next((count for name in _CACHED if (count := count_in(raw, name)) is not None), None)
+    written = count_in(details, "cache_write_tokens")
     if written is None:
-        written = _count(raw, "cache_creation_input_tokens")
-    reasoning = _count(answer, "reasoning_tokens")
+        written = count_in(raw, "cache_creation_input_tokens")
+    reasoning = count_in(answer, "reasoning_tokens")
     if prompt is not None and completion is not None and total is not None:
         apart = total - prompt - completion
         if apart > 0 and (apart == reasoning or (reasoning is None and not cached and not written)):
@@ -51,8 +48,8 @@ def decode_usage(raw: dict[str, Any]) -> Usage:
         cache_read_tokens=cached,
         cache_write_5m_tokens=written,
         reasoning_tokens=reasoning,
-        audio_input_tokens=_count(details, "audio_tokens"),
-        audio_output_tokens=_count(answer, "audio_tokens"),
+        audio_input_tokens=count_in(details, "audio_tokens"),
+        audio_output_tokens=count_in(answer, "audio_tokens"),
         raw=raw,
     )
 
@@ -83,8 +80,3 @@ def encode_usage(usage: Usage) -> dict[str, Any] | None:
         if known := {key: count for key, count in counts.items() if count is not None}:
             data[name] = known
     return data
-
-
-def _count(data: dict[str, Any], key: str) -> int | None:
-    value: object = data.get(key)
-    return value if is_count(value) else None

@@ -7,15 +7,16 @@ item for (a part that only another format understands, sound, a file) is None.
 from __future__ import annotations
 
 import base64
-from random import getrandbits
 from typing import Any, Final, cast
 
 import msgspec
 
+from tidyllm.models import ids
+from tidyllm.models.marks import MARKS
 from tidyllm.models.message import Image, Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_responses.decode_items import BORROWED, Borrowed, reasoning_text
 from tidyllm.models.openai_responses.encode_items import arguments_of
-from tidyllm.models.openai_responses.marks import FORMAT, FORMATS, item_fields, mark_of
+from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of
 
 __all__ = [
     "annotations_of",
@@ -36,12 +37,7 @@ _ANNOTATIONS: Final = ("container_file_citation", "file_citation", "file_path", 
 
 def new_id(kind: str) -> str:
     """An id as this format has them: `msg_` and 48 hexadecimal digits."""
-    return f"{kind}_{getrandbits(192):048x}"
-
-
-def _call_id() -> str:
-    """The id that links a call to its result: it may go to other formats, which take 40 characters."""
-    return f"call_{getrandbits(96):024x}"
+    return ids.new_id(f"{kind}_", 48)
 
 
 def in_message(part: Part) -> bool:
@@ -119,7 +115,7 @@ def encrypted_of(part: Thinking) -> str | None:
     """What the provider wants back, as `encrypted_content`; another provider's is marked as borrowed."""
     if mark_of(part) is not None:
         return part.encrypted
-    marks: dict[str, dict[str, Any]] = {name: part.extra[name] for name in FORMATS if name in part.extra}
+    marks: dict[str, dict[str, Any]] = {name: part.extra[name] for name in MARKS if name in part.extra}
     if (part.signature, part.encrypted) == (None, None) and not marks:
         return None
     theirs = Borrowed(part.signature, part.encrypted, part.id, marks)
@@ -131,7 +127,7 @@ def call_item(part: ToolCall, status: str = "completed") -> dict[str, Any]:
     return {
         "type": "function_call",
         "id": new_id("fc"),
-        "call_id": part.id or _call_id(),
+        "call_id": part.id or ids.new_id("call_"),
         "name": part.name,
         "arguments": arguments_of(part),
         "status": status,

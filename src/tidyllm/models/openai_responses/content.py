@@ -7,13 +7,15 @@ writing it back gives the same text; a data URL in any other spelling stays a UR
 from __future__ import annotations
 
 import base64
-from typing import Any, cast
+from typing import Any
 
-from tidyllm.errors import BadRequest
-from tidyllm.models.data_url import data_url, decode_data_url, exact_base64, image_type
+from tidyllm.models import openai_parts
+from tidyllm.models.checks import Misfit, text
+from tidyllm.models.data_url import data_url, decode_data_url, exact_base64
+from tidyllm.models.losses import Losses
+from tidyllm.models.media import empty, media_type_of
 from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text
-from tidyllm.models.openai_chat.checks import Misfit, object_, text
-from tidyllm.models.openai_responses.marks import FORMAT, Losses, mark_of, marked, own_fields
+from tidyllm.models.openai_responses.marks import FORMAT, mark_of, marked, own_fields
 
 __all__ = ["decode_content", "encode_part"]
 
@@ -25,11 +27,7 @@ def decode_content(content: object, at: str) -> str | tuple[Part, ...]:
 
     :raises Misfit: it is neither a string nor a list of parts.
     """
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise Misfit(at, "a string or an array of parts", content)
-    return tuple(_part(part, f"{at}[{i}]") for i, part in enumerate(cast("list[Any]", content)))
+    return openai_parts.decode_content(content, at, _part)
 
 
 def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
@@ -45,8 +43,7 @@ def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
     elif isinstance(part, File):
         body = _file(part, at)
     elif isinstance(part, Audio):
-        data = base64.b64encode(part.data).decode()
-        body = {"type": "input_audio", "input_audio": {"data": data, "format": part.format}}
+        body = openai_parts.encode_sound(part)
     elif isinstance(part, Opaque) and part.format == FORMAT:
         return part.data
     else:
@@ -55,8 +52,7 @@ def encode_part(part: Part, at: str, losses: Losses) -> dict[str, Any] | None:
     return {**body, **own_fields(part.extra, at, losses)} if part.extra else body
 
 
-def _part(part: object, at: str) -> Part:
-    data = object_(part, at)
+def _part(data: dict[str, Any], at: str) -> Part:
     kind = text(data.get("type", ...), f"{at}.type")
     if kind in _TEXTS:
         rest = {key: value for key, value in data.items() if key not in {"type", "text"}}
@@ -110,33 +106,23 @@ def _read_file(data: dict[str, Any], at: str) -> Part:
 
 
 def _read_audio(data: dict[str, Any], at: str) -> Part:
-    where = f"{at}.input_audio"
-    sound = object_(data.get("input_audio", ...), where)
-    given = text(sound.get("data", ...), f"{where}.data")
-    kind = text(sound.get("format", ...), f"{where}.format")
-    found = exact_base64(given)
-    if found is None or len(sound) > 2:
+    sound = openai_parts.decode_sound(data, at)
+    if sound is None:
         return Opaque(format=FORMAT, data=data)
     rest = {key: value for key, value in data.items() if key not in {"type", "input_audio"}}
-    return Audio(data=found, format=kind, extra=rest)
+    return Audio(data=sound[0], format=sound[1], extra=rest)
 
 
 def _image(image: Image, at: str) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "input_image"}
     if image.data is not None:
-        kind = image.media_type or image_type(image.data)
-        if kind is None:
-            raise BadRequest(
-                f"{at}.media_type is missing: an image given as bytes needs one, such as image/png.",
-                field=f"{at}.media_type",
-            )
-        body["image_url"] = data_url(image.data, kind)
+        body["image_url"] = data_url(image.data, media_type_of(image.data, image.media_type, at))
     elif image.url is not None:
         body["image_url"] = image.url
     if image.file_id is not None:
         body["file_id"] = image.file_id
     if len(body) == 1:
-        raise BadRequest(f"{at} is an image without url, data or file_id.", field=at)
+        raise empty(image, at)
     if image.detail is not None:
         body["detail"] = image.detail
     return body
@@ -152,7 +138,7 @@ def _file(file: File, at: str) -> dict[str, Any]:
     if file.file_id is not None:
         body["file_id"] = file.file_id
     if len(body) == 1 and "file_data" not in file.extra:
-        raise BadRequest(f"{at} is a file without url, data or file_id.", field=at)
+        raise empty(file, at)
     if file.name is not None:
         body["filename"] = file.name
     return body

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from tidyllm.models.checks import Misfit, array, object_, text
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.marks import FORMAT, marked
 
 __all__ = ["BORROWED", "Borrowed", "decode_item", "item_type", "reasoning_text"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, cast, get_args
 
+from tidyllm.models.checks import Misfit, array, flag, number, object_, text, whole
 from tidyllm.models.message import Message, Opaque, Part, Role, Text, ToolResult
-from tidyllm.models.openai_chat.checks import Misfit, array, flag, number, object_, text, whole
 from tidyllm.models.openai_responses.content import decode_content
 from tidyllm.models.openai_responses.decode_items import decode_item, item_type
 from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of, marked

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from tidyllm.models.checks import Misfit, array, object_, text
 from tidyllm.models.message import Part
-from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.decode_items import decode_item
 from tidyllm.models.openai_responses.ending import Outcome, decode_ending
 from tidyllm.models.openai_responses.errors import decode_failure

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from tidyllm.models.losses import Losses
 from tidyllm.models.message import Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from tidyllm.models.openai_responses.content import encode_part
-from tidyllm.models.openai_responses.marks import FORMAT, Losses, item_fields, mark_of, own_fields
+from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of, own_fields
 
 __all__ = ["arguments_of", "encode_message", "same_item"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from tidyllm.errors import BadRequest
+from tidyllm.models.extra import add_extra
 from tidyllm.models.format import Encoded
+from tidyllm.models.losses import Losses
 from tidyllm.models.message import Message, Text
 from tidyllm.models.openai_responses.encode_items import encode_message
-from tidyllm.models.openai_responses.marks import FORMAT, Losses, own_fields
+from tidyllm.models.openai_responses.marks import FORMAT, own_fields
 from tidyllm.models.output import json_schema, wants_json
 from tidyllm.models.request import NamedTool, ProviderTool, Request, Tool
 
@@ -26,7 +27,7 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
     :raises Unsupported: a field has no place in this format, unless `lenient`.
     :raises BadRequest: a field holds what cannot be sent, or stands in `extra` as well.
     """
-    losses = Losses(lenient=lenient)
+    losses = Losses(FORMAT, lenient=lenient)
     body: dict[str, Any] = {"model": request.model}
     if request.messages or "prompt" not in request.extra:
         body["input"] = _input(request.messages, losses)
@@ -55,7 +56,7 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
         losses.add("stop", "the Responses API knows no stop sequences")
     if stream:
         body["stream"] = True
-    _add_extra(body, own_fields(request.extra, "extra", losses))
+    add_extra(body, own_fields(request.extra, "extra", losses), _MERGED)
     return Encoded(body, tuple(losses.names))
 
 
@@ -104,25 +105,3 @@ def _output(request: Request, body: dict[str, Any]) -> None:
         if (value := getattr(wanted, name)) is not None:
             format_[name] = value
     body["text"] = {"format": {**format_, **wanted.extra}}
-
-
-def _add_extra(body: dict[str, Any], extra: dict[str, Any]) -> None:
-    for key, value in extra.items():
-        held: object = body.get(key)
-        if key not in body:
-            body[key] = value
-        elif key in _MERGED and (joined := _joined(held, value)) is not None:
-            body[key] = joined
-        else:
-            field = f"extra.{key}"
-            raise BadRequest(
-                f"{field} says again what a field of the request says; give it once.", field=field
-            )
-
-
-def _joined(held: object, more: object) -> dict[str, Any] | None:
-    """Two objects without a field in common as one; None where they say the same thing twice."""
-    if not (isinstance(held, dict) and isinstance(more, dict)):
-        return None
-    ours, theirs = cast("dict[str, Any]", held), cast("dict[str, Any]", more)
-    return {**ours, **theirs} if ours.keys().isdisjoint(theirs) else None

@@ -51,9 +51,7 @@ def decode_failure(data: dict[str, Any]) -> ModelError:
         if isinstance(code, str)
         else 0
     )
-    error = _refined(chat.answer_error({"error": {**details, "status": status} if status else details}))
-    error.status = None  # the HTTP status was 200: tokens may have been used
-    return error
+    return _refined(chat.answer_error({"error": {**details, "status": status} if status else details}))
 
 
 def encode_error(error: TidyllmError) -> tuple[int, dict[str, Any]]:

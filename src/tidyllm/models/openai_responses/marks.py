@@ -18,39 +18,18 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tidyllm.errors import Unsupported
+from tidyllm.models.losses import Losses
+from tidyllm.models.marks import MARKS
 from tidyllm.models.message import Message, Part
 
-__all__ = ["FORMAT", "FORMATS", "Losses", "item_fields", "mark_of", "marked", "own_fields"]
+__all__ = ["FORMAT", "item_fields", "mark_of", "marked", "own_fields"]
 
 FORMAT = "openai_responses"
 
-FORMATS = frozenset({"anthropic", "ollama", "openai_chat", FORMAT})
-"""The keys of all marks: each format has one, and leaves out those of the others."""
 _FOREIGN = {
     "cache_control": "here prompts are cached without being told",
     "citations": "here citations are annotations",
 }
-
-
-class Losses:
-    """What cannot be sent: raised as `Unsupported` at once, or noted when the model is lenient."""
-
-    __slots__ = ("lenient", "names")
-
-    def __init__(self, *, lenient: bool) -> None:
-        self.lenient = lenient
-        self.names: list[str] = []
-
-    def add(self, field: str, why: str | None = None) -> None:
-        """:raises Unsupported: unless lenient."""
-        if not self.lenient:
-            raise Unsupported(field, format=FORMAT, why=why)
-        self.names.append(field)
-
-    def note(self, field: str) -> None:
-        """Something left out that no one can miss: reported, never raised."""
-        self.names.append(field)
 
 
 def marked(extra: dict[str, Any], **mark: Any) -> dict[str, Any]:
@@ -78,4 +57,4 @@ def own_fields(extra: dict[str, Any], at: str, losses: Losses) -> dict[str, Any]
         return extra
     for name in extra.keys() & _FOREIGN.keys():
         losses.add(f"{at}.{name}", _FOREIGN[name])
-    return {key: value for key, value in extra.items() if key not in FORMATS and key not in _FOREIGN}
+    return {key: value for key, value in extra.items() if key not in MARKS and key not in _FOREIGN}

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from tidyllm.errors import BadAnswer
+from tidyllm.models.checks import Misfit, array, object_, text
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_chat.checks import Misfit, array, object_, text
 from tidyllm.models.openai_responses.decode_items import decode_item, item_type, reasoning_text
 from tidyllm.models.openai_responses.decode_response import answer_extra, check_failure, incomplete_reason
 from tidyllm.models.openai_responses.ending import Outcome, decode_ending
@@ -34,7 +34,7 @@ from tidyllm.models.piece import (
 )
 from tidyllm.models.sse import Event
 
-__all__ = ["Decoder"]
+__all__ = ["ResponsesStreamDecoder"]
 
 _ENDS: Final = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
@@ -102,7 +102,7 @@ class _Item:
         self.done = False
 
 
-class Decoder:
+class ResponsesStreamDecoder:
     """The pieces of one answer."""
 
     def __init__(self) -> None:

@@ -43,17 +43,19 @@ from tidyllm.models.piece import (
     UsagePiece,
     WholePart,
 )
+from tidyllm.models.request import Request
 
-__all__ = ["Encoder"]
+__all__ = ["ResponsesStreamEncoder"]
 
 
-class Encoder:
+class ResponsesStreamEncoder:
     """The events of one answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
         self._events = Events()
         self._id = ""
         self._model = ""
+        self._asked = request.model
         self._frame: list[Piece] = []  # start, usage and finish
         self._parts: dict[int, OpenPart] = {}
         self._calls: list[OpenPart] = []
@@ -94,7 +96,7 @@ class Encoder:
         events += self._close(state if not self._calls else "completed")
         for call in self._calls:
             events += self._close_call(call, state if call is self._calls[-1] else "completed")
-        body = answer_object(self._id, self._model, status, answer.extra)
+        body = answer_object(self._id, self._model or self._asked, status, answer.extra)
         body |= {"output": self._output, "incomplete_details": details, "usage": encode_usage(answer.usage)}
         if status == "failed":
             body["error"] = failure_object(answer.finish_reason_raw)
@@ -302,7 +304,7 @@ class Encoder:
         if self._events.count:
             return b""
         self._id = self._id or new_id("resp")
-        body = answer_object(self._id, self._model, "in_progress", {})
+        body = answer_object(self._id, self._model or self._asked, "in_progress", {})
         return self._events.write("response.created", response=body) + self._events.write(
             "response.in_progress", response=body
         )

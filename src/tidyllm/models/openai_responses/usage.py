@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from tidyllm.models.checks import count_in, object_in
 from tidyllm.models.response import Usage
 
 __all__ = ["decode_usage", "encode_usage"]
 
 
-def decode_usage(data: object) -> Usage:
+def decode_usage(raw: object) -> Usage:
     """Usage from the object `usage`. What is absent or no number of tokens stays None.
 
     Tokens written to the cache are kept for 30 minutes or 12 hours; they are counted as the shorter and the
     longer of our two lifetimes, and as the shorter where it is not said.
     """
-    if not isinstance(data, dict):
+    if not isinstance(raw, dict):
         return Usage()
-    usage = cast("dict[str, Any]", data)
-    prompt = _object(usage, "input_tokens_details")
-    answer = _object(usage, "output_tokens_details")
-    written = _count(prompt, "cache_write_tokens")
-    long = _count(_object(prompt, "cache_write_tokens_details"), "ttl_12h_tokens")
+    usage = cast("dict[str, Any]", raw)
+    prompt = object_in(usage, "input_tokens_details")
+    answer = object_in(usage, "output_tokens_details")
+    written = count_in(prompt, "cache_write_tokens")
+    long = count_in(object_in(prompt, "cache_write_tokens_details"), "ttl_12h_tokens")
     return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cache_read_tokens=_count(prompt, "cached_tokens"),
+        input_tokens=count_in(usage, "input_tokens"),
+        output_tokens=count_in(usage, "output_tokens"),
+        cache_read_tokens=count_in(prompt, "cached_tokens"),
         cache_write_5m_tokens=written if written is None or not long else max(written - long, 0),
         cache_write_1h_tokens=long,
-        reasoning_tokens=_count(answer, "reasoning_tokens"),
-        audio_input_tokens=_count(prompt, "audio_tokens"),
-        audio_output_tokens=_count(answer, "audio_tokens"),
+        reasoning_tokens=count_in(answer, "reasoning_tokens"),
+        audio_input_tokens=count_in(prompt, "audio_tokens"),
+        audio_output_tokens=count_in(answer, "audio_tokens"),
         raw=usage,
     )
 
@@ -48,11 +49,11 @@ def encode_usage(usage: Usage) -> dict[str, Any] | None:
     )  # else it is another format's, whose words may mean something else
     raw = usage.raw if own else {}
     prompt: dict[str, Any] = {
-        **_object(raw, "input_tokens_details"),
+        **object_in(raw, "input_tokens_details"),
         "cached_tokens": usage.cache_read_tokens or 0,
     }
     answer: dict[str, Any] = {
-        **_object(raw, "output_tokens_details"),
+        **object_in(raw, "output_tokens_details"),
         "reasoning_tokens": usage.reasoning_tokens or 0,
     }
     if not own or usage.cache_write_5m_tokens is not None or usage.cache_write_1h_tokens is not None:
@@ -68,13 +69,3 @@ def encode_usage(usage: Usage) -> dict[str, Any] | None:
         "output_tokens_details": answer,
         "total_tokens": taken + given,
     }
-
-
-def _object(data: dict[str, Any], key: str) -> dict[str, Any]:
-    value: object = data.get(key)
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _count(data: dict[str, Any], key: str) -> int | None:
-    value: object = data.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

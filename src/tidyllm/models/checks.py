@@ -1,16 +1,33 @@
 """Reads decoded JSON field by field, and names the one that is wrong. It knows nothing of requests or answers.
 
 The same objects stand in requests (where a fault is the caller's) and in answers (where it is the provider's), so the
-functions here raise `Misfit`, and whoever reads the whole turns it into the error that fits.
+functions here raise `Misfit`, and whoever reads the whole turns it into the error that fits. Those whose names end with
+`_in` never raise: a value of another type counts as absent.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeGuard, cast
 
+import msgspec
+
 from tidyllm.errors import BadAnswer, BadRequest
 
-__all__ = ["Misfit", "array", "flag", "is_count", "is_object", "number", "object_", "text", "whole"]
+__all__ = [
+    "Misfit",
+    "array",
+    "count_in",
+    "flag",
+    "is_count",
+    "is_object",
+    "json_text",
+    "number",
+    "object_",
+    "object_in",
+    "text",
+    "text_in",
+    "whole",
+]
 
 _KINDS: dict[type, str] = {
     bool: "a boolean",
@@ -24,7 +41,7 @@ _KINDS: dict[type, str] = {
 
 
 class Misfit(Exception):
-    """The value at `field` is not what the format promises. It never leaves this folder.
+    """The value at `field` is not what the format promises. No caller of ours ever sees it.
 
     `found` is the value, `...` when there is none; `said` replaces its description.
     """
@@ -99,3 +116,35 @@ def number(value: object, at: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     raise Misfit(at, "a number", value)
+
+
+def json_text(value: object, at: str) -> str:
+    """An object as JSON text.
+
+    :raises Misfit: it is no object, or cannot be written.
+    """
+    if not is_object(value):
+        raise Misfit(at, "a string", value)
+    try:
+        return msgspec.json.encode(value).decode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        said = "an object that cannot be written"
+        raise Misfit(at, "valid text and nested less deep", value, said=said) from error
+
+
+def count_in(data: dict[str, Any], key: str) -> int | None:
+    """A number of tokens; None where there is none."""
+    value: object = data.get(key)
+    return value if is_count(value) else None
+
+
+def object_in(data: dict[str, Any], key: str) -> dict[str, Any]:
+    """An object; empty where there is none."""
+    value: object = data.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def text_in(data: dict[str, Any], key: str) -> str:
+    """A text; "" where there is none."""
+    value: object = data.get(key)
+    return value if isinstance(value, str) else ""
