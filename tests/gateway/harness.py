@@ -31,8 +31,10 @@ __all__ = [
     "chunk",
     "each_time",
     "events",
+    "exchange",
     "gateway",
     "json_answer",
+    "next_answer",
     "offline",
     "open_request",
     "parsed",
@@ -198,6 +200,22 @@ async def raw_request(
     finally:
         writer.close()
     return parsed(raw)
+
+
+async def next_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """The next whole answer on a connection that stays open; it says how long it is."""
+    status, found, _ = parsed(await reader.readuntil(b"\r\n\r\n"))
+    return status, found, await reader.readexactly(int(found.get("content-length", "0")))
+
+
+async def exchange(door: Door, raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send these bytes and read until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(raw)
+    try:
+        return parsed(await reader.read())
+    finally:
+        writer.close()
 
 
 def parsed(raw: bytes) -> tuple[int, dict[str, str], bytes]:

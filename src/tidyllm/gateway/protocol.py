@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -50,6 +51,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Called once when the client hangs up."""
         self._in_head = True
         self._head_bytes = 0
+        self._begun = False
+        self._method = b""
+        self._upgrading = False
         self._request_clock: asyncio.TimerHandle | None = None
         self._reading_clock: asyncio.TimerHandle | None = None
         self._start_request_clock()
@@ -60,9 +64,10 @@ class GuardedProtocol(HttpToolsProtocol):
         return not self.cycle.more_body
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        self._feed(data)
         if self.transport.is_closing():
             return
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
@@ -74,8 +79,27 @@ class GuardedProtocol(HttpToolsProtocol):
             # What came is not a whole request, and has stopped the clock of idle connections.
             self._start_request_clock()
 
-    def eof_received(self) -> None:
-        """A client that has closed its side is gone: nobody waits for an answer on half a connection."""
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(
+                b"400 Bad Request", "this is not HTTP/1.1, or a header or a chunk of it is malformed."
+            )
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request once more without its wish for another protocol: the parser takes its body for that one.
+
+        Java's HTTP client asks for HTTP/2 so, with each first request.
+        """
+        head = [self._method, b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            if name not in (b"upgrade", b"connection", b"http2-settings"):
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._feed(b"".join([*head, b"\r\n", rest]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_request_clock()
@@ -89,15 +113,22 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._begun = True
         self.scope["extensions"] = {_EXTENSION: self}  # pyright: ignore[reportGeneralTypeIssues]
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._method = self.parser.get_method()
+        self._upgrading = self.parser.should_upgrade() and self._method != b"CONNECT"
+        if self._upgrading:
+            return
+        self._in_head = self._begun = False
         self._head_bytes = 0
         self._stop_request_clock()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
         super().on_message_complete()
         self._in_head = True
         if not self._answering:
@@ -110,9 +141,6 @@ class GuardedProtocol(HttpToolsProtocol):
         elif not self.pipeline:
             # A body of some size has paused the socket. Paused, it would not tell when the client hangs up.
             self.flow.resume_reading()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(b"400 Bad Request", "this is not HTTP/1.1, or a header of it is malformed.")
 
     # -- clocks
 
@@ -132,7 +160,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._request_clock = None
-        if self._in_head and self._head_bytes:
+        if self._begun:
             self._refuse(b"408 Request Timeout", f"the headers did not come within {self.bounds().head:g} s.")
         else:
             self.transport.close()
@@ -140,13 +168,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, status: bytes, message: str) -> None:
         if self.transport.is_closing():
             return
-        if not self._answering:  # else it would stand in the middle of an answer
+        if (
+            not self._answering or not self.cycle.response_started
+        ):  # else it would stand in the middle of an answer
             _, error = wire_format("openai_chat").encode_error(BadRequest(message))
             body = msgspec.json.encode(error)
             self.transport.write(
                 b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
                 % (status, len(body), body)
             )
+        if self._answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         self.transport.close()
 
     def pause_writing(self) -> None:
