@@ -175,8 +175,8 @@ def _instead(value: object, expected: str, where: Where, *, shown: bool = True) 
             got = f"the text {_cut(value)!r}"
         elif isinstance(value, bool):
             got = str(value).lower()
-        elif isinstance(value, int | float):
-            got = _cut(f"{value:g}" if isinstance(value, float) else str(value))
+        elif isinstance(value, int | float) and abs(value) < 1e300:
+            got = _cut(repr(value))
     return f"expected {expected}, got {got}."
 
 

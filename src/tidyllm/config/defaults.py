@@ -25,7 +25,7 @@ def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Set
     kinds = [
         kind.name
         for kind in KINDS.values()
-        if kind.key_variable and kind.base_url and environment.get(kind.key_variable) and kind.catalog is None
+        if kind.base_url and kind.catalog is None and environment.get(kind.key_variable or "", "").strip()
     ]
     if ollama:
         kinds.append("ollama")
