@@ -25,13 +25,16 @@ def run() -> list[Table]:
     with servers.nginx(1) as upstream:
         with servers.nginx(0, proxy_to=upstream) as port:
             servers.first_answer(port)
-            rates["nginx"] = _load(
-                table, "nginx with a key check (no retries, metrics, traces)", port, None, 0.0, 3
-            )
-        started = time.monotonic()
-        with servers.tidyllm(0, upstream) as (port, pid):
-            servers.first_answer(port)
-            rates["ours"] = _load(table, "tidyllm serve", port, pid=pid, start=time.monotonic() - started)
+            _load(table, "nginx with a key check (no retries, metrics, traces)", port)
+        for name, traces in (
+            ("tidyllm serve, metrics and every span sent by OTLP", True),
+            ("the same without spans", False),
+        ):
+            started = time.monotonic()
+            with servers.tidyllm(0, upstream, traces=traces) as (port, pid):
+                servers.first_answer(port)
+                rate = _load(table, name, port, pid=pid, start=time.monotonic() - started)
+                rates["ours" if traces else "without"] = rate
         started = time.monotonic()
         with servers.litellm(0, upstream) as (port, pid):
             servers.first_answer(port)

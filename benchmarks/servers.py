@@ -116,8 +116,8 @@ def nginx(core: int, *, proxy_to: int | None = None) -> Generator[int]:
 
 
 @contextmanager
-def tidyllm(core: int, upstream: int) -> Generator[tuple[int, int]]:
-    """Our gateway with one worker, everything on. Its port and its pid."""
+def tidyllm(core: int, upstream: int, *, traces: bool) -> Generator[tuple[int, int]]:
+    """Our gateway with one worker; metrics are on, spans go out by OTLP with `traces`. Its port and its pid."""
     port, folder = free_port(), _folder()
     (folder / "tidyllm.yaml").write_text(
         f"""
@@ -131,9 +131,12 @@ models:
     retry: {{attempts: 3, base: 0.25, cap: 8}}
     timeout: {{total: 60, first_piece: 15, gap: 15}}
     breaker: {{failures: 5, window: 30, cooldown: 10}}
+observe: {{metrics: true, traces: {"otlp" if traces else "off"}, log: json}}
 """
     )
     environment = {**os.environ, "TIDYLLM_MASTER_KEY": KEY, "UPSTREAM_KEY": "sk-upstream"}
+    # The upstream takes the spans as well: it answers 200 to whatever is posted.
+    environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{upstream}"
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = pinned(core, [str(Path(sys.executable).parent / "tidyllm"), "serve"])
     with _running(command, port, environment, folder) as process:

@@ -20,7 +20,7 @@ def run() -> list[Table]:
     table = Table("streams", f"Stream events a second on one core, {STREAMS} streams", ("", "events/s"))
     with servers.stream_upstream(1) as upstream:
         table.add("no gateway: the limit of load and upstream on one core", _load(upstream))
-        with servers.tidyllm(0, upstream) as (port, _):
+        with servers.tidyllm(0, upstream, traces=False) as (port, _):
             ours = statistics.median(_load(port) for _ in range(3))
             table.add("tidyllm serve", ours)
         with servers.litellm(0, upstream) as (port, _):
