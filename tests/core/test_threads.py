@@ -7,12 +7,13 @@ import contextvars
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import pytest
 
 from tidyllm.core import Context, Parallel, step
-from tidyllm.core.threads import in_thread
+from tidyllm.core.threads import Inbox, in_thread, serve
 
 
 def script(code: str, *, dev: bool = True) -> subprocess.CompletedProcess[str]:
@@ -130,10 +131,7 @@ async def test_a_thread_is_kept_for_the_next_call() -> None:
         return threading.get_ident()
 
     first = await step(thread=True)(who)(1)
-    for _ in range(20):  # it goes back just before its answer is heard, or just after
-        if await step(thread=True)(who)(1) == first:
-            return
-    pytest.fail("each of 20 calls in a row got a new thread")
+    assert [await step(thread=True)(who)(1) for _ in range(5)] == [first] * 5
 
 
 def test_the_process_ends_without_waiting_for_a_thread_left_behind() -> None:
@@ -152,3 +150,27 @@ except TimeoutExceeded:
 """
     ran = script(code)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("left\n", "", 0)
+
+
+def works(done: threading.Event) -> Callable[[], None]:
+    """Work as threads get it: what it returns tells that it was done."""
+    return done.set
+
+
+def test_a_thread_without_work_ends() -> None:
+    done = threading.Event()
+    inbox: Inbox = SimpleQueue()
+    inbox.put(lambda: works(done))
+    serve(inbox, idle=0.001)
+    assert done.is_set()
+
+
+def test_a_thread_that_somebody_has_just_taken_waits_for_the_work_on_its_way() -> None:
+    inbox: Inbox = SimpleQueue()
+    done = threading.Event()
+    thread = threading.Thread(target=serve, args=(inbox, 0.001))  # its inbox is not in the list of idle ones
+    thread.start()
+    inbox.put(lambda: works(done))
+    assert done.wait(10)
+    thread.join(10)
+    assert not thread.is_alive()

@@ -14,15 +14,17 @@ import os
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-__all__ = ["in_thread"]
+__all__ = ["Inbox", "in_thread", "serve"]
 
 T = TypeVar("T")
 IDLE = 10.0
 """Seconds. Long enough for a burst of calls to find threads, short enough that they do not stay for ever."""
 
-_idle: list[SimpleQueue[Callable[[], None]]] = []
+Inbox: TypeAlias = SimpleQueue[Callable[[], Callable[[], None]]]
+_idle: list[Inbox] = []
+"""The inboxes of threads that wait for work."""
 # A fork has none of its parent's threads.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)
@@ -38,7 +40,7 @@ async def in_thread(function: Callable[..., T], /, *args: Any, **kwargs: Any) ->
     answer: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
 
-    def work() -> None:
+    def work() -> Callable[[], None]:
         error: BaseException | None = None
         result: Any = None
         try:
@@ -48,16 +50,20 @@ async def in_thread(function: Callable[..., T], /, *args: Any, **kwargs: Any) ->
             error.__cause__ = stop
         except BaseException as failure:  # noqa: BLE001 - belongs to the caller
             error = failure
-        try:
-            loop.call_soon_threadsafe(_tell, answer, result, error)
-        except RuntimeError:
-            pass  # that loop was closed meanwhile: nobody waits
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(_tell, answer, result, error)
+            except RuntimeError:
+                pass  # that loop was closed meanwhile: nobody waits
+
+        return tell
 
     try:
         inbox = _idle.pop()
     except IndexError:
-        inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        threading.Thread(target=_serve, args=(inbox,), name="tidyllm-step", daemon=True).start()
+        inbox: Inbox = SimpleQueue()
+        threading.Thread(target=serve, args=(inbox,), name="tidyllm-step", daemon=True).start()
     inbox.put(work)
     return await answer
 
@@ -71,16 +77,18 @@ def _tell(answer: asyncio.Future[Any], result: Any, error: BaseException | None)
         answer.set_exception(error)
 
 
-def _serve(inbox: SimpleQueue[Callable[[], None]]) -> None:
+def serve(inbox: Inbox, idle: float = IDLE) -> None:
+    """What a thread does: the work in its inbox, until none came for `idle` seconds."""
     while True:
         try:
-            work = inbox.get(timeout=IDLE)
+            work = inbox.get(timeout=idle)
         except Empty:
             try:
                 _idle.remove(inbox)
             except ValueError:
                 continue  # somebody has just taken this thread: work is on its way
             return
-        work()
-        del work
-        _idle.append(inbox)
+        tell = work()
+        _idle.append(inbox)  # first, so that the next call finds this thread
+        tell()
+        del work, tell  # they hold the answer
