@@ -19,4 +19,4 @@ def time() -> Iterator[Jumps]:
 def quiet_loops(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """What fails in a callback of the loop fails no test by itself: it is only logged."""
     yield
-    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    assert [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"] == []

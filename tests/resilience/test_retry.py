@@ -25,7 +25,7 @@ from tidyllm.errors import (
     TimeoutExceeded,
     Unreachable,
 )
-from tidyllm.resilience import CircuitBreaker, Fallback, Retry, Timeout
+from tidyllm.resilience import CircuitBreaker, Fallback, Hedge, Limit, Retry, Saga, Timeout
 
 
 def half() -> float:
@@ -270,7 +270,8 @@ async def test_failures_leave_no_garbage_behind(time: Jumps, streamed: bool) -> 
     async def fail(x: str) -> str:
         raise Special(x)
 
-    stack = Fallback(Retry(fail, attempts=2), Retry(fail, attempts=2))
+    hedged = Hedge(CircuitBreaker(Limit(Timeout(fail, 5, gap=5), 5)), delay=5)
+    stack = Fallback(Retry(hedged, attempts=2), Retry(Saga((str, str), hedged), attempts=2, base=0))
     gc.collect()
     gc.disable()
     try:

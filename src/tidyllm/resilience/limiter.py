@@ -221,9 +221,12 @@ class Limiter:
 
     def _expire(self, waiter: _Waiter) -> None:
         with self._lock:
-            if not waiter.granted and self._queue.pop(waiter, waiter) is None:
+            now = clock.monotonic()
+            self._serve(now)  # the token may be due at this very moment
+            if waiter in self._queue:
+                del self._queue[waiter]
                 waiter.tell(False)
-                self._serve(clock.monotonic())
+                self._serve(now)
 
     def _leave(self, waiter: _Waiter) -> None:
         """The caller was cancelled: what it was given, or its place in the queue, is the next one's."""

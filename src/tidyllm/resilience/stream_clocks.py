@@ -69,8 +69,12 @@ class StreamClocks:
     ) -> None:
         if self._due is not None:
             self._due = None
-            if self._rang:
-                self._raise(kind, error)
+            task, self._task = self._task, None
+            if self._rang and task is not None:
+                self._rang = False
+                # When someone else cancelled the task too, the count stays above what it was: theirs wins.
+                if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                    raise self._error() from error
             if self._left is not None:
                 self._left = max(self._left - (clock.monotonic() - self._started), 0.0)
         self._limit, self._kind = self._gap, "gap"
@@ -98,14 +102,9 @@ class StreamClocks:
         self._rang = True
         self._task.cancel()
 
-    def _raise(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
-        assert self._task is not None
-        self._rang = False
-        # When someone else cancelled the task too, the count stays above what it was: theirs wins.
-        if self._task.uncancel() > self._cancelling or kind is not asyncio.CancelledError:
-            return
+    def _error(self) -> TimeoutExceeded:
         limit = self._limit
         if self._total is not None and self._left is not None and (limit is None or self._left < limit):
-            raise TimeoutExceeded("total", self._total, what=self._what) from error
+            return TimeoutExceeded("total", self._total, what=self._what)
         assert limit is not None
-        raise TimeoutExceeded(self._kind, limit, what=self._what) from error
+        return TimeoutExceeded(self._kind, limit, what=self._what)
