@@ -99,14 +99,14 @@ def test_whatever_callers_do_the_order_holds_and_no_place_is_lost(
 
 
 async def test_who_waits_for_a_place_alone_needs_no_timer(time: Jumps) -> None:
-    """A token is there all the time: a timer for it would ring without end."""
-    limiter = Limiter(concurrency=1, rate=10)
+    """A timer for the next token would ring again and again for nothing."""
+    limiter = Limiter(concurrency=1, rate=10, burst=1)
     await limiter.acquire()
     waiter = asyncio.create_task(limiter.acquire())
     await settle()
     assert time.pending == 0
     limiter.release()
-    await waiter
+    await time.run(waiter)
 
 
 async def test_who_gives_up_after_getting_in_gives_place_and_token_back(time: Jumps) -> None:

@@ -39,9 +39,10 @@ class StreamClocks:
         self._kind = "first_piece"
         """The clock of this wait, and its setting."""
         self._started = 0.0
-        self._due: float | None = None
-        """When the wait that is under way is overdue; None while the reader has the word."""
+        self._due = 0.0
+        """When the wait that is under way is overdue."""
         self._task: asyncio.Task[Any] | None = None
+        """Who waits; None while the reader has the word, and in a wait without a clock."""
         self._cancelling = 0
         self._timer: clock.Timer | None = None
         self._rings = 0.0
@@ -67,10 +68,9 @@ class StreamClocks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._due is not None:
-            self._due = None
-            task, self._task = self._task, None
-            if self._rang and task is not None:
+        task, self._task = self._task, None
+        if task is not None:
+            if self._rang:
                 self._rang = False
                 # When someone else cancelled the task too, the count stays above what it was: theirs wins.
                 if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
@@ -93,7 +93,7 @@ class StreamClocks:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._due is None or self._task is None:
+        if self._task is None:
             return  # the reader has the word; its next wait sets a timer again
         rest = self._due - clock.monotonic()
         if rest > 0:
