@@ -90,6 +90,9 @@ async def _response(to: AsyncOpenAI, body: dict[str, Any], *, stream: bool) -> O
 
 async def _message(to: AsyncAnthropic, body: dict[str, Any], *, stream: bool) -> Message:
     messages: Any = to.messages
+    # This version of the SDK has no arguments for them any more; the format still does.
+    beside = {name: body[name] for name in ("temperature", "top_p") if name in body}
+    body = {**{name: value for name, value in body.items() if name not in beside}, "extra_body": beside}
     if not stream:
         return await messages.create(model="fast", **body)
     async with messages.stream(model="fast", **body) as events:
