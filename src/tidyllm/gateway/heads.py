@@ -59,9 +59,9 @@ class _Responses(msgspec.Struct):
     top_p: Number = None
     max_output_tokens: Positive = None
     tools: list[dict[str, msgspec.Raw]] | None = None
-    prompt: msgspec.Raw | None = None
+    prompt: dict[str, msgspec.Raw] | None = None
     previous_response_id: str | None = None
-    conversation: msgspec.Raw | None = None
+    conversation: str | dict[str, msgspec.Raw] | None = None
 
 
 class _Block(msgspec.Struct, gc=False):
