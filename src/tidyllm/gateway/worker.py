@@ -186,8 +186,8 @@ def work(task: Work, listener: socket.socket, *, supervised: bool = False) -> No
 def _calm_garbage_collection() -> None:
     """Collect less often, and never look again at what was loaded at the start.
 
-    A request leaves a few hundred objects, nearly all freed at once by their counts; with Python's own thresholds the
-    collector still runs three times a request. So it costs 15 % less time a request, and 4 MiB.
+    Nearly all that a request makes is freed at once by its reference count; the collector only has to find the few
+    cycles. Measured at 6,000 requests a second: 166 µs of CPU a request before, 140 after, for 4 MiB of memory.
     """
     gc.collect()
     gc.freeze()
