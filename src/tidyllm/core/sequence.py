@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from tidyllm.core.ambient import set_current
 from tidyllm.core.context import Context
 from tidyllm.core.names import check_name, segments
+from tidyllm.core.record import record
 from tidyllm.core.step import Step, as_step, bracketed
 from tidyllm.errors import StepError
 
@@ -55,16 +56,20 @@ class Sequence(Step[I_contra, O_co]):
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x
         scope = ctx.scope
-        if not scope.plain:
-            for step, segment in self._children:
-                value = await ctx.run_child(step, value, segment)
-            return value
-        # `ctx.run_child` without its coroutine: the ambient context is set for each child and restored once.
-        deadline = ctx.deadline
         try:
-            for invoke, direct, segment in self._calls:
-                set_current(child := Context(scope, ctx, segment, 0, deadline))
-                value = await (invoke(value, child) if direct is None else direct(value))
+            if scope.plain:
+                # `ctx.run_child` without its coroutine: the ambient context is set for each, and restored once.
+                deadline = ctx.deadline
+                for invoke, direct, segment in self._calls:
+                    set_current(child := Context(scope, ctx, segment, 0, deadline))
+                    value = await (invoke(value, child) if direct is None else direct(value))
+            elif scope.caller is None:
+                for step, segment in self._children:
+                    set_current(child := ctx.child(segment))
+                    value = await record(child, step, value)
+            else:
+                for step, segment in self._children:
+                    value = await ctx.run_child(step, value, segment)
         finally:
             set_current(ctx)
         return value
