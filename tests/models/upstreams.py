@@ -12,11 +12,8 @@ from tidyllm.core import Context, Event
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.factory import build
 from tidyllm.models.forward import Forward
-from tidyllm.models.http_aiohttp import AiohttpTransport
-from tidyllm.models.http_settings import HTTPSettings
 from tidyllm.models.model import Model
 from tidyllm.models.provider import provider
-from tidyllm.models.proxy import Proxies
 from tidyllm.models.request import Request
 
 __all__ = [
@@ -66,7 +63,6 @@ def model_at(server: Server, kind: str = "openai", name: str = "priced", **optio
     base = f"http://127.0.0.1:{server.port}" + ("" if kind in {"anthropic", "ollama"} else "/v1")
     settings = {key: options.pop(key) for key in ("headers", "formats") if key in options}
     service = provider(kind, name="up", base_url=base, api_key="sk-up", **settings)
-    options.setdefault("transport", AiohttpTransport(HTTPSettings(proxies=Proxies())))
     return build(name, service, catalog=CATALOG, own=("up/priced",), **options)
 
 

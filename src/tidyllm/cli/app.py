@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidyllm.cli.output import forgiving, harmless
 from tidyllm.errors import ConfigError, TidyllmError
 
 __all__ = ["app", "main"]
@@ -114,6 +115,7 @@ def check(
 
 def main() -> None:
     """Run the command line. Exit status: 0 done, 1 it failed, 2 wrong usage or configuration, 130 interrupted."""
+    forgiving()
     try:
         app()
     except ConfigError as error:
@@ -122,13 +124,9 @@ def main() -> None:
     except TidyllmError as error:
         _complain(error)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before a command began, or after it ended
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader left (`tidyllm models | head`); closing stderr as well keeps Python from saying so at its end.
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _complain(error: TidyllmError) -> None:
-    sys.stderr.write(f"tidyllm: {error}\n")
+    sys.stderr.write(f"tidyllm: {harmless(str(error))}\n")

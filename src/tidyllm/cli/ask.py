@@ -8,71 +8,90 @@ import sys
 from decimal import Decimal
 
 from tidyllm import clock
-from tidyllm.cli.settings import chosen_routes
-from tidyllm.config import Routes
+from tidyllm.cli.output import harmless, until_the_reader_leaves
+from tidyllm.cli.settings import chosen_file, chosen_routes
+from tidyllm.config import Routes, Settings
+from tidyllm.config.schema import ModelSettings, ProviderSettings
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError, ModelNotFound, StreamInterrupted
 from tidyllm.models import Request, RequestLike, Response
 from tidyllm.models.piece import Piece
+from tidyllm.models.provider import KINDS
 
 __all__ = ["run"]
 
 
 def run(question: str, model: str | None, system: str | None, config: str | None, env: str | None) -> None:
     """Ask, stream the text to standard output, and write tokens and cost to standard error."""
-    if question == "-":
-        question = sys.stdin.read()
+    question = _text(question)
+    step = _step(model, config, env)
+    with until_the_reader_leaves():
+        asyncio.run(_ask(step, Request(question, system=system)))
+
+
+def _text(question: str) -> str:
+    try:
+        if question == "-":
+            question = sys.stdin.buffer.read().decode()
+        question.encode()  # an argument in another encoding comes as half characters
+    except UnicodeError as error:
+        raise ConfigError("the question is not text in UTF-8.") from error
     if not question.strip():
         raise ConfigError(
             "the question is empty.", hint="Write it as an argument, or '-' to read it from standard input."
         )
-    step = _step(model, config, env)
-    asyncio.run(_ask(step, Request(question, system=system)))
+    return question
 
 
 def _step(model: str | None, config: str | None, env: str | None) -> Step[RequestLike, Response]:
-    try:
-        routes = chosen_routes(config, env)
-    except ConfigError:
-        if model is None or config is not None:
-            raise
+    if model is not None and chosen_file(config, env) is None and _is_direct(model):
         return _direct(model)
+    routes = chosen_routes(config, env)
     name = model or next(iter(routes), None)
     if name is None:
         raise ConfigError(
-            f"say which model to ask; here are {', '.join(routes.patterns)}.",
-            hint="tidyllm ask -m KIND/MODEL …",
+            f"say which model to ask; here are {', '.join(routes.patterns) or 'none'}.",
+            hint="tidyllm ask -m MODEL …",
         )
-    return _found(routes, name)
-
-
-def _found(routes: Routes, name: str) -> Step[RequestLike, Response]:
     try:
         return routes.find(name).step
     except ModelNotFound:
-        if "/" not in name:
+        if not _is_direct(name):
             raise
         return _direct(name)
 
 
-def _direct(name: str) -> Step[RequestLike, Response]:
-    from tidyllm.models.factory import model
-    from tidyllm.resilience import Retry
+def _is_direct(name: str) -> bool:
+    return name.partition("/")[0] in KINDS
 
-    return Retry(model(name))
+
+def _direct(name: str) -> Step[RequestLike, Response]:
+    """`kind/model` without a configuration, guarded as a route with the default settings is."""
+    kind = name.partition("/")[0]
+    if name == f"{kind}/":
+        raise ConfigError(f"model name {name!r} does not say which model.", hint=f"Write {kind}/MODEL.")
+    rule = ModelSettings(route=(f"{kind}/*",))
+    routes = Routes(Settings(providers={kind: ProviderSettings(kind=kind)}, models={f"{kind}/*": rule}))
+    return routes.find(name).step
 
 
 async def _ask(step: Step[RequestLike, Response], request: Request) -> None:
     pieces: list[Piece] = []
     started = clock.monotonic()
+    # A program in a pipe gets what the model wrote; a terminal would obey it.
+    shown = harmless if sys.stdout.isatty() else str
     try:
         async with contextlib.aclosing(step.stream(request)) as stream:
             async for piece in stream:
                 pieces.append(piece)
-                sys.stdout.write(piece.text)
+                sys.stdout.write(shown(piece.text))
                 sys.stdout.flush()
-    except StreamInterrupted:
-        sys.stdout.write("\n")
+    except BaseException as error:
+        if any(piece.text for piece in pieces):
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        if isinstance(error, StreamInterrupted) and isinstance(error.partial, Response):
+            sys.stderr.write(_last_line(error.partial, clock.monotonic() - started) + "\n")
         raise
     response = step.join(pieces)
     for call in response.tool_calls:
@@ -89,8 +108,9 @@ def _last_line(response: Response, seconds: float) -> str:
         if usage.input_tokens is None and usage.output_tokens is None
         else f"{_count(usage.input_tokens)} tokens in, {_count(usage.output_tokens)} out"
     )
-    end = "" if response.finish_reason == "stop" else f" · ended by {response.finish_reason}"
-    return f"{response.provider}/{response.model} · {tokens} · {_dollars(response.cost_usd)} · {seconds:.1f} s{end}"
+    end = "" if response.finish_reason in ("stop", "unknown") else f" · ended by {response.finish_reason}"
+    who = f"{response.provider}/{response.model}"
+    return f"{who} · {tokens} · {_dollars(response.cost_usd)} · {seconds:.1f} s{end}"
 
 
 def _count(tokens: int | None) -> str:

@@ -1,27 +1,40 @@
-"""`tidyllm check`: what is wrong in a configuration file, without a network."""
+"""`tidyllm check`: what is wrong in a configuration file, without a network and without the secrets it names."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import typer
 
-from tidyllm.config import problems, read
+from tidyllm.cli.output import until_the_reader_leaves
+from tidyllm.config import Settings, inspect
 
 __all__ = ["run"]
 
 
 def run(file: str, env: str | None) -> None:
-    """Print every problem, or what the file configures. Exit status 2 when there is a problem."""
-    path = Path(file)
-    found = problems(path, env=env)
-    if found:
-        for one in found:
-            sys.stderr.write(f"{one}\n")
-        sys.stderr.write(f"tidyllm: {len(found)} problem{'s' if len(found) > 1 else ''} in {file}\n")
+    """Print every problem, or what the file configures. Exit status 2 when there is a problem; warnings are none."""
+    found = inspect(file, env=env)
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if found.settings is None:
+        sys.stderr.write(f"tidyllm: {_count(len(found.problems), 'problem')} in {file}\n")
         raise typer.Exit(2)
-    settings = read(path, env=env)
-    typer.echo(f"{file} is fine: {len(settings.providers)} providers, {len(settings.models)} models.")
+    for warning in found.warnings:
+        sys.stderr.write(f"{warning} (warning)\n")
+    with until_the_reader_leaves():
+        sys.stdout.write(_summary(file, found.settings))
+
+
+def _summary(file: str, settings: Settings) -> str:
+    providers, models = _count(len(settings.providers), "provider"), _count(len(settings.models), "model")
+    lines = [f"{file} is fine: {providers}, {models}."]
     for name, model in settings.models.items():
-        typer.echo(f"  {name}: {' → '.join(model.route)}, {model.retry.attempts} attempts each")
+        attempts = _count(model.retry.attempts, "attempt")
+        deadline = "no deadline" if model.deadline is None else f"{model.deadline:g} s in all"
+        lines.append(f"  {name}: {' → '.join(model.route)}; {attempts} each, {deadline}")
+    return "\n".join(lines) + "\n"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tidyllm.config import Routes, read
+from tidyllm.config import Routes, Settings, read
 from tidyllm.config.defaults import found_in_environment, ollama_is_up
 from tidyllm.errors import ConfigError
 
-__all__ = ["chosen_file", "chosen_routes"]
+__all__ = ["chosen_file", "chosen_routes", "chosen_settings"]
 
 
 def chosen_file(config: str | None, env: str | None) -> Path | None:
@@ -27,12 +27,20 @@ def chosen_file(config: str | None, env: str | None) -> Path | None:
     return None
 
 
-def chosen_routes(config: str | None, env: str | None) -> Routes:
-    """The routes of the file, or of what the environment offers.
+def chosen_settings(config: str | None, env: str | None) -> Settings:
+    """The settings in the file, or what the environment offers.
 
-    :raises ConfigError: the file is missing or wrong, or a secret is not there.
+    :raises ConfigError: the file is missing or wrong.
     """
     file = chosen_file(config, env)
     if file is not None:
-        return Routes(read(file, env=env))
-    return Routes(found_in_environment(os.environ, ollama=ollama_is_up()))
+        return read(file, env=env)
+    return found_in_environment(os.environ, ollama=ollama_is_up())
+
+
+def chosen_routes(config: str | None, env: str | None) -> Routes:
+    """The routes of these settings.
+
+    :raises ConfigError: the file is missing or wrong, or a secret is not there.
+    """
+    return Routes(chosen_settings(config, env))

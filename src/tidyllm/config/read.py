@@ -106,8 +106,7 @@ def _text(path: Path) -> str:
             raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes; that is no configuration.")
         return content.decode("utf-8-sig")
     except FileNotFoundError:
-        hint = "Check the path, or run without a file."
-        raise ConfigError(f"there is no file {path}.", hint=hint) from None
+        raise ConfigError(f"there is no file {path}.", hint="Check the path.") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text in UTF-8 (byte {error.start:,}).") from error
     except (OSError, ValueError) as error:

@@ -51,9 +51,15 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
     """
 
     def __init__(
-        self, settings: Settings, *, transport: Transport | None = None, earlier: Routes | None = None
+        self,
+        settings: Settings,
+        *,
+        transport: Transport | None = None,
+        earlier: Routes | None = None,
+        only_shown: bool = False,
     ) -> None:
         """`earlier`: the routes that these replace. Circuit breakers and limits that did not change go on as they are.
+        `only_shown`: nobody will call them, so no secret need be there.
 
         :raises ConfigError: a secret is missing.
         """
@@ -64,7 +70,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         self._breakers = Breakers(None if earlier is None else earlier._breakers)
         self._limiters: dict[str, Limiter] = {} if earlier is None else earlier._limiters_for(settings)
         self.providers: dict[str, Provider] = {
-            name: _provider(name, one) for name, one in settings.providers.items()
+            name: _provider(name, one, only_shown=only_shown) for name, one in settings.providers.items()
         }
         self._routes = {
             name: self._build(name, name, one, "") for name, one in settings.models.items() if "*" not in name
@@ -206,12 +212,17 @@ def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes
     return Routes(read(path, env=env))
 
 
-def _provider(name: str, settings: ProviderSettings) -> Provider:
+def _provider(name: str, settings: ProviderSettings, *, only_shown: bool) -> Provider:
     where = f"providers.{name}"
-    key = None if settings.api_key is None else secret(settings.api_key, where=f"{where}.api_key")
-    headers = {
-        header: secret(value, where=f"{where}.headers.{header}") for header, value in settings.headers.items()
-    }
+    key: str | None = None
+    headers: dict[str, str] = {}
+    if only_shown:
+        key = "not needed"
+    else:
+        if settings.api_key is not None:
+            key = secret(settings.api_key, where=f"{where}.api_key")
+        for header, value in settings.headers.items():
+            headers[header] = secret(value, where=f"{where}.headers.{header}")
     try:
         return provider(
             settings.kind,

@@ -1,0 +1,36 @@
+"""Writing to whoever reads: a terminal, a pipe, a file. It knows readers that leave early or lack a letter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Generator
+
+__all__ = ["forgiving", "harmless", "until_the_reader_leaves"]
+
+
+def forgiving() -> None:
+    """Show a letter that the reader's encoding lacks as `?`, instead of failing in the middle of an answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+
+
+def harmless(text: str) -> str:
+    """The text without characters that would move a terminal's cursor or change its colours, but for line ends."""
+    if text.isprintable():
+        return text
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+@contextlib.contextmanager
+def until_the_reader_leaves() -> Generator[None]:
+    """What is written inside goes to standard output; a reader who has enough (`| head`) ends it with status 0."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
