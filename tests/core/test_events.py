@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -248,3 +250,23 @@ def test_events_cannot_be_changed() -> None:
     event: Any = Progress(Context.new(), 1, None)
     with pytest.raises(AttributeError):
         event.done = 2
+
+
+async def test_events_that_a_run_keeps_of_itself_are_garbage_when_it_is_over() -> None:
+    """A hook of the run that keeps events is a circle: event, context, hooks, and the list of events."""
+    refs: list[weakref.ref[Context]] = []
+
+    def fail(x: int) -> int:
+        raise ValueError("broken")
+
+    async def run() -> None:
+        ears = Ears()
+        ctx = Context.new(hooks=(ears,))
+        refs.append(weakref.ref(ctx))
+        with contextlib.suppress(ValueError):
+            await Sequence(a, fail)(1, ctx)
+        assert len(ears.calls) == 3
+
+    await run()
+    gc.collect()
+    assert [ref() for ref in refs] == [None]
