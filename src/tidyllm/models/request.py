@@ -7,7 +7,7 @@ format. A field the provider has no place for raises `Unsupported`, or is report
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -80,10 +80,10 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     - `extra`: top-level fields of the provider's own format, untouched.
     """
 
-    messages: str | tuple[Message, ...]
+    messages: str | Sequence[Message]
     system: str | tuple[Text, ...] | None = None
     model: str = ""
-    tools: tuple[Tool | ProviderTool, ...] = ()
+    tools: Sequence[Tool | ProviderTool] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     output: Any = None
@@ -93,7 +93,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     top_k: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
-    stop: tuple[str, ...] = ()
+    stop: Sequence[str] = ()
     seed: int | None = None
     effort: Effort | None = None
     thinking_tokens: int | None = None
@@ -102,19 +102,20 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     extra: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        if isinstance(self.messages, list):  # a list is what people write
-            msgspec.structs.force_setattr(self, "messages", tuple(self.messages))
-        for field in ("tools", "stop"):
-            value = getattr(self, field)
+        # Lists are what people write, and one stop sequence is often given as plain text; kept are tuples.
+        if isinstance(self.stop, str):
+            msgspec.structs.force_setattr(self, "stop", (self.stop,))
+        for field in ("messages", "tools", "stop"):
+            value: object = getattr(self, field)
             if isinstance(value, list):
-                msgspec.structs.force_setattr(self, field, tuple(value))  # pyright: ignore[reportUnknownArgumentType]
+                msgspec.structs.force_setattr(self, field, tuple(cast("list[Any]", value)))
 
     @property
     def turns(self) -> tuple[Message, ...]:
         """The messages; a plain string is one user message."""
         if isinstance(self.messages, str):
             return (Message("user", self.messages),)
-        return self.messages
+        return tuple(self.messages)
 
     @classmethod
     def of(cls, value: RequestLike) -> Request:
