@@ -38,10 +38,15 @@ class Provider:
 
     kind: str
     answer: Response = field(default_factory=Response)
+    """What it answers,"""
+    first: list[Response] = field(default_factory=list[Response])
+    """and before that, each once."""
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Requests as they came over the wire. The offline provider has no wire: what it was asked is in `asked`."""
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     offline: OfflineTransport | None = None
+    tokens: int = 0
+    """What it counts, where it counts tokens."""
 
     @property
     def asked(self) -> Request:
@@ -57,26 +62,33 @@ class Provider:
         names = {"openai": "openai_chat", "openai-responses": "openai_responses", "offline": "openai_chat"}
         return names.get(self.kind, self.kind)
 
+    def next_answer(self) -> Response:
+        return self.first.pop(0) if self.first else self.answer
+
     async def __call__(self, connection: Connection) -> None:
         while True:
             seen = await connection.request()
             body: dict[str, Any] = msgspec.json.decode(seen.body)
             self.bodies.append(body)
             self.headers.append(seen.headers)
+            if "/count_tokens" in seen.line:
+                await connection.write(json_answer({"input_tokens": self.tokens}))
+                continue
             format = _FORMATS[seen.line.split()[1].partition("?")[0]]
             assert format == self.format
+            answer = self.next_answer()
             if format == "ollama":
-                await connection.write(_ollama(self.answer, stream=body.get("stream", True)))
+                await connection.write(_ollama(answer, stream=body.get("stream", True)))
             elif body.get("stream"):
                 encoder = wire_format(format).stream_encoder(wire_format(format).decode_request(body)[0])
-                frames = [data for piece in _small(self.answer) if (data := encoder.feed(piece))]
+                frames = [data for piece in _small(answer) if (data := encoder.feed(piece))]
                 await connection.write(sse(*frames, encoder.end()))
             else:
-                await connection.write(json_answer(wire_format(format).encode_response(self.answer)))
+                await connection.write(json_answer(wire_format(format).encode_response(answer)))
 
     def reply(self, request: Request) -> Reply:
         """The answer, as the offline model is told it."""
-        answer = self.answer
+        answer = self.next_answer()
         usage = None if answer.usage.input_tokens is None else answer.usage
         reason = None if answer.finish_reason == "unknown" else answer.finish_reason
         return Reply(

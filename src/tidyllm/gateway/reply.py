@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 
-from tidyllm.errors import AuthError, BadRequest, ConfigError, Refused, StreamInterrupted, TidyllmError
+from tidyllm.errors import (
+    AuthError,
+    BadRequest,
+    ConfigError,
+    ModelError,
+    Refused,
+    StreamInterrupted,
+    TidyllmError,
+    Unsupported,
+)
 from tidyllm.gateway.asgi import Fields, Headers, Receive, Send, send_bytes
 from tidyllm.gateway.body import BodyTooLarge, BodyTooSlow, WrongEncoding, discard_body
 from tidyllm.models.formats import family, wire_format
@@ -100,7 +109,18 @@ def encode_error(error: TidyllmError, endpoint: str, request_id: str) -> tuple[i
         body["request_id"] = request_id
         if status in _ANTHROPIC_TYPES:
             body["error"]["type"] = _ANTHROPIC_TYPES[status]
+        if (details := _details(error)) is not None:
+            body["error"]["details"] = details
     return status, body
+
+
+def _details(error: TidyllmError) -> dict[str, Any] | None:
+    """What Anthropic's own clients act on: they go on without a thread, or begin another one, when they read it."""
+    if isinstance(error, Unsupported) and error.field == "thread":
+        return {"error_code": "thread_unsupported_request", "unsupported": ["provider"]}
+    if isinstance(error, ModelError) and error.code and not error.code.endswith("_error"):
+        return {"error_code": error.code}
+    return None
 
 
 async def send_error(
