@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidyllm.core import Branch, Parallel, Sequence, Step, step
+from tidyllm.core import Branch, Parallel, Sequence, Step, Wrapper, step
 from tidyllm.core.names import segments
 from tidyllm.errors import StepError
 
@@ -51,7 +51,15 @@ def test_a_branch_of_a_parallel_cannot_take_a_name_that_is_ours() -> None:
 
 def test_a_new_name_leaves_the_old_step_as_it_was() -> None:
     first: Step[Any, Any] = Branch({1: step(str)}, by=int)
-    assert (first.named("second").name, first.name) == ("second", "Branch({1: str}, by=int)")
+    assert (first.named("second").name, first.name) == ("second", "Branch(1)")
     parallel = Parallel(left=step(str), right=step(str))
     assert repr(parallel.named("both")) == "Parallel(left=str, right=str, name='both')"
     assert repr(parallel) == "Parallel(left=str, right=str)"
+
+
+def test_an_expression_is_named_by_the_names_of_its_steps_without_their_wrappers() -> None:
+    fast: Step[Any, Any] = Wrapper(step(name="fast")(str))
+    assert (fast >> step(len)).name == "fast >> len"
+    assert (fast | step(len)).name == "fast | len"
+    assert ((fast >> step(len)) | fast).name == "(fast >> len) | fast"
+    assert Parallel(left=fast, right=fast).name == "Parallel(left, right)"

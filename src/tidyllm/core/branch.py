@@ -60,7 +60,7 @@ class Branch(Step[I_contra, O_co]):
         # The choice and the default come first, so that no key can take their places.
         places = segments(["by", "default", *map(str, self.branches)])[2:]
         self._places = dict(zip(self.branches, places, strict=True))
-        super().__init__(repr(self) if name is None else name)
+        super().__init__(f"Branch({', '.join(map(str, self.branches))})" if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         step, place = self._find(await self._choose(x, ctx), ctx)

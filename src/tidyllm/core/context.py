@@ -243,7 +243,7 @@ class Context(Place, frozen=True, eq=False, weakref=True):
     async def run_child(self, step: Step[I, O], x: I, segment: str) -> O:
         """Run `step` at the place `segment`, which the caller keeps unique. What combinators use for their children."""
         run = self.scope
-        # `child` and `perform` without their frames.
+        # `child` without its frame.
         child = Context(run, self, segment, getrandbits(64) or 1 if run.hooks else 0, self.deadline)
         token = set_current(child)
         try:
@@ -258,11 +258,6 @@ class Context(Place, frozen=True, eq=False, weakref=True):
     def stream_child(self, step: Step[I, Any], x: I, segment: str) -> AsyncGenerator[Any, None]:
         """The pieces of `step` at the place `segment`."""
         return self.child(segment).perform_stream(step, x)
-
-    def perform(self, step: Step[I, O], x: I) -> Coroutine[Any, Any, O]:
-        """Run `step` at this very place, through the run's caller if there is one, and record it."""
-        caller = self.scope.caller
-        return record(self, step, x) if caller is None else caller(step, x, self)
 
     def perform_stream(self, step: Step[I, Any], x: I) -> AsyncGenerator[Any, None]:
         """The pieces of `step` at this very place, through the run's caller if there is one, and recorded."""

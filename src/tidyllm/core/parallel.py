@@ -13,7 +13,7 @@ from tidyllm.core.context import Context
 from tidyllm.core.group import finish
 from tidyllm.core.interleave import interleave
 from tidyllm.core.names import check_name, segments
-from tidyllm.core.step import Step, as_step, bracketed
+from tidyllm.core.step import Step, as_step, bracketed, joined_names
 from tidyllm.errors import StepError
 
 __all__ = ["Beside", "Failed", "Ok", "Outcome", "Parallel"]
@@ -112,7 +112,8 @@ class Parallel(Step[I_contra, O_co]):
         self._children = tuple(
             zip(self.steps, tuple(named) or segments(one.name for one in self.steps), strict=True)
         )
-        super().__init__(repr(self) if name is None else name)
+        default = f"Parallel({', '.join(named)})" if named else joined_names(self.steps, "|")
+        super().__init__(default if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         gate = asyncio.Semaphore(self.limit) if self.limit else None

@@ -112,7 +112,7 @@ class Place(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def recorded(self) -> bool:
-        """Whether calls below go through `perform`: someone hears events, or a runtime stands in between."""
+        """Whether calls below are records: someone hears events, or a runtime stands in between."""
         return not self.scope.plain
 
     @property

@@ -10,7 +10,7 @@ from tidyllm.core.ambient import set_current
 from tidyllm.core.context import Context
 from tidyllm.core.names import check_name, segments
 from tidyllm.core.record import record
-from tidyllm.core.step import Step, as_step, bracketed
+from tidyllm.core.step import Step, as_step, bracketed, joined_names
 from tidyllm.errors import StepError
 
 __all__ = ["Sequence"]
@@ -51,7 +51,7 @@ class Sequence(Step[I_contra, O_co]):
         self.is_expression = not self.is_named and len(flat) > 1
         self._children = tuple(zip(self.steps, segments(one.name for one in self.steps), strict=True))
         self._calls = tuple((step.invoke, step.direct, segment) for step, segment in self._children)
-        super().__init__(repr(self) if name is None else name)
+        super().__init__(joined_names(flat, ">>") if name is None else name)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         value: Any = x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from collections.abc import Sequence as Pieces
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
@@ -208,6 +208,12 @@ def as_step(value: Any) -> Step[Any, Any]:
         f"{value!r} (a {type(value).__name__}) is neither a step nor a function.",
         hint="Write a function of one argument, or subclass Step.",
     )
+
+
+def joined_names(steps: Iterable[Step[Any, Any]], sign: str) -> str:
+    """The default name of an expression: the names of its steps. Wrappers and options show in its repr only, so that
+    records and metrics have short names."""
+    return f" {sign} ".join(f"({one.name})" if one.is_expression else one.name for one in steps)
 
 
 def bracketed(step: Step[Any, Any]) -> str:
