@@ -7,9 +7,10 @@ import gzip
 import threading
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
+import pydantic
 import pytest
 
 from tests.models.raw_server import Connection, Server, answer, serve
@@ -19,6 +20,7 @@ from tidyllm.errors import (
     AuthError,
     BadAnswer,
     BadRequest,
+    ConfigError,
     ContextTooLong,
     ModelError,
     Overloaded,
@@ -26,10 +28,12 @@ from tidyllm.errors import (
     Unreachable,
     Unsupported,
 )
-from tidyllm.models import Message, Request, Text, Thinking, Tool
+from tidyllm.models import JSONSchema, Message, Request, Text, Thinking, Tool
+from tidyllm.models.catalog import Catalog
 from tidyllm.models.factory import build
 from tidyllm.models.model import Model
 from tidyllm.models.provider import provider
+from tidyllm.testing import scripted
 
 
 def body_of(server: Server) -> dict[str, Any]:
@@ -284,14 +288,57 @@ async def test_a_prompt_that_ollama_would_cut_is_not_sent() -> None:
 
 
 @dataclass
-class City:
+class DataCity:
     name: str
     size: int
 
 
-async def test_the_answer_is_parsed_as_the_type_that_was_asked_for() -> None:
-    reply = await model("offline/simulated")(Request("A city?", output=City))
-    assert reply.parsed == City("simulated", 0)
+class StructCity(msgspec.Struct):
+    name: str
+    size: int
+
+
+class DictCity(TypedDict):
+    name: str
+    size: int
+
+
+class PydanticCity(pydantic.BaseModel):
+    name: str
+    size: int
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
+    "required": ["name", "size"],
+}
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [
+        (DataCity, DataCity("simulated", 0)),
+        (StructCity, StructCity("simulated", 0)),
+        (DictCity, {"name": "simulated", "size": 0}),
+        (PydanticCity, PydanticCity(name="simulated", size=0)),
+        (SCHEMA, {"name": "simulated", "size": 0}),
+        (JSONSchema(SCHEMA), {"name": "simulated", "size": 0}),
+        (list[StructCity], [StructCity("simulated", 0)]),
+        ("json", {"simulated": True}),
+    ],
+)
+async def test_the_answer_is_parsed_as_the_type_that_was_asked_for(output: Any, value: object) -> None:
+    asked = model("offline/simulated")
+    request = Request("A city?", output=output)
+    assert (await asked(request)).parsed == value
+    assert asked.join([piece async for piece in asked.stream(request)]).parsed == value
+
+
+async def test_an_answer_that_does_not_fit_says_where() -> None:
+    reply = await scripted('{"name": 5, "size": 0}')(Request("A city?", output=StructCity))
+    with pytest.raises(BadAnswer, match="name"):
+        _ = reply.parsed
 
 
 # -- event loops
@@ -354,3 +401,19 @@ def test_a_model_shows_its_name_and_never_its_key() -> None:
     asked = build("gpt-5-mini", provider("openai", api_key="sk-secret", headers={"x": "sk-other"}))
     assert repr(asked) == "model('openai/gpt-5-mini')"
     assert "sk-" not in repr(asked.provider)
+
+
+def test_an_address_that_is_none_is_refused_before_any_call() -> None:
+    for base in ("http://[", "localhost:1", "http://user:secret@host"):
+        with pytest.raises(ConfigError) as caught:
+            model("openai/m", base_url=base)
+        assert "secret" not in str(caught.value)
+
+
+def test_names_that_load_later() -> None:
+    from tidyllm import models
+
+    assert models.Model is Model
+    assert models.Catalog is Catalog
+    with pytest.raises(AttributeError, match="nonsense"):
+        models.nonsense  # noqa: B018

@@ -329,3 +329,34 @@ async def test_chunks_of_one_byte_change_nothing() -> None:
             pieces = await read(asked, request)
         assert asked.join(pieces).usage.total_tokens == 1100
         assert chat_chunk("Hel") in b"".join(getattr(piece, "data", chat_chunk("Hel")) for piece in pieces)
+
+
+@pytest.mark.parametrize("request_", ["Hi", forward(b"{}", stream=True)], ids=["ours", "forwarded"])
+async def test_an_end_marker_without_its_blank_line_is_one(request_: Any) -> None:
+    async with serve(play(stream_head() + frames(*CHAT_STREAM[:-1], b"data: [DONE]\n"))) as server:
+        asked = model_at(server)
+        assert asked.join(await read(asked, request_)).usage.total_tokens == 1100
+
+
+async def test_an_error_without_its_blank_line_is_one() -> None:
+    raw = stream_head() + frames(CHAT_STREAM[0], ERROR[:-1])
+    async with serve(play(raw)) as server:
+        for request in ("Hi", forward(b"{}", stream=True)):
+            with pytest.raises(StreamInterrupted, match="busy"):
+                await read(model_at(server), request)
+
+
+async def test_a_service_that_refuses_stream_options_gets_none() -> None:
+    async with serve(play(WHOLE)) as server:
+        await read(model_at(server, "mistral"))
+        await read(model_at(server, "openai"))
+    with_options = ["stream_options" in msgspec.json.decode(seen.body) for seen in server.requests]
+    assert with_options == [False, True]
+
+
+async def test_who_served_is_known_even_when_the_stream_never_says_who_answers() -> None:
+    anonymous = data({"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]})
+    async with serve(play(stream_head() + frames(anonymous, data("[DONE]")))) as server:
+        for request in ("Hi", forward(b"{}", stream=True)):
+            asked = model_at(server)
+            assert asked.join(await read(asked, request)).provider == "up"

@@ -428,3 +428,62 @@ def test_an_error_with_status_200_is_that_error() -> None:
             forward("anthropic"),
             b'{"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}',
         )
+
+
+# -- odd streams
+
+
+def test_the_other_formats_end_marker_ends_nothing() -> None:
+    whole = sse(RESPONSES[0], "[DONE]", *RESPONSES[1:])
+    passed = Passed("openai_responses", [whole])
+    assert passed.data == whole
+    assert passed.done
+
+
+def test_an_answer_that_ends_with_an_error_in_it_failed() -> None:
+    broken = {
+        "type": "response.completed",
+        "response": {**RESPONSE, "status": "failed", "error": {"message": "oh"}},
+    }
+    assert isinstance(Passed("openai_responses", [sse(RESPONSES[0], broken)]).fault, ModelError)
+    hollow = {"type": "response.completed"}
+    assert isinstance(Passed("openai_responses", [sse(RESPONSES[0], hollow)]).fault, BadAnswer)
+
+
+def test_a_stream_that_ends_without_its_marker_has_not_ended() -> None:
+    for format, events in (("openai_responses", RESPONSES[:2]), ("anthropic", MESSAGES[:3])):
+        assert not Passed(format, [sse(*events, named=True)]).done
+
+
+def test_a_ping_before_the_answer_waits_for_it() -> None:
+    whole = sse(MESSAGES[1], *MESSAGES, named=True)
+    assert Passed("anthropic", [sse(MESSAGES[1], named=True)], ends=False).data == b""
+    assert Passed("anthropic", [whole]).data == whole
+
+
+def test_an_error_event_in_other_words_than_json_is_an_error() -> None:
+    for format in STREAMS:
+        assert isinstance(Passed(format, [b"event: error\ndata: upstream timed out\n\n"]).fault, ModelError)
+
+
+def test_an_answer_without_usage_has_none() -> None:
+    passed = Passed("anthropic", [sse({**MESSAGES[0], "message": {"id": "m"}}, MESSAGES[-1], named=True)])
+    assert passed.done
+    assert not [piece for piece in passed.pieces if isinstance(piece, UsagePiece)]
+
+
+def test_the_second_half_of_a_hidden_line_end_is_hidden_too() -> None:
+    before, hidden, end = sse(*CHAT[:3]), sse(USAGE_ALONE), sse(CHAT[-1])
+    chunks = [(before + hidden).replace(b"\n", b"\r\n")[:-1], b"\n" + end.replace(b"\n", b"\r\n")]
+    passed = Passed("openai_chat", chunks, hides_usage=True)
+    assert passed.data == (before + end).replace(b"\n", b"\r\n")
+
+
+def test_a_fault_in_the_last_event_without_a_blank_line_is_told() -> None:
+    stream = StreamPassthrough("anthropic")
+    stream.feed(sse(MESSAGES[0], named=True))
+    stream.feed(b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n')
+    assert stream.fault is None
+    assert stream.close() is None
+    assert isinstance(stream.fault, Overloaded)
+    assert stream.feed(b"data: more\n\n") is None

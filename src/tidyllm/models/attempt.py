@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.core.trace import format_traceparent
 from tidyllm.errors import ModelError, Unreachable
 from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.models.http_target import target
 from tidyllm.models.response import Response
 
 if TYPE_CHECKING:
@@ -203,11 +203,9 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def server_attributes(url: str) -> dict[str, Any]:
-    """The provider's address as trace attributes."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:  # the transport refuses such a URL by name
-        return {}
-    port = port or {"https": 443, "http": 80}.get(parts.scheme)
-    return {"server_address": host or "", **({"server_port": port} if port else {})}
+    """The provider's address as trace attributes.
+
+    :raises ConfigError: it is no URL that can be called.
+    """
+    to = target(url)
+    return {"server_address": to.host, "server_port": to.port}

@@ -50,10 +50,10 @@ def model(
     """
     kind, slash, bare = name.partition("/")
     known = catalog or Catalog.default()
-    if not slash or not bare:
-        near = known.near(name[:80], 1)
+    if not (kind and slash and bare):
+        near = [] if slash else known.near(name[:80], 1)
         raise ConfigError(
-            f"model name {name!r} does not say who serves it.",
+            f"model name {name!r} does not say {'which model' if slash and kind else 'who serves it'}.",
             hint=f"Did you mean {near[0]!r}?"
             if near
             else "Write it as kind/model, such as 'openai/gpt-5-mini'.",

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tidyllm.errors import ConfigError
+from tidyllm.models.http_target import target
 
 __all__ = ["KINDS", "Endpoint", "Kind", "Provider", "is_own_address", "provider"]
 
@@ -197,8 +198,8 @@ def provider(
       address; elsewhere the kind's first and embeddings (a server that copies OpenAI's chat format rarely has the
       others).
 
-    :raises ConfigError: the kind or a format is unknown, the address is missing, or there is no key at the kind's own
-        address.
+    :raises ConfigError: the kind or a format is unknown, the address is missing or no URL, or there is no key at the
+        kind's own address.
     """
     found = KINDS.get(kind)
     if found is None:
@@ -211,6 +212,7 @@ def provider(
         )
     if not (base_url or found.base_url):
         raise ConfigError(f"provider kind {kind!r} has no common address.", hint="Give its base_url.")
+    target(base_url or found.base_url)  # refused here, by name, and not at the first call
     own_address = is_own_address(found, base_url)
     key = api_key or None
     if key is None and found.key_variable and own_address:
