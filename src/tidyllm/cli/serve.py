@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from tidyllm.cli.settings import chosen_file
 from tidyllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidyllm.gateway.serve import Started
 
 __all__ = ["run"]
 
@@ -13,7 +18,7 @@ __all__ = ["run"]
 def run(config: str | None, env: str | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until a signal says to stop."""
     try:
-        from tidyllm.gateway.serve import Started, serve
+        from tidyllm.gateway.serve import serve
         from tidyllm.gateway.worker import Source
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -30,38 +35,35 @@ def run(config: str | None, env: str | None, host: str | None, port: int | None,
     sys.stderr.write("tidyllm: stopped\n")
 
 
-def _words(started: object) -> str:
-    from tidyllm.gateway.serve import Started
-
-    assert isinstance(started, Started)
-    routes = started.routes
-    lines = [
-        f"tidyllm gateway on {started.url}" + (f", {started.workers} workers" if started.workers > 1 else "")
-    ]
+def _words(started: Started) -> str:
+    routes, url = started.routes, started.url
     names = [*routes, *routes.patterns]
-    lines.append(f"  models   {', '.join(names[:8])}{' …' if len(names) > 8 else ''}")
+    workers = f", {started.workers} workers" if started.workers > 1 else ""
+    lines = [
+        f"tidyllm gateway on {url}{workers}",
+        f"  models  {', '.join(names[:6])}{' …' if len(names) > 6 else ''}",
+    ]
     simulated = [one.name for one in routes.providers.values() if one.kind.name == "offline"]
     if simulated and started.from_environment:
-        lines.append(
-            "  NOTE     No provider key was found in the environment: every answer is SIMULATED by the offline model."
-        )
-        lines.append(
-            "           Set OPENAI_API_KEY or ANTHROPIC_API_KEY, or write a tidyllm.yaml, for real ones."
-        )
+        lines += [
+            "  NOTE    No provider's key is set: every answer is SIMULATED by the offline",
+            "          model. Set OPENAI_API_KEY or ANTHROPIC_API_KEY, or write tidyllm.yaml.",
+        ]
     elif simulated:
         lines.append(
-            f"  NOTE     Answers of provider {', '.join(simulated)} are simulated by the offline model."
+            f"  NOTE    Answers of provider {', '.join(simulated)} are simulated by the offline model."
         )
     if started.key_file is not None:
-        lines.append(f"  key      in {started.key_file} (set TIDYLLM_MASTER_KEY to choose your own)")
-        key = f'"$(cat {started.key_file})"'
+        lines.append(f"  key     in {started.key_file}")
+        key = f"$(cat {shlex.quote(str(started.key_file))})"
     else:
-        lines.append("  key      as given")
-        key = '"$TIDYLLM_MASTER_KEY"'
+        lines.append("  key     as given")
+        key = "$TIDYLLM_MASTER_KEY"
     model = next((name for name in names if "*" not in name), None) or names[0].replace("*", "MODEL")
-    lines.append(f"  OpenAI   base_url={started.url}/v1   Anthropic  base_url={started.url}")
-    lines.append(f'  try      curl {started.url}/v1/chat/completions -H "Authorization: Bearer "{key} \\')
-    lines.append(
-        f'             -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\''
-    )
+    lines += [
+        f"  OpenAI clients: base_url={url}/v1   Anthropic clients: base_url={url}",
+        f"  try     curl {url}/v1/chat/completions \\",
+        f'            -H "Authorization: Bearer {key}" \\',
+        f'            -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
+    ]
     return "\n".join(lines) + "\n"

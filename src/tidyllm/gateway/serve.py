@@ -44,6 +44,12 @@ def serve(
     settings = source.settings()
     server = settings.server
     routes = Routes(settings)
+    if not routes and not routes.patterns:
+        raise ConfigError(
+            "no model is configured, so there is nothing to serve.",
+            where="models",
+            hint="Add one with its route.",
+        )
     count = workers or server.workers
     chosen = server.host if host is None else host
     listener = _bound(chosen, server.port if port is None else port)
