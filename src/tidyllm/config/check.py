@@ -16,7 +16,7 @@ from tidyllm.config.problem import Problem, Where, did_you_mean
 from tidyllm.config.rules import broken_rules
 from tidyllm.config.schema import Settings, is_secret
 
-__all__ = ["check"]
+__all__ = ["check", "words"]
 
 _ROOT = inspect.type_info(Settings)
 _WITH_UNIT = re.compile(r"\s*\d+(\.\d+)?\s*[a-zA-Z]+\s*")
@@ -61,7 +61,7 @@ def _walk(value: object, wanted: inspect.Type, where: Where, problems: list[Prob
             pass
         case _:
             if not _fits(value, wanted):
-                problems.append(Problem(where, _instead(value, _words(wanted), where), _hint(value, wanted)))
+                problems.append(Problem(where, _instead(value, words(wanted), where), _hint(value, wanted)))
 
 
 def _walk_struct(
@@ -136,9 +136,16 @@ def _within(value: float, wanted: inspect.IntType | inspect.FloatType) -> bool:
     )
 
 
-def _words(wanted: inspect.Type) -> str:
-    """What was expected, for people."""
+def words(wanted: inspect.Type) -> str:
+    """What is expected, for people."""
     match wanted:
+        case inspect.UnionType():
+            inner = next(one for one in wanted.types if not isinstance(one, inspect.NoneType))
+            return f"{words(inner)}, or nothing"
+        case inspect.VarTupleType():
+            return f"a list of {words(wanted.item_type)}"
+        case inspect.DictType():
+            return "a section of keys"
         case inspect.StrType():
             return "text"
         case inspect.BoolType():
