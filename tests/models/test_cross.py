@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.shared_data import exchanges
@@ -11,6 +12,7 @@ from tidyllm.errors import BadRequest, Unsupported
 from tidyllm.models.cross import crossing
 from tidyllm.models.cross_fields import FIELDS
 from tidyllm.models.formats import provider_format, wire_format
+from tidyllm.models.loans import loan
 from tidyllm.models.message import File, Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
 from tidyllm.models.request import JSONSchema, ProviderTool, Request, Tool
 
@@ -125,8 +127,34 @@ def test_what_only_the_first_format_understands_is_refused_by_name(
 def test_what_changes_nothing_is_left_out_and_said_so(
     source: str, fields: dict[str, Any], left_out: list[str]
 ) -> None:
-    for target in (ANTHROPIC if source != ANTHROPIC else RESPONSES, OLLAMA):
+    for target in (ANTHROPIC if source != ANTHROPIC else CHAT, OLLAMA):
         assert extra(source, target, **fields) == ({}, left_out)
+
+
+@pytest.mark.parametrize(
+    ("fields", "crosses"),
+    [
+        ({"frequency_penalty": 0.0, "presence_penalty": 0, "n": 1.0}, True),
+        ({"frequency_penalty": 0.5}, False),
+        ({"n": True}, False),
+        ({"frequency_penalty": False}, False),
+        ({"logprobs": 0}, False),
+    ],
+)
+def test_numbers_are_compared_by_value_but_true_is_no_number(fields: dict[str, Any], crosses: bool) -> None:
+    if crosses:
+        assert extra(CHAT, ANTHROPIC, **fields) == ({}, [])
+    else:
+        with pytest.raises(Unsupported, match=next(iter(fields))):
+            extra(CHAT, ANTHROPIC, **fields)
+
+
+def test_a_chat_callers_penalty_of_nothing_reaches_anthropic() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "frequency_penalty": 0.0}
+    request, _ = wire_format(CHAT).decode_request(body)
+    crossed, left_out = cross(request, CHAT, ANTHROPIC)
+    assert "frequency_penalty" not in provider_format(ANTHROPIC).encode_request(crossed, stream=False).body
+    assert left_out == []
 
 
 def test_what_both_understand_keeps_its_meaning_under_the_other_name() -> None:
@@ -155,15 +183,28 @@ def test_a_budget_for_reasoning_becomes_an_effort(budget: int, effort: str | Non
 def test_effort_and_budget_are_found_where_copies_of_a_format_put_them() -> None:
     thinking = {"thinking": {"type": "enabled", "budget_tokens": 20000, "display": "omitted"}}
     crossed, _ = cross(Request("hi", extra=thinking), ANTHROPIC, RESPONSES)
-    assert (crossed.effort, crossed.extra) == ("high", {})
+    assert (crossed.effort, crossed.extra) == ("high", {"include": ["reasoning.encrypted_content"]})
     crossed, _ = cross(
         Request("hi", extra={"reasoning": {"effort": "low", "exclude": True}}), CHAT, RESPONSES
     )
-    assert (crossed.effort, crossed.extra) == ("low", {})
+    assert (crossed.effort, crossed.extra) == ("low", {"include": ["reasoning.encrypted_content"]})
     crossed, _ = cross(Request("hi", extra={"reasoning": {"max_tokens": 2000}}), CHAT, ANTHROPIC)
     assert (crossed.thinking_tokens, crossed.effort) == (2000, None)
     asked = Request("hi", effort="high", extra={"reasoning": {"effort": "low"}})
     assert cross(asked, CHAT, RESPONSES)[0].effort == "high"
+
+
+def test_who_asks_for_reasoning_gets_it_in_a_form_that_can_be_sent_back() -> None:
+    wanted = {"include": ["reasoning.encrypted_content"]}
+    for request, source in (
+        (Request("hi", effort="low"), CHAT),
+        (Request("hi", thinking_tokens=2000), ANTHROPIC),
+        (Request("hi", extra={"thinking": {"type": "adaptive"}}), ANTHROPIC),
+    ):
+        assert cross(request, source, RESPONSES)[0].extra == wanted
+        assert cross(request, source, CHAT if source == ANTHROPIC else ANTHROPIC)[0].extra == {}
+    for request in (Request("hi"), Request("hi", effort="none"), Request("hi", thinking_tokens=0)):
+        assert cross(request, ANTHROPIC, RESPONSES)[0].extra == {}
 
 
 def test_users_and_metadata_go_where_they_have_a_place() -> None:
@@ -251,40 +292,130 @@ def test_other_fields_of_parts_and_messages_are_refused(message: Message, field:
 
 
 MARK: dict[str, Any] = {"openai_responses": {"item": {"summary": []}}}
-LOAN: dict[str, Any] = {"openai_responses": {"item": {}, "borrowed": True}}
-DETAIL: dict[str, Any] = {"openai_chat": {"field": "reasoning_details"}}
+FULL: dict[str, Any] = {"openai_responses": {"item": {"content": [{"type": "reasoning_text", "text": "hm"}]}}}
+PLAIN: dict[str, Any] = {"openai_chat": {"field": "reasoning_content"}}
+
+
+def detail(**rest: Any) -> dict[str, Any]:
+    return {"openai_chat": {"field": "reasoning_details", "detail": {"type": "reasoning.text", **rest}}}
+
+
+def lent(format: str, part: Thinking) -> Thinking:
+    """The reasoning as a caller of the format sends it back."""
+    if format == CHAT:
+        return msgspec.structs.replace(part, id=f"tidyllm:{part.id or ''}", extra=detail())
+    if format == RESPONSES:
+        return Thinking(text=part.text, id="rs_ours", encrypted=loan(part), extra=MARK)
+    return Thinking(text=part.text, signature=loan(part)) if part.text else Thinking(encrypted=loan(part))
+
+
+SIGNED = Thinking(text="hm", signature="s")
+HIDDEN = Thinking(encrypted="x")
+OPENAIS = Thinking(text="hm", id="rs_1", encrypted="x", extra=MARK)
+OPENAIS_BARE = Thinking(text="hm", id="rs_1", encrypted="x")
 
 
 @pytest.mark.parametrize(
     ("thinking", "source", "target", "kept"),
     [
-        (Thinking(id="rs_1", encrypted="x", extra=MARK), RESPONSES, ANTHROPIC, None),
-        (Thinking(id="rs_1", encrypted="x", extra=MARK), None, ANTHROPIC, None),
+        # as the formats themselves have it
+        (OPENAIS, RESPONSES, ANTHROPIC, None),
+        (OPENAIS, RESPONSES, CHAT, None),
+        (OPENAIS, RESPONSES, OLLAMA, None),
+        (Thinking(text="hm", extra=MARK), RESPONSES, OLLAMA, Thinking(text="hm")),
+        (SIGNED, ANTHROPIC, RESPONSES, None),
+        (SIGNED, ANTHROPIC, OLLAMA, None),
+        (HIDDEN, ANTHROPIC, RESPONSES, None),
+        (Thinking(text="hm", signature=""), ANTHROPIC, RESPONSES, None),
+        (Thinking(text="hm", signature=""), ANTHROPIC, OLLAMA, Thinking(text="hm")),
+        (Thinking(text="hm", extra=PLAIN), CHAT, RESPONSES, None),
+        (Thinking(text="hm", extra=PLAIN), CHAT, OLLAMA, Thinking(text="hm")),
+        # entries of reasoning_details that a server of the chat format made of what another provider signed
+        (Thinking(text="hm", signature="s", extra=detail()), CHAT, ANTHROPIC, SIGNED),
+        (Thinking(signature="s", encrypted="x", extra=detail()), CHAT, ANTHROPIC, Thinking(signature="s")),
         (
-            Thinking(text="hm", signature="s", extra=LOAN),
-            RESPONSES,
+            Thinking(encrypted="x", id="r", extra=detail(format="anthropic-claude-v1")),
+            CHAT,
             ANTHROPIC,
-            Thinking(text="hm", signature="s"),
+            HIDDEN,
         ),
+        (Thinking(encrypted="x", extra=detail()), CHAT, ANTHROPIC, HIDDEN),
+        (Thinking(encrypted="x", extra=detail(format="google-gemini-v1")), CHAT, ANTHROPIC, None),
+        (Thinking(text="hm", signature="s", extra=detail()), CHAT, RESPONSES, None),
+        (Thinking(text="hm", encrypted="x", id="rs_1", extra=detail()), CHAT, RESPONSES, OPENAIS_BARE),
         (
-            Thinking(text="hm", signature="", extra=LOAN),
+            Thinking(encrypted="x", extra=detail(format="openai-responses-v1")),
+            CHAT,
+            RESPONSES,
+            Thinking(encrypted="x"),
+        ),
+        (Thinking(text="hm", extra=detail()), CHAT, ANTHROPIC, None),
+        # lent to callers of another format
+        (lent(CHAT, SIGNED), CHAT, ANTHROPIC, SIGNED),
+        (lent(CHAT, HIDDEN), CHAT, ANTHROPIC, HIDDEN),
+        (lent(CHAT, OPENAIS), CHAT, RESPONSES, OPENAIS_BARE),
+        (lent(CHAT, SIGNED), CHAT, RESPONSES, None),
+        (lent(CHAT, SIGNED), CHAT, CHAT, None),
+        (lent(RESPONSES, SIGNED), RESPONSES, ANTHROPIC, SIGNED),
+        (
+            lent(RESPONSES, Thinking(text="hm", signature="")),
             RESPONSES,
             ANTHROPIC,
             Thinking(text="hm", signature=""),
         ),
-        (Thinking(encrypted="x", extra=LOAN), RESPONSES, ANTHROPIC, Thinking(encrypted="x")),
-        (Thinking(text="hm", signature="s", extra=LOAN), RESPONSES, CHAT, None),
-        (Thinking(text="hm", extra=LOAN | DETAIL), RESPONSES, CHAT, Thinking(text="hm", extra=DETAIL)),
-        (Thinking(text="hm", extra=DETAIL), CHAT, RESPONSES, None),
-        (Thinking(text="hm", signature="s"), ANTHROPIC, RESPONSES, None),
-        (Thinking(text="hm", signature=""), ANTHROPIC, RESPONSES, None),
-        (Thinking(encrypted="x"), ANTHROPIC, RESPONSES, None),
-        (Thinking(encrypted="x"), None, ANTHROPIC, Thinking(encrypted="x")),
-        (Thinking(encrypted="x"), CHAT, ANTHROPIC, None),
-        (Thinking(text="hm", signature="s"), None, RESPONSES, None),
+        (lent(RESPONSES, HIDDEN), RESPONSES, ANTHROPIC, HIDDEN),
+        (lent(RESPONSES, SIGNED), RESPONSES, CHAT, None),
+        (lent(RESPONSES, SIGNED), RESPONSES, RESPONSES, None),
+        (
+            lent(RESPONSES, Thinking(text="hm", extra=PLAIN)),
+            RESPONSES,
+            CHAT,
+            Thinking(text="hm", extra=PLAIN),
+        ),
+        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, RESPONSES, OPENAIS),
+        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, CHAT, None),
+        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, ANTHROPIC, None),
+        (
+            lent(ANTHROPIC, Thinking(text="hm", extra=PLAIN)),
+            ANTHROPIC,
+            CHAT,
+            Thinking(text="hm", extra=PLAIN),
+        ),
+        (lent(ANTHROPIC, Thinking(text="hm")), ANTHROPIC, OLLAMA, Thinking(text="hm")),
+        # an id alone is good only where the answer is stored
+        (lent(ANTHROPIC, Thinking(text="hm", id="rs_1", extra=MARK)), ANTHROPIC, RESPONSES, None),
+        (
+            lent(ANTHROPIC, Thinking(text="hm", id="rs_1", extra=FULL)),
+            ANTHROPIC,
+            RESPONSES,
+            Thinking(text="hm", id="rs_1", extra=FULL),
+        ),
+        # texts that only look like loans
+        (Thinking(text="hm", signature="tidyllm:x"), ANTHROPIC, RESPONSES, None),
+        (
+            Thinking(text="hm", signature="tidyllm:[]"),
+            ANTHROPIC,
+            ANTHROPIC,
+            Thinking(text="hm", signature="tidyllm:[]"),
+        ),
+        # requests made by hand
+        (SIGNED, None, ANTHROPIC, SIGNED),
+        (SIGNED, None, RESPONSES, None),
+        (HIDDEN, None, ANTHROPIC, HIDDEN),
+        (OPENAIS, None, ANTHROPIC, None),
+        (OPENAIS, None, RESPONSES, OPENAIS),
         (Thinking(text="hm"), None, RESPONSES, Thinking(text="hm")),
-        (Thinking(text="hm", extra=MARK), RESPONSES, OLLAMA, Thinking(text="hm")),
-        (Thinking(text="hm", signature="s"), ANTHROPIC, OLLAMA, None),
+        (
+            Thinking(text="hm", id="rs_1", extra=MARK),
+            None,
+            RESPONSES,
+            Thinking(text="hm", id="rs_1", extra=MARK),
+        ),
+        (lent(ANTHROPIC, OPENAIS), None, ANTHROPIC, lent(ANTHROPIC, OPENAIS)),
+        (lent(RESPONSES, SIGNED), None, RESPONSES, lent(RESPONSES, SIGNED)),
+        (lent(RESPONSES, SIGNED), None, ANTHROPIC, SIGNED),
+        (lent(CHAT, SIGNED), None, CHAT, lent(CHAT, SIGNED)),
+        (lent(CHAT, SIGNED), None, ANTHROPIC, SIGNED),
     ],
 )
 def test_reasoning_goes_back_only_to_the_provider_that_made_it(
@@ -297,8 +428,10 @@ def test_reasoning_goes_back_only_to_the_provider_that_made_it(
 
 
 def test_a_message_that_held_nothing_but_reasoning_is_left_out() -> None:
-    messages = (Message("assistant", (Thinking(text="hm", signature="s"),)), Message("user", "x"))
+    messages = (Message("assistant", (SIGNED,)), Message("user", "x"))
     assert cross(Request(messages), ANTHROPIC, CHAT)[0].turns == messages[1:]
+    messages = (Message("assistant", (lent(ANTHROPIC, OPENAIS),)), Message("user", "x"))
+    assert cross(Request(messages), ANTHROPIC, ANTHROPIC)[0].turns == messages[1:]
 
 
 def test_a_refusal_in_words_is_what_was_said() -> None:

@@ -16,13 +16,12 @@ import msgspec
 
 from tidyllm.errors import Unsupported
 from tidyllm.models.cross_fields import FIELDS, NESTED
+from tidyllm.models.cross_reasoning import fit_reasoning, without_loans
+from tidyllm.models.marks import MARKS
 from tidyllm.models.message import File, Message, Opaque, Part, Text, Thinking, ToolResult
 from tidyllm.models.request import Effort, JSONSchema, Request, Tool
 
 __all__ = ["crossing"]
-
-_MARKS: Final = frozenset({"anthropic", "ollama", "openai_chat", "openai_responses"})
-"""Keys of `extra` under which a format remembers how something was written: of no use to any other."""
 
 _NOTES: Final = frozenset({
     "annotations", "cache_control", "caller", "citations", "index", "logprobs", "phase", "prompt_cache_breakpoint",
@@ -59,9 +58,12 @@ def crossing(request: Request, source: str | None, target: str, *, report: Repor
     - `Request.extra`: null and empty values, and what the table calls harmless, are left out; fields that the target
       has as well are kept under its name; anything else is refused.
     - Marks and notes (annotations, cache control) on parts, messages and tools are left out.
-    - Reasoning is left out unless the provider it goes to has made it: no other can read or check it.
+    - Reasoning is left out unless the provider it goes to has made it: no other can read or check it. That holds also
+      with `source` and `target` alike, where nothing else changes.
     - A budget for reasoning in tokens becomes an effort where the target has only that: up to 4,096 low, up to 16,384
       medium, above high.
+    - Who asks for reasoning asks the Responses API for its encrypted form, too: it can be sent back where no answer is
+      stored.
     - `metadata` and `user` are left out where the target stores nothing; a `user` too long for OpenAI is hashed.
     - Tools get the default of their own format for `strict`, and an empty schema where they have none; files get a
       name: the Responses format would otherwise be strict, and refuse.
@@ -71,18 +73,30 @@ def crossing(request: Request, source: str | None, target: str, *, report: Repor
     :raises Unsupported: `extra` holds a field of the source that is neither harmless nor known to the target.
     """
     if source == target:
-        return request
-    walk = _Crossing(source, target, report or (lambda name: None))
+        return without_loans(request, report or _unheard)
+    walk = _Crossing(source, target, report or _unheard)
     changes: dict[str, Any] = {}
     if source is not None:
-        if request.extra:
-            changes["extra"] = walk.top_level(request.extra)
+        changes["extra"] = walk.top_level(request.extra)
         changes.update(walk.fields(request))
+        if target == "openai_responses" and _reasons(request, changes["effort"]):
+            changes["extra"]["include"] = ["reasoning.encrypted_content"]
     if not isinstance(request.messages, str):
-        changes["messages"] = walk.messages(request.messages)
+        changes["messages"] = walk.messages(request.turns)
     if isinstance(request.system, tuple):
         changes["system"] = tuple(walk.part(part, f"system[{i}]") for i, part in enumerate(request.system))
     return msgspec.structs.replace(request, **changes) if changes else request
+
+
+def _reasons(request: Request, effort: Effort | None) -> bool:
+    """Whether the request asks for reasoning: models that cannot reason refuse to be asked for its encrypted form."""
+    thinking: object = request.extra.get("thinking")
+    kind: object = cast("dict[str, Any]", thinking).get("type") if isinstance(thinking, dict) else None
+    return effort not in {None, "none"} or kind in ("adaptive", "auto", "enabled")
+
+
+def _unheard(name: str) -> None:
+    """Nobody wants to know."""
 
 
 class _Crossing:
@@ -106,7 +120,7 @@ class _Crossing:
     def top_level(self, extra: dict[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for key, value in extra.items():
-            if key in _MARKS or value is None or value in ([], {}):
+            if key in MARKS or value is None or value in ([], {}):
                 continue
             if isinstance(value, dict) and key in NESTED.get(self.source or "", ()):
                 for inner, each in cast("dict[str, Any]", value).items():
@@ -156,7 +170,7 @@ class _Crossing:
             )
         if isinstance(request.output, JSONSchema) and request.output.extra:
             for name, value in request.output.extra.items():
-                if name not in _MARKS and value is not None:
+                if name not in MARKS and value is not None:
                     self.refuse(f"output.{name}")
             changes["output"] = msgspec.structs.replace(request.output, extra={})
         return changes
@@ -244,7 +258,7 @@ class _Crossing:
 
     def fields_of(self, extra: dict[str, Any], at: str) -> dict[str, Any]:
         """The fields that stay on a part or message: those made by hand, when it was made by hand."""
-        foreign = [name for name in extra if name in _MARKS and name != self.target]
+        foreign = [name for name in extra if name in MARKS and name != self.target]
         for name in foreign:
             if name == "openai_responses":
                 self._item(extra[name], at)
@@ -254,7 +268,7 @@ class _Crossing:
         for name, value in extra.items():
             if name == "cache_control":
                 self.report(f"{at}.{name}")
-            elif name not in _NOTES and name not in _MARKS and value:
+            elif name not in _NOTES and name not in MARKS and value:
                 self.refuse(f"{at}.{name}")
         return {self.target: extra[self.target]} if self.target in extra else {}
 
@@ -274,34 +288,17 @@ class _Crossing:
         return Text(text=str(part.data.get("refusal") or ""), extra=extra)
 
     def _thinking(self, part: Thinking, at: str) -> Part | None:
-        """Reasoning goes back only to the provider that made it; Ollama's is plain text, which nobody signs."""
-        maker = self._maker(part)
-        if maker == self.target or (maker is None and self.source is None):
-            return self.part(part, at)
-        if self.target == "ollama" and part.text and (part.signature, part.encrypted) == (None, None):
-            return Thinking(text=part.text)
-        self.report(at)
-        return None
-
-    def _maker(self, part: Thinking) -> str | None:
-        """The format of the provider whose reasoning this is; None when nothing tells."""
-        for name in sorted(_MARKS - {"openai_responses"}):
-            if name in part.extra:
-                return name
-        mark: object = part.extra.get("openai_responses")
-        if isinstance(mark, dict) and not cast("dict[str, Any]", mark).get("borrowed"):
-            return "openai_responses"
-        if part.signature is not None and (part.signature or isinstance(mark, dict)):
-            return "anthropic"
-        if part.encrypted is not None and (self.source in {"anthropic", None} or isinstance(mark, dict)):
-            return "anthropic" if part.id is None else "openai_responses"
-        return None
+        """Reasoning goes back only to the provider that made it."""
+        own = fit_reasoning(part, self.source, self.target)
+        if own is None:
+            self.report(at)
+        return None if own is None else self.part(own, at)
 
 
 def _tool_fields(extra: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The fields of a tool besides ours; the chat format keeps those of its inner object in its mark."""
     for name, value in extra.items():
-        if name not in _MARKS:
+        if name not in MARKS:
             yield name, value
         elif name == "openai_chat":
             inner: object = cast("dict[str, Any]", value).get("function") if isinstance(value, dict) else None

@@ -28,8 +28,9 @@ class Rule(NamedTuple):
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
+    """Whether it is one of these: 0 and 0.0 are one number, but true is not 1."""
     return lambda value: any(
-        value is known or (type(value) is type(known) and value == known) for known in values
+        isinstance(value, bool) is isinstance(known, bool) and value == known for known in values
     )
 
 

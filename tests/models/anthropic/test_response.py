@@ -100,10 +100,12 @@ def test_each_reason_to_stop_has_its_word_and_comes_back(raw: str | None, ours: 
         (Response((), "refused", "content_filter"), "refusal"),
         (Response((), "paused"), "pause_turn"),
         (Response((), "error", "server_error"), "server_error"),
-        (Response(), None),
+        (Response((), "error"), "error"),
+        (Response((), "unknown", "eos"), "end_turn"),
+        (Response(), "end_turn"),
     ],
 )
-def test_a_foreign_reason_to_stop_gets_anthropics_word(response: Response, reason: str | None) -> None:
+def test_a_foreign_reason_to_stop_gets_anthropics_word(response: Response, reason: str) -> None:
     assert anthropic.encode_response(response)["stop_reason"] == reason
 
 
@@ -173,7 +175,8 @@ def test_a_foreign_answer_is_dressed_in_anthropics_format() -> None:
     assert call.pop("id").startswith("toolu_")
     assert call == {"type": "tool_use", "name": "f", "input": {"a": 1}}
     assert told["content"] == [
-        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "thinking", "thinking": "hm", "signature": "tidyllm:{}"},
+        {"type": "redacted_thinking", "data": 'tidyllm:{"encrypted":"opaque","id":"rs_1"}'},
         {"type": "text", "text": "Hi"},
     ]
     assert told["usage"]["input_tokens"] == 20

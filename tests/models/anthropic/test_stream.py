@@ -330,7 +330,7 @@ def test_a_foreign_answer_without_ids_gets_some() -> None:
     assert response.finish_reason_raw == "tool_use"
 
 
-def test_foreign_reasoning_is_shown_without_a_signature_and_encrypted_reasoning_left_out() -> None:
+def test_foreign_reasoning_is_shown_and_what_its_provider_wants_back_is_lent() -> None:
     response = said(
         [
             Start("gpt-x", "resp_1"),
@@ -344,13 +344,34 @@ def test_foreign_reasoning_is_shown_without_a_signature_and_encrypted_reasoning_
             Finish("stop"),
         ]
     )
-    assert response.content == (Thinking(text="hm", signature=""), Text(text="Hi"))
+    assert response.content == (
+        Thinking(text="hm", signature='tidyllm:{"encrypted":"e","id":"rs_1"}'),
+        Thinking(encrypted='tidyllm:{"encrypted":"e","id":"rs_2"}'),
+        Text(text="Hi"),
+    )
+
+
+def test_what_a_provider_wants_back_may_come_late_or_never() -> None:
+    late = [
+        ThinkingPiece("hm", 0),
+        TextPiece("Hi", 1),
+        ThinkingPiece("", 0, "sig"),
+        ThinkingPiece(" hm", 0),
+        ThinkingPiece("", 2, id="rs_1"),
+        Finish("stop"),
+    ]
+    loan = 'tidyllm:{"signature":"sig"}'
+    assert said(late).content == (Thinking(text="hm hm", signature=loan), Text(text="Hi"))
+    never = [ThinkingPiece("hm", 0), Finish("stop")]
+    assert said(never).content == (Thinking(text="hm", signature="tidyllm:{}"),)
+    hidden = [ThinkingPiece("", 0, encrypted="e"), Finish("stop")]
+    assert said(hidden).content == (Thinking(encrypted='tidyllm:{"encrypted":"e"}'),)
 
 
 def test_parts_that_come_whole_are_written_like_others() -> None:
     parts = (Text(text="a"), Thinking(encrypted="e"), ToolCall.parse("t", "f", '{"a":1}'))
     found: list[Piece] = [WholePart(part, index) for index, part in enumerate(parts)]
-    assert said([*found, Finish("tool_calls")]).content == parts
+    assert said([Start("m", "msg_1"), *found, UsagePiece(Usage(1, 1)), Finish("tool_calls")]).content == parts
 
 
 def test_pieces_of_interleaved_parts_reach_their_block() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.models.openai_chat.samples import answer
 from tidyllm.errors import BadAnswer, ModelError, Overloaded, RateLimited
+from tidyllm.models.loans import returned
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_chat import openai_chat
 from tidyllm.models.response import FinishReason, Response
@@ -218,8 +219,8 @@ def test_an_answer_of_another_provider_gets_what_a_caller_needs() -> None:
     message = body["choices"][0]["message"]
     assert (message["content"], message["reasoning_content"]) == ("Let me see.", "Hm.")
     assert message["reasoning_details"] == [
-        {"type": "reasoning.text", "index": 0, "text": "Hm.", "signature": "sig"},
-        {"type": "reasoning.encrypted", "index": 1, "data": "x"},
+        {"type": "reasoning.text", "index": 0, "text": "Hm.", "signature": "sig", "id": "tidyllm:"},
+        {"type": "reasoning.encrypted", "index": 1, "data": "x", "id": "tidyllm:"},
     ]
     (call,) = message["tool_calls"]
     assert call["id"].startswith("call_")
@@ -232,7 +233,7 @@ def test_signed_reasoning_survives_the_way_to_a_caller_and_back() -> None:
     request, _ = openai_chat.decode_request({"model": "m", "messages": [message]})
     part = request.turns[0].content[0]
     assert isinstance(part, Thinking)
-    assert (part.text, part.signature) == ("Hm.", "sig")
+    assert returned(part) == signed
 
 
 def test_details_that_came_in_this_format_go_out_as_they_came() -> None:

@@ -107,14 +107,20 @@ def test_reasoning_goes_out_as_text_and_as_details_that_can_be_sent_back() -> No
         ThinkingPiece("m.", 0),
         ThinkingPiece(signature="sig"),
         ThinkingPiece(index=1, encrypted="x", id="rs"),
+        ThinkingPiece("Why", 2),
+        ThinkingPiece(index=2, encrypted="y", id="rs_2"),
+        ThinkingPiece("?", 2, id="rs_2"),
     )
-    assert "".join(one.get("reasoning_content", "") for one in found) == "Hm."
+    assert "".join(one.get("reasoning_content", "") for one in found) == "Hm.Why?"
     text = {"type": "reasoning.text", "index": 0}
     assert [one["reasoning_details"][0] for one in found] == [
-        {**text, "text": "H"},
+        {**text, "text": "H", "id": "tidyllm:"},
         {**text, "text": "m."},
         {**text, "signature": "sig"},
-        {"type": "reasoning.encrypted", "index": 1, "data": "x", "id": "rs"},
+        {"type": "reasoning.encrypted", "index": 1, "data": "x", "id": "tidyllm:rs"},
+        {**text, "index": 2, "text": "Why", "id": "tidyllm:"},
+        {"type": "reasoning.encrypted", "index": 2, "data": "y", "id": "rs_2"},
+        {**text, "index": 2, "text": "?"},
     ]
 
 
@@ -143,7 +149,9 @@ def test_sources_and_probabilities_of_a_text_go_with_it() -> None:
             [
                 {
                     "reasoning_content": "Hm.",
-                    "reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "Hm."}],
+                    "reasoning_details": [
+                        {"type": "reasoning.text", "index": 0, "text": "Hm.", "id": "tidyllm:"}
+                    ],
                 }
             ],
         ),

@@ -14,9 +14,7 @@ from tests.replay import Replay, answer_bytes
 from tests.shared_data import exchanges
 from tidyllm.errors import BadRequest, TidyllmError
 from tidyllm.models.fold import fold, unfold
-from tidyllm.models.formats import wire_format
 from tidyllm.models.openai_responses import openai_responses
-from tidyllm.models.piece import Piece
 from tidyllm.models.response import Response
 from tidyllm.models.sse import EventParser
 
@@ -199,51 +197,3 @@ def test_reading_a_stream_in_pieces_of_any_size_gives_the_same_answer() -> None:
         chunks = [body[start : start + size] for start in range(0, len(body), size)]
         pieces = [piece for chunk in chunks for event in parser.feed(chunk) for piece in decoder.feed(event)]
         assert fold(pieces) == decoded(body)
-
-
-def foreign_answers() -> list[tuple[str, list[Piece]]]:
-    """Recorded answers of the other formats, as pieces."""
-    found: list[tuple[str, list[Piece]]] = []
-    for kind, name in (("openai_chat", "openai_chat"), ("anthropic_messages", "anthropic")):
-        for exchange in exchanges(kind):
-            if exchange["status"] != 200:
-                continue
-            body = answer_bytes(exchange)
-            try:
-                if is_stream(exchange):
-                    decoder, parser = wire_format(name).stream_decoder(), EventParser()
-                    events = [*parser.feed(body), *parser.close()]
-                    pieces = [piece for event in events for piece in decoder.feed(event)]
-                else:
-                    pieces = unfold(wire_format(name).decode_response(msgspec.json.decode(body)))
-            except TidyllmError:
-                continue
-            found.append((f"{kind}:{exchange['source']}", pieces))
-    return found
-
-
-def told_output(told: dict[str, Any]) -> int | None:
-    usage: dict[str, int] | None = told["usage"]
-    return None if usage is None else usage["output"]
-
-
-def test_answers_of_other_formats_reach_the_sdk_whole_and_in_pieces() -> None:
-    told = foreign_answers()
-    headers = {"content-type": "text/event-stream"}
-    played: list[dict[str, Any]] = []
-    for _, pieces in told:
-        played.append({"status": 200, "headers": headers, "body": encoded_stream(pieces).decode()})
-        body = openai_responses.encode_response(fold(pieces))
-        played.append({"status": 200, "headers": {"content-type": "application/json"}, "body_json": body})
-    with Replay(played) as server, client(server) as sdk:
-        for number, (source, pieces) in enumerate(told):
-            answer = fold(pieces)
-            ends = {"stop", "tool_calls", "unknown"}  # the SDK joins only streams that end with "completed"
-            for stream in (True, False) if answer.finish_reason in ends else (False,):
-                by = by_sdk(sdk, 2 * number + (not stream), stream=stream)
-                assert by["text"] == answer.text, source
-                assert by["reasoning"].replace("\n\n", "") == answer.reasoning.replace("\n\n", ""), source
-                assert [call[1:] for call in by["calls"]] == [
-                    (call.name, call.raw_arguments or "{}") for call in answer.tool_calls
-                ], source
-                assert told_output(by) == answer.usage.output_tokens, source

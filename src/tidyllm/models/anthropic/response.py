@@ -12,6 +12,7 @@ from tidyllm.models.anthropic.stops import finish_reason, stop_reason
 from tidyllm.models.anthropic.usage import decode_usage, encode_usage
 from tidyllm.models.checks import Misfit, is_object, text_in
 from tidyllm.models.ids import new_id
+from tidyllm.models.loans import loan
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.response import Response
 
@@ -21,6 +22,7 @@ __all__ = [
     "decode_answer_blocks",
     "decode_response",
     "encode_response",
+    "lent_block",
     "own_answer",
 ]
 
@@ -90,7 +92,7 @@ def encode_response(response: Response) -> dict[str, Any]:
         "model": response.model,
         "content": [block for block in blocks if block is not None],
         "stop_reason": stop_reason(
-            response.finish_reason, response.finish_reason_raw, calls_tools=bool(response.tool_calls)
+            response.finish_reason, response.finish_reason_raw, calls_tools=bool(response.tool_calls), own=own
         ),
         "stop_sequence": None,
         "usage": encode_usage(response.usage),
@@ -118,17 +120,26 @@ def answer_block(part: Part, where: str, *, own: bool) -> dict[str, Any] | None:
                 raise BadAnswer(f"the model called {part.name!r} with {shown}, which is no JSON object.")
             head = {"type": "tool_use", "id": part.id or new_id("toolu_"), "name": part.name}
             return {**head, "input": part.arguments, **extra}
+        case Thinking() if not own:
+            return lent_block(part)
         case Thinking() if is_redacted(part):
             return {"type": "redacted_thinking", "data": part.encrypted, **extra}
         case Thinking():
-            if not (part.text or part.signature):
-                return None  # nothing but another provider's encrypted reasoning
             return {"type": "thinking", "thinking": part.text, "signature": part.signature or "", **extra}
         case Opaque():
             return part.data if part.format == "anthropic" else None
         case _:
             kind = type(part).__name__
             raise Unsupported(where, format="anthropic", why=f"its answers hold no {kind}")
+
+
+def lent_block(part: Thinking) -> dict[str, Any] | None:
+    """The block for another provider's reasoning, which wants it back: what it needs is a loan (see `loans.py`)."""
+    if part.text:
+        return {"type": "thinking", "thinking": part.text, "signature": loan(part)}
+    if part.signature or part.encrypted:
+        return {"type": "redacted_thinking", "data": loan(part)}
+    return None
 
 
 def answer_extra(extra: dict[str, Any], *, own: bool) -> dict[str, Any]:

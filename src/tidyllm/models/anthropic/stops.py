@@ -23,6 +23,7 @@ _STOP: dict[FinishReason, str] = {
     "refused": "refusal",
     "stop": "end_turn",
     "tool_calls": "tool_use",
+    "unknown": "end_turn",  # a word we do not know, or none: the answer is there
 }
 
 
@@ -31,13 +32,17 @@ def finish_reason(raw: str | None) -> FinishReason:
     return _FINISH.get(raw, "unknown") if raw is not None else "unknown"
 
 
-def stop_reason(finish: FinishReason, raw: str | None, *, calls_tools: bool) -> str | None:
+def stop_reason(finish: FinishReason, raw: str | None, *, calls_tools: bool, own: bool) -> str | None:
     """The `stop_reason` for a caller: the provider's own word where it is one of Anthropic's.
 
-    `calls_tools`: the answer holds a tool call. Agents go on only at `tool_use`, and some servers say "stop".
+    `own`: Anthropic itself said it, and callers know its words of tomorrow. `calls_tools`: the answer holds a tool
+    call. Agents go on only at `tool_use`, and some servers say "stop".
     """
-    if raw is not None and _FINISH.get(raw) == finish:
+    if raw is not None and (own or _FINISH.get(raw) == finish):
         return raw
+    if own and finish == "unknown":
+        return None
     if calls_tools and finish in {"stop", "unknown"}:
         return "tool_use"
-    return _STOP.get(finish, raw)
+    # A failure has no word of Anthropic's, and must not read as an answer that is done.
+    return _STOP.get(finish) or raw or "error"

@@ -6,18 +6,19 @@ ended part follow all the same, it is written with that block's index, and the o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from tidyllm.errors import TidyllmError, Unsupported
 from tidyllm.models.anthropic.errors import error_body
-from tidyllm.models.anthropic.response import answer_extra, own_answer
+from tidyllm.models.anthropic.response import answer_extra, lent_block, own_answer
 from tidyllm.models.anthropic.stops import stop_reason
 from tidyllm.models.anthropic.usage import encode_usage
-from tidyllm.models.fold import Fold, unfold
+from tidyllm.models.fold import Fold, fold, unfold
 from tidyllm.models.ids import new_id
-from tidyllm.models.message import Opaque
+from tidyllm.models.loans import loan
+from tidyllm.models.message import Opaque, Thinking
 from tidyllm.models.piece import (
     Finish,
     Piece,
@@ -48,7 +49,9 @@ _BESIDE_DELTA = ("context_management", "input_transformations")
 class AnthropicStreamEncoder:
     """Implements `StreamEncoder`."""
 
-    __slots__ = ("_answer", "_blocks", "_calls_tools", "_open", "_own", "_started", "_waiting")
+    __slots__ = (
+        "_answer", "_blocks", "_calls_tools", "_lending", "_loans", "_open", "_own", "_started", "_waiting",
+    )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
         self._answer = Fold(Response(model=request.model))  # but for the parts, written as they come
@@ -58,6 +61,10 @@ class AnthropicStreamEncoder:
         self._blocks: dict[int, int] = {}  # the index of a part: the index of its block
         self._open: int | None = None
         self._calls_tools = False
+        self._loans: dict[int, list[Piece]] = {}  # what others want back with the reasoning of a part
+        self._lending: int | None = (
+            None  # the part in the open block, if that is another provider's reasoning
+        )
 
     def feed(self, piece: Piece) -> bytes:
         """The events for this piece, possibly none.
@@ -88,7 +95,9 @@ class AnthropicStreamEncoder:
         """The end of the open block, `message_delta` with reason and usage, and `message_stop`."""
         answer = self._answer.response()
         extra = answer_extra(answer.extra, own=self._own)
-        reason = stop_reason(answer.finish_reason, answer.finish_reason_raw, calls_tools=self._calls_tools)
+        reason = stop_reason(
+            answer.finish_reason, answer.finish_reason_raw, calls_tools=self._calls_tools, own=self._own
+        )
         delta = {"stop_reason": reason, "stop_sequence": None}
         event: dict[str, Any] = {
             "type": "message_delta",
@@ -150,15 +159,14 @@ class AnthropicStreamEncoder:
         return out
 
     def _thinking(self, piece: ThinkingPiece) -> bytes:
+        if not self._own:
+            return self._lent(piece)
         block = self._blocks.get(piece.index)
         out = b""
         if block is None:
-            shown = piece.thinking or piece.signature
-            if piece.encrypted is not None and piece.id is None and not shown:
-                data = {"type": "redacted_thinking", "data": piece.encrypted}
-                return self._begin(piece.index, {**data, **piece.extra} if self._own else data)
-            if not (shown or self._own):
-                return b""  # nothing that can be shown: another provider's id or encrypted reasoning
+            if piece.encrypted is not None and not (piece.thinking or piece.signature):
+                data = {"type": "redacted_thinking", "data": piece.encrypted, **piece.extra}
+                return self._begin(piece.index, data)
             out = self._begin(piece.index, {"type": "thinking", "thinking": "", "signature": ""})
             block = self._blocks[piece.index]
         if piece.thinking:
@@ -166,6 +174,29 @@ class AnthropicStreamEncoder:
         if piece.signature:
             out += _delta(block, {"type": "signature_delta", "signature": piece.signature})
         return out
+
+    def _lent(self, piece: ThinkingPiece) -> bytes:
+        """Another provider's reasoning. What that one wants back is told at the end of the block, as its signature."""
+        index = piece.index
+        block = self._blocks.get(index)
+        out = b""
+        if piece.thinking and block is None:
+            out = self._begin(index, {"type": "thinking", "thinking": "", "signature": ""})
+            block = self._blocks[index]
+            self._lending = index
+        wanted = self._loans.setdefault(index, [])
+        if piece.signature or piece.encrypted or piece.id or piece.extra:
+            wanted.append(msgspec.structs.replace(piece, thinking=""))
+            if block is not None and block != self._open:  # it came late
+                out += _delta(block, {"type": "signature_delta", "signature": loan(self._wanted(index))})
+        if piece.thinking and block is not None:
+            out += _delta(block, {"type": "thinking_delta", "thinking": piece.thinking})
+        return out
+
+    def _wanted(self, index: int) -> Thinking:
+        """What its provider wants back with the reasoning of a part."""
+        part = fold(self._loans[index]).content
+        return cast("Thinking", part[0]) if part else Thinking()
 
     def _whole(self, piece: WholePart) -> bytes:
         part = piece.part
@@ -188,15 +219,26 @@ class AnthropicStreamEncoder:
         return out + _delta(self._blocks[piece.index], {"type": "input_json_delta", "partial_json": text})
 
     def _begin(self, index: int, block: dict[str, Any]) -> bytes:
-        out = self._start() + self._stop()
+        out = self._start() + self._stop(index)
         self._open = self._blocks[index] = len(self._blocks)
         return out + _event({"type": "content_block_start", "index": self._open, "content_block": block})
 
-    def _stop(self) -> bytes:
-        if self._open is None:
-            return b""
-        index, self._open = self._open, None
-        return _event({"type": "content_block_stop", "index": index})
+    def _stop(self, begins: int | None = None) -> bytes:
+        """End the open block, and tell of reasoning that nobody can read. `begins`: the part that begins now."""
+        out = b""
+        if self._open is not None:
+            place, self._open = self._open, None
+            if self._lending is not None:
+                index, self._lending = self._lending, None
+                out = _delta(place, {"type": "signature_delta", "signature": loan(self._wanted(index))})
+            out += _event({"type": "content_block_stop", "index": place})
+        for index in self._loans:
+            block = None if index in self._blocks or index == begins else lent_block(self._wanted(index))
+            if block is not None:
+                place = self._blocks[index] = len(self._blocks)
+                out += _event({"type": "content_block_start", "index": place, "content_block": block})
+                out += _event({"type": "content_block_stop", "index": place})
+        return out
 
 
 def _delta(index: int, delta: dict[str, Any]) -> bytes:

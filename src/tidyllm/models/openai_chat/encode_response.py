@@ -15,7 +15,7 @@ from tidyllm.models.checks import is_object
 from tidyllm.models.ids import new_id
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_chat.marks import FORMAT, mark_of
-from tidyllm.models.openai_chat.reasoning import DETAILS, detail_of
+from tidyllm.models.openai_chat.reasoning import DETAILS, detail_of, lent
 from tidyllm.models.openai_chat.tool_calls import arguments_text
 from tidyllm.models.openai_chat.usage import encode_usage
 from tidyllm.models.openai_chat.words import finish_word
@@ -25,6 +25,7 @@ __all__ = [
     "annotations_of",
     "answer_id",
     "call_body",
+    "detail_type",
     "details_of",
     "encode_response",
     "head_fields",
@@ -106,16 +107,19 @@ def details_of(parts: Iterable[Part]) -> list[dict[str, Any]]:
     thoughts = [part for part in parts if isinstance(part, Thinking)]
     if not any(part.signature or part.encrypted for part in thoughts):
         return []
-    return [detail_of(part, detail_rest(part, index)) for index, part in enumerate(thoughts)]
+    own = [part if "detail" in mark_of(part.extra) else lent(part) for part in thoughts]
+    return [detail_of(part, detail_rest(part, index)) for index, part in enumerate(own)]
 
 
 def detail_rest(part: Thinking, index: int) -> dict[str, Any]:
     """What an entry of `reasoning_details` says besides the part itself."""
     known: object = mark_of(part.extra).get("detail")
-    if is_object(known):
-        return {**known, "index": index}
-    kind = "reasoning.encrypted" if part.encrypted is not None and not part.text else "reasoning.text"
-    return {"type": kind, "index": index}
+    return {**known, "index": index} if is_object(known) else {"type": detail_type(part), "index": index}
+
+
+def detail_type(part: Thinking) -> str:
+    """The type of an entry of `reasoning_details`."""
+    return "reasoning.encrypted" if part.encrypted is not None and not part.text else "reasoning.text"
 
 
 def refusal_of(part: Part) -> str | None:

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+import msgspec
+
 from tidyllm.models.checks import is_object
+from tidyllm.models.loans import LOAN
 from tidyllm.models.losses import Losses
 from tidyllm.models.message import Thinking
 from tidyllm.models.openai_chat.marks import mark_of, marked
@@ -25,6 +28,7 @@ __all__ = [
     "detail_of",
     "encode_reasoning",
     "is_details",
+    "lent",
     "read_detail",
 ]
 
@@ -91,6 +95,11 @@ def detail_of(part: Thinking, rest: dict[str, Any]) -> dict[str, Any]:
         "id": part.id,
     }
     return {**rest, **{key: value for key, value in own.items() if value is not None}}
+
+
+def lent(part: Thinking) -> Thinking:
+    """Reasoning of another format's provider as one of ours: its id begins like a loan (see `loans.py`)."""
+    return msgspec.structs.replace(part, id=f"{LOAN}{part.id or ''}")
 
 
 def encode_reasoning(parts: list[tuple[str, Thinking]], losses: Losses) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from tidyllm.models.openai_chat.encode_response import (
     annotations_of,
     answer_id,
     call_body,
-    detail_rest,
     head_fields,
     refusal_of,
 )
 from tidyllm.models.openai_chat.errors import error_body
 from tidyllm.models.openai_chat.marks import FORMAT, mark_of
-from tidyllm.models.openai_chat.reasoning import DETAILS, detail_of
+from tidyllm.models.openai_chat.stream_thoughts import ThoughtDeltas
 from tidyllm.models.openai_chat.usage import encode_usage
 from tidyllm.models.openai_chat.words import finish_word
 from tidyllm.models.piece import (
@@ -63,7 +62,7 @@ class ChatStreamEncoder:
         self._calls: dict[int, int] = {}  # part -> number of the call
         self._custom: set[int] = set()  # numbers of the calls of custom tools
         self._empty: set[int] = set()  # numbers of the calls without arguments so far
-        self._thoughts: dict[int, int] = {}  # part -> number of the entry in reasoning_details
+        self._thoughts = ThoughtDeltas()
         self._head = b""
         # Callers who ask for usage get a null in every other chunk.
         self._tail = b',"usage":null}\n\n' if self._wants_usage else b"}\n\n"
@@ -134,28 +133,8 @@ class ChatStreamEncoder:
         return self._chunk(delta, logprobs={"content": tokens, "refusal": None} if tokens else None)
 
     def _thought(self, piece: ThinkingPiece) -> bytes:
-        """Reasoning as plain text, and as details: only their reader can send a signature back with its text."""
-        delta: dict[str, Any] = {"reasoning_content": piece.thinking} if piece.thinking else {}
-        known = self._thoughts.get(piece.index)
-        number = self._thoughts.setdefault(piece.index, len(self._thoughts))
-        part = Thinking(
-            text=piece.thinking,
-            signature=piece.signature,
-            encrypted=piece.encrypted,
-            id=piece.id,
-            extra=piece.extra,
-        )
-        plain = mark_of(part.extra).get("field") not in {None, DETAILS}
-        if plain and known is None:
-            self._thoughts[piece.index] = -1
-        elif known != -1:
-            rest = detail_rest(part, number) if known is None else {"type": self._kind(part), "index": number}
-            delta[DETAILS] = [detail_of(part, rest)]
+        delta = self._thoughts.of(piece)
         return self._chunk(delta) if delta else b""
-
-    @staticmethod
-    def _kind(part: Thinking) -> str:
-        return "reasoning.encrypted" if part.encrypted is not None and not part.text else "reasoning.text"
 
     def _call(self, piece: ToolCallPiece) -> bytes:
         number = self._calls.get(piece.index)

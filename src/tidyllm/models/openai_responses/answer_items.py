@@ -9,13 +9,11 @@ from __future__ import annotations
 import base64
 from typing import Any, Final, cast
 
-import msgspec
-
 from tidyllm.models import ids
-from tidyllm.models.marks import MARKS
+from tidyllm.models.loans import loan
 from tidyllm.models.message import Image, Opaque, Part, Text, Thinking, ToolCall
-from tidyllm.models.openai_responses.decode_items import BORROWED, Borrowed, reasoning_text
-from tidyllm.models.openai_responses.encode_items import arguments_of
+from tidyllm.models.openai_responses.decode_items import reasoning_text
+from tidyllm.models.openai_responses.encode_items import arguments_of, summary_of
 from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of
 
 __all__ = [
@@ -106,20 +104,9 @@ def reasoning_item(part: Thinking) -> dict[str, Any]:
     return {**item, **fields}
 
 
-def summary_of(text: str) -> list[dict[str, Any]]:
-    """The summary that holds this text."""
-    return [{"type": "summary_text", "text": text}] if text else []
-
-
 def encrypted_of(part: Thinking) -> str | None:
-    """What the provider wants back, as `encrypted_content`; another provider's is marked as borrowed."""
-    if mark_of(part) is not None:
-        return part.encrypted
-    marks: dict[str, dict[str, Any]] = {name: part.extra[name] for name in MARKS if name in part.extra}
-    if (part.signature, part.encrypted) == (None, None) and not marks:
-        return None
-    theirs = Borrowed(part.signature, part.encrypted, part.id, marks)
-    return BORROWED + msgspec.json.encode(theirs).decode()
+    """What the provider wants back, as `encrypted_content`; what another one wants is a loan."""
+    return part.encrypted if mark_of(part) is not None else loan(part)
 
 
 def call_item(part: ToolCall, status: str = "completed") -> dict[str, Any]:

@@ -8,20 +8,13 @@ for stays in its mark (see `marks.py`).
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
-
-import msgspec
+from typing import Any, cast
 
 from tidyllm.models.checks import Misfit, array, object_, text
 from tidyllm.models.message import Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_responses.marks import FORMAT, marked
 
-__all__ = ["BORROWED", "Borrowed", "decode_item", "item_type", "reasoning_text"]
-
-BORROWED: Final = "tidyllm:"
-"""How reasoning of another provider travels through this format: what that provider wants back (a signature, encrypted
-text, a mark) stands in `encrypted_content` as JSON with this in front. Clients send encrypted content back untouched,
-so whoever made the reasoning gets it again. The mark of such a part says `borrowed`."""
+__all__ = ["decode_item", "item_type", "reasoning_text"]
 
 _TEXTS = frozenset({"output_text", "input_text", "text"})
 
@@ -126,37 +119,9 @@ def _reasoning(item: dict[str, Any], at: str) -> Thinking:
         if item.get(key) is not None:
             known[key] = text(item[key], f"{at}.{key}")
     words = reasoning_text(item, at)
-    encrypted = known.get("encrypted_content")
-    theirs = _borrowed(encrypted) if encrypted is not None and encrypted.startswith(BORROWED) else None
-    if theirs is not None:
-        # The id here is one that we gave: it means nothing to the provider whose reasoning this is.
-        mark = {"item": {key: value for key, value in item.items() if key != "type"}, "borrowed": True}
-        return Thinking(
-            text=words,
-            signature=theirs.signature,
-            encrypted=theirs.encrypted,
-            id=theirs.id,
-            extra={**theirs.marks, FORMAT: mark},
-        )
     rest = {key: value for key, value in item.items() if key != "type" and key not in known}
-    return Thinking(text=words, encrypted=encrypted, id=known.get("id"), extra={FORMAT: {"item": rest}})
-
-
-class Borrowed(msgspec.Struct, omit_defaults=True):
-    """What another provider wants back with its reasoning; `marks` are those of its format."""
-
-    signature: str | None = None
-    encrypted: str | None = None
-    id: str | None = None
-    marks: dict[str, dict[str, Any]] = {}
-
-
-def _borrowed(encrypted: str) -> Borrowed | None:
-    """None for content that only looks like ours."""
-    try:
-        return msgspec.json.decode(encrypted[len(BORROWED) :], type=Borrowed)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return None
+    encrypted, id_ = known.get("encrypted_content"), known.get("id")
+    return Thinking(text=words, encrypted=encrypted, id=id_, extra={FORMAT: {"item": rest}})
 
 
 def _text_of(part: object, at: str) -> str:

@@ -15,7 +15,7 @@ from tidyllm.models.message import Message, Opaque, Part, Text, Thinking, ToolCa
 from tidyllm.models.openai_responses.content import encode_part
 from tidyllm.models.openai_responses.marks import FORMAT, item_fields, mark_of, own_fields
 
-__all__ = ["arguments_of", "encode_message", "same_item"]
+__all__ = ["arguments_of", "encode_message", "same_item", "summary_of"]
 
 
 def encode_message(message: Message, at: str, losses: Losses) -> list[dict[str, Any]]:
@@ -51,6 +51,11 @@ def _whole_message(message: Message, fields: dict[str, Any], at: str, losses: Lo
 def same_item(part: Part, fields: dict[str, Any] | None) -> bool:
     """Whether a text goes into the message item begun with the fields `fields` (None: there is none)."""
     return fields is not None and item_fields(part) == fields
+
+
+def summary_of(text: str) -> list[dict[str, Any]]:
+    """The summary of a reasoning item that holds this text."""
+    return [{"type": "summary_text", "text": text}] if text else []
 
 
 def arguments_of(call: ToolCall) -> str:
@@ -143,12 +148,12 @@ def _reasoning(part: Thinking, at: str, losses: Losses) -> dict[str, Any] | None
         losses.add(at, "reasoning goes back only to the provider whose id or encrypted content it has")
         return None
     item: dict[str, Any] = {"type": "reasoning"}
-    if part.id is not None and not (mark or {}).get("borrowed"):
+    if part.id is not None:
         item["id"] = part.id
-    if part.encrypted is not None and not (mark or {}).get("borrowed"):
+    if part.encrypted is not None:
         item["encrypted_content"] = part.encrypted
     if mark is None:
-        item["summary"] = [{"type": "summary_text", "text": part.text}] if part.text else []
+        item["summary"] = summary_of(part.text)
     return {**item, **own_fields(part.extra, at, losses), **item_fields(part)}
 
 

@@ -7,8 +7,7 @@ keys:
 - `item`: the fields of its item that our part has no place for (`id`, `status`, `phase`, `namespace`,
   `summary`...);
 - `type`: the wire type of a content part, where it is not the usual one;
-- `form`: "list" or "string", where the content of a message was not in the form we would choose;
-- `borrowed`: reasoning that another provider made (see `decode_items.py`).
+- `form`: "list" or "string", where the content of a message was not in the form we would choose.
 
 Other keys of `extra` are fields of the part itself (`annotations`, `logprobs`). Another format leaves the
 mark out.
