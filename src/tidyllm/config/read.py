@@ -33,8 +33,8 @@ class Findings(msgspec.Struct, frozen=True):
 def read(path: str | Path, *, env: str | None = None) -> Settings:
     """The settings in the file at `path`; with `env="staging"`, `tidyllm.staging.yaml` beside it is laid over it.
 
-    In an overlay, keys replace those below; sections are merged key by key, lists are replaced whole, and a key with
-    nothing behind it means the default again.
+    In an overlay, keys replace those below; sections are merged key by key, lists are replaced whole, and a section
+    with nothing behind it means its defaults again.
 
     :raises ConfigError: a file is missing or unreadable, or anything in it is wrong; every problem is named.
     """

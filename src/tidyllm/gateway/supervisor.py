@@ -20,7 +20,7 @@ import msgspec
 from tidyllm import clock
 from tidyllm.config import Routes
 from tidyllm.errors import TidyllmError
-from tidyllm.gateway.worker import Work, work
+from tidyllm.gateway.worker import Work, given_key, work
 
 __all__ = ["Supervisor"]
 
@@ -102,10 +102,12 @@ class Supervisor:
             try:
                 settings = self._task.source.settings()
                 Routes(settings)
+                key = given_key(settings) or self._task.key
             except TidyllmError as error:
                 self._log.error("the configuration was not reloaded, the one before goes on: %s", error)
                 return
-            self._task = msgspec.structs.replace(self._task, settings=settings)
+            # Workers that take a dead one's place begin with what the others have read.
+            self._task = msgspec.structs.replace(self._task, settings=settings, key=key)
         else:
             self._stopping = True
             number = signal.SIGTERM
