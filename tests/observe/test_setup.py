@@ -69,8 +69,8 @@ def test_what_is_given_goes_before_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"content": True}, {"settings": ObserveSettings(content=True)}])
-def test_content_is_refused_for_nothing_records_it(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"observe.content: .*not recorded"):
+def test_content_without_traces_is_refused_for_nothing_would_record_it(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"observe.content: .*traces are off"):
         observe(settings.pop("settings", None), **settings)
 
 

@@ -65,6 +65,9 @@ class AttemptFinished(msgspec.Struct, frozen=True, eq=False):
     `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_5m_tokens`, `cache_write_1h_tokens`,
     `reasoning_tokens`, `cost_usd` (Decimal), `finish_reason`, `response_id`, `response_model`, `request_id`, `status`,
     `server_address`, `server_port`, `stream`, `max_tokens`, `temperature`, `top_p`; a missing name is unknown.
+
+    Only where a hook asks for content (`wants_content = True`) also `input_messages`, `output_messages` and
+    `system_instructions`, as JSON texts in the shape of OpenTelemetry's `gen_ai.input.messages`.
     """
 
     ctx: Context

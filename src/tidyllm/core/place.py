@@ -121,6 +121,11 @@ class Place(msgspec.Struct, frozen=True, eq=False, weakref=True):
         return bool(self.scope.hooks)
 
     @property
+    def records_content(self) -> bool:
+        """Whether a hook asks for what goes into models and comes out: it then has `wants_content = True`."""
+        return any(getattr(hook, "wants_content", False) for hook in self.scope.hooks)
+
+    @property
     def cancelled(self) -> bool:
         """Whether `cancel` was called for this run."""
         return self.scope.switch is not None and self.scope.switch.reason is not None

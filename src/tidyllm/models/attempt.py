@@ -9,14 +9,20 @@ import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 from random import getrandbits
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.core.trace import format_traceparent
-from tidyllm.errors import ModelError, Unreachable
+from tidyllm.errors import ModelError, TidyllmError, Unreachable
 from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.models.content import answered_content, asked_content
+from tidyllm.models.formats import wire_format
+from tidyllm.models.forward import Forward, Forwarded
 from tidyllm.models.http_target import target
+from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
 if TYPE_CHECKING:
@@ -34,8 +40,19 @@ class Attempt:
     """
 
     __slots__ = (
-        "_asked", "_begun", "_ctx", "_first_piece", "_model", "_operation", "_reservation", "_span_id", "_started",
-        "_stream", "request_id", "status",
+        "_asked",
+        "_begun",
+        "_ctx",
+        "_first_piece",
+        "_model",
+        "_operation",
+        "_question",
+        "_reservation",
+        "_span_id",
+        "_started",
+        "_stream",
+        "request_id",
+        "status",
     )  # fmt: skip
 
     def __init__(self, model: Model, ctx: Context, *, stream: bool, operation: str = "chat") -> None:
@@ -44,6 +61,7 @@ class Attempt:
         self._stream = stream
         self._operation = operation
         self._asked: Asked | None = None
+        self._question: Request | Forward | None = None
         self._begun = False
         self._first_piece: float | None = None
         self._reservation: Reservation | None = None
@@ -64,6 +82,15 @@ class Attempt:
         if budget is not None and self._operation != "count_tokens":  # counting is free
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
             self._reservation = await budget.reserve(bound, what=self._model.name)
+
+    @property
+    def records_content(self) -> bool:
+        """Whether a hook asks for what is sent and answered."""
+        return self._ctx.records_content
+
+    def asks(self, question: Request | Forward) -> None:
+        """What is asked, for those who record content."""
+        self._question = question
 
     def begin(self) -> str:
         """The request is about to be sent. Returns its `traceparent` header: the provider's spans hang below it."""
@@ -133,6 +160,8 @@ class Attempt:
             attributes["status"] = error.status
         if response is not None:
             _tell(response, attributes)
+        if self._ctx.records_content:
+            attributes.update(_content(self._question, response))
         self._ctx.emit(
             AttemptFinished(
                 self._ctx,
@@ -148,6 +177,22 @@ class Attempt:
                 attributes,
             )
         )
+
+
+def _content(question: Request | Forward | None, response: Response | None) -> dict[str, str]:
+    """What was asked and answered, as far as it can be read. A question in no format of messages has none."""
+    found: dict[str, str] = {}
+    try:
+        if question is not None:
+            found.update(asked_content(question.request() if isinstance(question, Forward) else question))
+        if isinstance(response, Forwarded) and isinstance(question, Forward):
+            body: object = msgspec.json.decode(response.body)
+            response = wire_format(question.format).decode_response(cast("dict[str, Any]", body))
+        if response is not None and response.content:
+            found.update(answered_content(response))
+    except (TidyllmError, KeyError, msgspec.DecodeError):
+        pass  # an embedding or a count: there are no messages in it
+    return found
 
 
 _BEHIND = frozenset({408, 499, 502, 504, 524})

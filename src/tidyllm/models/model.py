@@ -25,7 +25,7 @@ from tidyllm.models.passthrough import forwarded_body, whole_answer
 from tidyllm.models.piece import Finish, Piece, Served, Start, UsagePiece
 from tidyllm.models.pricing import cost_usd, served_tier
 from tidyllm.models.provider import Endpoint, Provider
-from tidyllm.models.reading import error_body, json_object, read_events, read_pieces
+from tidyllm.models.reading import ContentReader, error_body, json_object, read_events, read_pieces
 from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
 from tidyllm.models.window import check_window, fit_window
@@ -85,6 +85,7 @@ class Model(Step[RequestLike, Response]):
 
     async def _ask(self, x: RequestLike | Forward, attempt: Attempt) -> Response:
         request, left_out = self.prepare(x)
+        attempt.asks(request)
         sent, body, dropped = self._encode(request, left_out, stream=False)
         await attempt.reserve(body, sent)
         async with await self._send(self.endpoint, body, {}, attempt, stream=False) as answer:
@@ -95,6 +96,7 @@ class Model(Step[RequestLike, Response]):
         return self._told(response, attempt)
 
     async def _forward(self, call: Forward, endpoint: Endpoint, attempt: Attempt) -> Forwarded:
+        attempt.asks(call)
         body, _ = forwarded_body(call, self.model, self.provider)
         await attempt.reserve(body, call.fields)
         async with await self._send(endpoint, body, call.headers, attempt, stream=False) as answer:
@@ -116,12 +118,18 @@ class Model(Step[RequestLike, Response]):
             batches = self._ask_stream(x, attempt)
         seen = Fold()
         count = 0
+        # Passed on as it is, a stream is not decoded; only whoever records content makes us do it.
+        reader = (
+            ContentReader(x.format)
+            if isinstance(x, Forward) and endpoint and attempt.records_content
+            else None
+        )
         try:
             try:
                 async for batch in batches:
                     for piece in batch:
                         if isinstance(piece, ForwardedPiece):
-                            for one in piece.pieces:
+                            for one in piece.pieces if reader is None else reader.read(piece):
                                 seen.add(one)
                         else:
                             seen.add(piece)
@@ -145,6 +153,7 @@ class Model(Step[RequestLike, Response]):
         self, x: RequestLike | Forward, attempt: Attempt
     ) -> AsyncGenerator[Pieces[Piece], None]:
         request, left_out = self.prepare(x)
+        attempt.asks(request)
         sent, body, dropped = self._encode(request, left_out, stream=True)
         await attempt.reserve(body, sent)
         async with await self._send(self.endpoint, body, {}, attempt, stream=True) as answer:
@@ -167,6 +176,7 @@ class Model(Step[RequestLike, Response]):
     async def _forward_stream(
         self, call: Forward, endpoint: Endpoint, attempt: Attempt
     ) -> AsyncGenerator[Pieces[ForwardedPiece], None]:
+        attempt.asks(call)
         body, hides_usage = forwarded_body(call, self.model, self.provider)
         await attempt.reserve(body, call.fields)
         async with await self._send(endpoint, body, call.headers, attempt, stream=True) as answer:

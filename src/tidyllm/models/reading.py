@@ -22,7 +22,7 @@ from tidyllm.models.passthrough import StreamPassthrough, whole_answer
 from tidyllm.models.piece import Finish, Piece, Start, UsagePiece
 from tidyllm.models.sse import EventParser
 
-__all__ = ["error_body", "json_object", "read_events", "read_pieces"]
+__all__ = ["ContentReader", "error_body", "json_object", "read_events", "read_pieces"]
 
 _ERROR_BYTES = 64 * 1024
 """How much of the body of an error is read: it holds a few hundred bytes, or a proxy's page."""
@@ -178,3 +178,29 @@ def _as_stream(body: bytes, call: Forward) -> ForwardedPiece:
     pieces = unfold(format.decode_response(json_object(body)))
     data = b"".join(map(encoder.feed, pieces)) + encoder.end()
     return ForwardedPiece(data, tuple(one for one in pieces if isinstance(one, Start | UsagePiece | Finish)))
+
+
+class ContentReader:
+    """Decodes the events of a stream that is passed on, for those who record content. It never breaks the stream."""
+
+    def __init__(self, format: str) -> None:
+        self._parser = EventParser()
+        self._decoder = wire_format(format).stream_decoder()
+        self._works = True
+
+    def read(self, piece: ForwardedPiece) -> list[Piece]:
+        """What is known of these events anyway, and the content in them."""
+        found = list(piece.pieces)
+        if self._works:
+            try:
+                for event in self._parser.feed(piece.data):
+                    found += [
+                        one
+                        for one in self._decoder.feed(event)
+                        if not isinstance(one, (Start, UsagePiece, Finish))
+                    ]
+            except ModelError:
+                self._works = False
+        # The end of the answer comes after its content.
+        found.sort(key=lambda one: isinstance(one, Finish))
+        return found

@@ -46,7 +46,10 @@ class Otel:
     - `parent_based`: a run that continues somebody's trace (`traceparent`) is kept if and only if that one is.
     - `resource`: what runs here; default: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else `tidyllm`.
 
-    Safe to be called from several threads. What goes in and out of models is not recorded.
+    - `content`: record what goes into models and comes out, on the spans of attempts. It may hold what nobody else
+      should read, so it is off unless asked for.
+
+    Safe to be called from several threads.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Otel:
         parent_based: bool = True,
         resource: Resource | None = None,
         version: str = "",
+        content: bool = False,
     ) -> None:
         """:raises ConfigError: `ratio` is not between 0 and 1."""
         if not 0.0 <= ratio <= 1.0:
             raise ConfigError(f"the ratio of traces kept is between 0 and 1, not {ratio!r}.", where="ratio")
         self._end = processor.on_end
+        self.wants_content = content
         self.processor = processor
         # As opentelemetry.sdk.trace.sampling.TraceIdRatioBased computes it.
         self._bound = round(ratio * (1 << 64))

@@ -43,8 +43,10 @@ _PROVIDERS = {
 # Our names in `AttemptFinished.attributes`, for values that are recorded as they are.
 _NAMES = {
     "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "input_messages": "gen_ai.input.messages",
     "input_tokens": "gen_ai.usage.input_tokens",
     "max_tokens": "gen_ai.request.max_tokens",
+    "output_messages": "gen_ai.output.messages",
     "output_tokens": "gen_ai.usage.output_tokens",
     "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
     "request_id": "tidyllm.provider.request_id",
@@ -53,6 +55,7 @@ _NAMES = {
     "server_address": "server.address",
     "server_port": "server.port",
     "status": "http.response.status_code",
+    "system_instructions": "gen_ai.system_instructions",
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
 }

@@ -73,8 +73,8 @@ class Observing:
         self.metrics = Metrics()
         self._ends.callback(install(self.metrics))
 
-    def start_traces(self) -> None:
-        """Send spans from now on."""
+    def start_traces(self, *, content: bool = False) -> None:
+        """Send spans from now on; with `content` they hold what went into models and came out."""
         from tidyllm.observe.environment import check_protocol, queueing, sampling
         from tidyllm.observe.otel import Otel
         from tidyllm.observe.otlp import Exporter
@@ -84,7 +84,9 @@ class Observing:
         ratio, parent_based = sampling(os.environ)
         on_drop = None if self.metrics is None else self.metrics.dropped_spans
         self.spans = SpanQueue(Exporter(), **queueing(os.environ), on_drop=on_drop)
-        traces = self.traces = Otel(self.spans, ratio=ratio, parent_based=parent_based, version=_version())
+        traces = self.traces = Otel(
+            self.spans, ratio=ratio, parent_based=parent_based, version=_version(), content=content
+        )
         self._ends.callback(traces.close)
         self._ends.callback(install(traces))
 
@@ -117,20 +119,21 @@ def observe(
     - `log` (`console`): lines for people, `json` for machines, or `off`; to standard error.
     - `log_level` (`info`): failures, retries, fallbacks and breakers; `debug` adds a line for every run and attempt.
     - `traces` (`off`): `otlp` sends OpenTelemetry spans to where the OTEL_EXPORTER_OTLP_* variables say.
-    - `content` (False): what went into models and came out. It is not recorded today, so True is refused.
+    - `content` (False): spans of attempts hold what went into models and came out.
 
-    :raises ConfigError: a package is missing, an environment variable is wrong, or content is asked for.
+    :raises ConfigError: a package is missing, an environment variable is wrong, or content is asked for without traces.
     """
     base: Settings = _Defaults() if settings is None else settings
-    if base.content if content is None else content:
-        raise ConfigError(
-            "the content of messages is not recorded: no event carries it.",
-            where="observe.content",
-            hint="Leave it out, or set it to false.",
-        )
+    recorded = base.content if content is None else content
     sent = base.traces if traces is None else traces
     if sent not in ("off", "otlp"):
         raise ConfigError(f"traces are 'off' or 'otlp', not {sent!r}.", where="observe.traces")
+    if recorded and sent == "off":
+        raise ConfigError(
+            "content is recorded on spans, and traces are off.",
+            where="observe.content",
+            hint="Set traces to otlp.",
+        )
     format = base.log if log is None else log
     observing = Observing()
     try:
@@ -139,7 +142,7 @@ def observe(
         if base.metrics if metrics is None else metrics:
             observing.start_metrics()
         if sent == "otlp":
-            observing.start_traces()
+            observing.start_traces(content=recorded)
     except ModuleNotFoundError as error:
         observing.close()
         raise missing(error) from error
