@@ -360,3 +360,15 @@ async def test_who_served_is_known_even_when_the_stream_never_says_who_answers()
         for request in ("Hi", forward(b"{}", stream=True)):
             asked = model_at(server)
             assert asked.join(await read(asked, request)).provider == "up"
+
+
+async def test_an_answer_that_was_kept_splits_into_pieces_that_join_to_it() -> None:
+    asked = model("offline/echo")
+    answer = await asked("big blue sky")
+    again = asked.join(asked.split(answer))
+    assert (again.text, again.usage, again.cost_usd, again.provider) == (
+        answer.text,
+        answer.usage,
+        answer.cost_usd,
+        answer.provider,
+    )

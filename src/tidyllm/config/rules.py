@@ -25,6 +25,9 @@ def broken_rules(settings: Settings) -> Iterator[Problem]:
         yield from _model(name, model, settings, ("models", name))
     for name, facts in settings.catalog.items():
         yield from _catalog_entry(name, facts)
+    if settings.observe.content and settings.observe.traces == "off":
+        hint = "Set observe.traces to otlp."
+        yield Problem(("observe", "content"), "content is recorded on spans, and traces are off.", hint)
 
 
 def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from tidyllm.core import Context, Step
 from tidyllm.errors import BadRequest, ModelError, StreamInterrupted, TidyllmError
 from tidyllm.models.attempt import Attempt, server_attributes
 from tidyllm.models.cross import crossing
-from tidyllm.models.fold import Fold, fold
+from tidyllm.models.fold import Fold, fold, unfold
 from tidyllm.models.formats import family, provider_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
 from tidyllm.models.given import checked_request
@@ -211,6 +211,12 @@ class Model(Step[RequestLike, Response]):
             output=served.output,
         )
         return _priced(fold(ours, base), served.info)
+
+    def split(self, answer: Response) -> Pieces[Piece]:
+        """Pieces that join to this answer, who served it included."""
+        pieces = unfold(answer)
+        served = Served(answer.provider, self.info, answer.request_id, answer.dropped, answer.output)
+        return _with_served(pieces, served)[0]
 
     @property
     def joins_like(self) -> object:

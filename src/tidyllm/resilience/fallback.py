@@ -7,7 +7,7 @@ from collections.abc import Sequence as Pieces
 from typing import Any, TypeVar, final
 
 from tidyllm.core import Context, FellBack, Step, as_step
-from tidyllm.errors import ConfigError, Refused, StreamInterrupted, TidyllmError
+from tidyllm.errors import ConfigError, Refused, StepError, StreamInterrupted, TidyllmError
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_another_target, worth_retrying
@@ -135,10 +135,13 @@ class Fallback(Step[I_contra, O_co]):
         return None
 
     def join(self, pieces: Pieces[Any]) -> O_co:
-        """:raises StepError: the targets join their pieces in different ways, and there is more than one piece."""
-        if all(step.joins_like == self._first.joins_like for step in self.steps):
+        """:raises StepError: the targets join their pieces in different ways, and nobody knows which one it was."""
+        if self.joins_like is not self:
             return self._first.join(pieces)
-        return super().join(pieces)
+        raise StepError(
+            f"the targets of {self.name!r} join their pieces in different ways.",
+            hint="Give all targets steps that stream alike.",
+        )
 
     def split(self, answer: Any) -> Pieces[Any]:
         """As the targets do; the answer as one piece when they join pieces in different ways."""
