@@ -125,10 +125,12 @@ async def test_an_unknown_path_is_404() -> None:
 
 
 async def test_half_sent_requests_are_closed_while_others_are_served() -> None:
-    async with gateway(offline(), bounds=Bounds(head=0.3)) as running:
-        half = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(200)]
-        for _, writer in half:
+    async with gateway(offline(), bounds=Bounds(head=1.0)) as running:
+        half: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        for _ in range(200):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
             writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: te")
+            half.append((reader, writer))
         await still_answers(running)
         answers = await asyncio.gather(*(reader.read() for reader, _ in half))
         assert all(b" 408 " in answer for answer in answers)
