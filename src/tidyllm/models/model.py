@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Sequence as Pieces
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -66,6 +66,10 @@ class Model(Step[RequestLike, Response]):
         self.info = info
         self.lenient = lenient
         self.span_attributes: Mapping[str, Any] = server_attributes(provider.base_url)
+
+    if TYPE_CHECKING:  # the same method: here with the type of its pieces
+
+        def stream(self, x: RequestLike, ctx: Context | None = None) -> AsyncGenerator[Piece, None]: ...
 
     # -- the whole answer
 
