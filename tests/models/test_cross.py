@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
-from tests.shared_data import exchanges
-from tidyllm.errors import BadRequest, Unsupported
+from tidyllm.errors import Unsupported
 from tidyllm.models.cross import crossing
 from tidyllm.models.cross_fields import FIELDS
 from tidyllm.models.formats import provider_format, wire_format
-from tidyllm.models.loans import loan
-from tidyllm.models.message import File, Message, Opaque, Part, Text, Thinking, ToolCall, ToolResult
+from tidyllm.models.message import File, Image, Message, Opaque, Part, Text, ToolCall, ToolResult
 from tidyllm.models.request import JSONSchema, ProviderTool, Request, Tool
 
 CHAT, RESPONSES, ANTHROPIC, OLLAMA = "openai_chat", "openai_responses", "anthropic", "ollama"
-SOURCES = {CHAT: "openai_chat", RESPONSES: "openai_responses", ANTHROPIC: "anthropic_messages"}
 TARGETS = (CHAT, RESPONSES, ANTHROPIC, OLLAMA)
 
 
@@ -53,7 +49,7 @@ def test_a_request_in_the_providers_own_format_is_untouched() -> None:
         (RESPONSES, {"background": True}),
         (RESPONSES, {"prompt": {"id": "pmpt_1"}}),
         (RESPONSES, {"include": ["message.output_text.logprobs"]}),
-        (RESPONSES, {"truncation": "auto"}),
+        (RESPONSES, {"context_management": [{"type": "unheard_of"}]}),
         (RESPONSES, {"reasoning": {"mode": "pro"}}),
         (RESPONSES, {"text": {"format": {"type": "grammar"}}}),
         (RESPONSES, {"top_logprobs": 2}),
@@ -67,10 +63,12 @@ def test_a_request_in_the_providers_own_format_is_untouched() -> None:
         (CHAT, {"reasoning": {"effort": "unheard-of"}}),
         (ANTHROPIC, {"mcp_servers": [{"url": "u"}]}),
         (ANTHROPIC, {"container": "c"}),
-        (ANTHROPIC, {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}),
+        (ANTHROPIC, {"context_management": {"edits": [{"type": "unheard_of"}]}}),
         (ANTHROPIC, {"context_management": {"edits": "x"}}),
         (ANTHROPIC, {"context_management": "x"}),
-        (ANTHROPIC, {"speed": "fast"}),
+        (ANTHROPIC, {"context_management": {"edits": [7]}}),
+        (CHAT, {"reasoning": {"effort": ["low"]}}),
+        (CHAT, {"reasoning": {"max_tokens": "many"}}),
     ],
 )
 def test_what_only_the_first_format_understands_is_refused_by_name(
@@ -90,6 +88,14 @@ def test_what_only_the_first_format_understands_is_refused_by_name(
     [
         (RESPONSES, {"previous_response_id": None, "metadata": {}, "tools": []}, []),
         (RESPONSES, {"background": False, "truncation": "disabled", "top_logprobs": 0}, []),
+        (RESPONSES, {"truncation": "auto"}, ["truncation"]),
+        (
+            RESPONSES,
+            {"context_management": [{"type": "compaction", "compact_threshold": 9}]},
+            ["context_management"],
+        ),
+        (ANTHROPIC, {"speed": "standard"}, []),
+        (ANTHROPIC, {"speed": "fast"}, ["speed"]),
         (RESPONSES, {"text": {"format": {"type": "text"}, "verbosity": "low"}}, ["text.verbosity"]),
         (
             RESPONSES,
@@ -114,7 +120,11 @@ def test_what_only_the_first_format_understands_is_refused_by_name(
         ),
         (
             ANTHROPIC,
-            {"context_management": {"edits": [{"type": "clear_thinking_20251015"}]}},
+            {
+                "context_management": {
+                    "edits": [{"type": "clear_thinking_2025"}, {"type": "clear_tool_uses_2025"}]
+                }
+            },
             ["context_management"],
         ),
         (
@@ -232,20 +242,30 @@ def test_tools_mean_the_same_in_a_format_that_is_strict_by_default() -> None:
 
 def test_fields_of_tools_are_left_out_or_refused() -> None:
     notes = {
+        "input_examples": [{"a": 1}],
         "cache_control": {"type": "ephemeral"},
         "type": "custom",
         "strict": None,
         "allowed_callers": ["direct"],
     }
     crossed, left_out = cross(Request("hi", tools=(Tool("f", extra=notes),)), ANTHROPIC, CHAT)
-    assert (crossed.tools, left_out) == ((Tool("f"),), ["tools[0].cache_control"])
+    assert (crossed.tools, left_out) == ((Tool("f"),), ["tools[0].input_examples", "tools[0].cache_control"])
     for source, fields in (
-        (ANTHROPIC, {"input_examples": [1]}),
-        (CHAT, {"openai_chat": {"function": {"input_examples": 1}}}),
+        (ANTHROPIC, {"new": [1]}),
+        (CHAT, {"openai_chat": {"function": {"new": 1}}}),
     ):
         with pytest.raises(Unsupported) as raised:
             cross(Request("hi", tools=(Tool("f", extra=fields),)), source, RESPONSES)
-        assert raised.value.field == "tools[0].input_examples"
+        assert raised.value.field == "tools[0].new"
+
+
+def test_a_search_for_tools_is_left_out_where_all_are_shown() -> None:
+    search = ProviderTool(ANTHROPIC, {"type": "tool_search_tool_bm25_20251119", "name": "search"})
+    tool = Tool("f", extra={"defer_loading": True})
+    crossed, left_out = cross(Request("hi", tools=(search, tool)), ANTHROPIC, CHAT)
+    assert (crossed.tools, left_out) == ((Tool("f"),), ["tools[0]", "tools[1].defer_loading"])
+    ours = ProviderTool(RESPONSES, {"type": "tool_search", "execution": "client"})
+    assert cross(Request("hi", tools=(ours,)), RESPONSES, CHAT)[0].tools == (ours,)
 
 
 def test_fields_of_a_schema_that_we_do_not_know_are_refused() -> None:
@@ -291,149 +311,6 @@ def test_other_fields_of_parts_and_messages_are_refused(message: Message, field:
     assert raised.value.field == field
 
 
-MARK: dict[str, Any] = {"openai_responses": {"item": {"summary": []}}}
-FULL: dict[str, Any] = {"openai_responses": {"item": {"content": [{"type": "reasoning_text", "text": "hm"}]}}}
-PLAIN: dict[str, Any] = {"openai_chat": {"field": "reasoning_content"}}
-
-
-def detail(**rest: Any) -> dict[str, Any]:
-    return {"openai_chat": {"field": "reasoning_details", "detail": {"type": "reasoning.text", **rest}}}
-
-
-def lent(format: str, part: Thinking) -> Thinking:
-    """The reasoning as a caller of the format sends it back."""
-    if format == CHAT:
-        return msgspec.structs.replace(part, id=f"tidyllm:{part.id or ''}", extra=detail())
-    if format == RESPONSES:
-        return Thinking(text=part.text, id="rs_ours", encrypted=loan(part), extra=MARK)
-    return Thinking(text=part.text, signature=loan(part)) if part.text else Thinking(encrypted=loan(part))
-
-
-SIGNED = Thinking(text="hm", signature="s")
-HIDDEN = Thinking(encrypted="x")
-OPENAIS = Thinking(text="hm", id="rs_1", encrypted="x", extra=MARK)
-OPENAIS_BARE = Thinking(text="hm", id="rs_1", encrypted="x")
-
-
-@pytest.mark.parametrize(
-    ("thinking", "source", "target", "kept"),
-    [
-        # as the formats themselves have it
-        (OPENAIS, RESPONSES, ANTHROPIC, None),
-        (OPENAIS, RESPONSES, CHAT, None),
-        (OPENAIS, RESPONSES, OLLAMA, None),
-        (Thinking(text="hm", extra=MARK), RESPONSES, OLLAMA, Thinking(text="hm")),
-        (SIGNED, ANTHROPIC, RESPONSES, None),
-        (SIGNED, ANTHROPIC, OLLAMA, None),
-        (HIDDEN, ANTHROPIC, RESPONSES, None),
-        (Thinking(text="hm", signature=""), ANTHROPIC, RESPONSES, None),
-        (Thinking(text="hm", signature=""), ANTHROPIC, OLLAMA, Thinking(text="hm")),
-        (Thinking(text="hm", extra=PLAIN), CHAT, RESPONSES, None),
-        (Thinking(text="hm", extra=PLAIN), CHAT, OLLAMA, Thinking(text="hm")),
-        # entries of reasoning_details that a server of the chat format made of what another provider signed
-        (Thinking(text="hm", signature="s", extra=detail()), CHAT, ANTHROPIC, SIGNED),
-        (Thinking(signature="s", encrypted="x", extra=detail()), CHAT, ANTHROPIC, Thinking(signature="s")),
-        (
-            Thinking(encrypted="x", id="r", extra=detail(format="anthropic-claude-v1")),
-            CHAT,
-            ANTHROPIC,
-            HIDDEN,
-        ),
-        (Thinking(encrypted="x", extra=detail()), CHAT, ANTHROPIC, HIDDEN),
-        (Thinking(encrypted="x", extra=detail(format="google-gemini-v1")), CHAT, ANTHROPIC, None),
-        (Thinking(text="hm", signature="s", extra=detail()), CHAT, RESPONSES, None),
-        (Thinking(text="hm", encrypted="x", id="rs_1", extra=detail()), CHAT, RESPONSES, OPENAIS_BARE),
-        (
-            Thinking(encrypted="x", extra=detail(format="openai-responses-v1")),
-            CHAT,
-            RESPONSES,
-            Thinking(encrypted="x"),
-        ),
-        (Thinking(text="hm", extra=detail()), CHAT, ANTHROPIC, None),
-        # lent to callers of another format
-        (lent(CHAT, SIGNED), CHAT, ANTHROPIC, SIGNED),
-        (lent(CHAT, HIDDEN), CHAT, ANTHROPIC, HIDDEN),
-        (lent(CHAT, OPENAIS), CHAT, RESPONSES, OPENAIS_BARE),
-        (lent(CHAT, SIGNED), CHAT, RESPONSES, None),
-        (lent(CHAT, SIGNED), CHAT, CHAT, None),
-        (lent(RESPONSES, SIGNED), RESPONSES, ANTHROPIC, SIGNED),
-        (
-            lent(RESPONSES, Thinking(text="hm", signature="")),
-            RESPONSES,
-            ANTHROPIC,
-            Thinking(text="hm", signature=""),
-        ),
-        (lent(RESPONSES, HIDDEN), RESPONSES, ANTHROPIC, HIDDEN),
-        (lent(RESPONSES, SIGNED), RESPONSES, CHAT, None),
-        (lent(RESPONSES, SIGNED), RESPONSES, RESPONSES, None),
-        (
-            lent(RESPONSES, Thinking(text="hm", extra=PLAIN)),
-            RESPONSES,
-            CHAT,
-            Thinking(text="hm", extra=PLAIN),
-        ),
-        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, RESPONSES, OPENAIS),
-        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, CHAT, None),
-        (lent(ANTHROPIC, OPENAIS), ANTHROPIC, ANTHROPIC, None),
-        (
-            lent(ANTHROPIC, Thinking(text="hm", extra=PLAIN)),
-            ANTHROPIC,
-            CHAT,
-            Thinking(text="hm", extra=PLAIN),
-        ),
-        (lent(ANTHROPIC, Thinking(text="hm")), ANTHROPIC, OLLAMA, Thinking(text="hm")),
-        # an id alone is good only where the answer is stored
-        (lent(ANTHROPIC, Thinking(text="hm", id="rs_1", extra=MARK)), ANTHROPIC, RESPONSES, None),
-        (
-            lent(ANTHROPIC, Thinking(text="hm", id="rs_1", extra=FULL)),
-            ANTHROPIC,
-            RESPONSES,
-            Thinking(text="hm", id="rs_1", extra=FULL),
-        ),
-        # texts that only look like loans
-        (Thinking(text="hm", signature="tidyllm:x"), ANTHROPIC, RESPONSES, None),
-        (
-            Thinking(text="hm", signature="tidyllm:[]"),
-            ANTHROPIC,
-            ANTHROPIC,
-            Thinking(text="hm", signature="tidyllm:[]"),
-        ),
-        # requests made by hand
-        (SIGNED, None, ANTHROPIC, SIGNED),
-        (SIGNED, None, RESPONSES, None),
-        (HIDDEN, None, ANTHROPIC, HIDDEN),
-        (OPENAIS, None, ANTHROPIC, None),
-        (OPENAIS, None, RESPONSES, OPENAIS),
-        (Thinking(text="hm"), None, RESPONSES, Thinking(text="hm")),
-        (
-            Thinking(text="hm", id="rs_1", extra=MARK),
-            None,
-            RESPONSES,
-            Thinking(text="hm", id="rs_1", extra=MARK),
-        ),
-        (lent(ANTHROPIC, OPENAIS), None, ANTHROPIC, lent(ANTHROPIC, OPENAIS)),
-        (lent(RESPONSES, SIGNED), None, RESPONSES, lent(RESPONSES, SIGNED)),
-        (lent(RESPONSES, SIGNED), None, ANTHROPIC, SIGNED),
-        (lent(CHAT, SIGNED), None, CHAT, lent(CHAT, SIGNED)),
-        (lent(CHAT, SIGNED), None, ANTHROPIC, SIGNED),
-    ],
-)
-def test_reasoning_goes_back_only_to_the_provider_that_made_it(
-    thinking: Thinking, source: str | None, target: str, kept: Thinking | None
-) -> None:
-    said = Text(text="said")
-    crossed, left_out = cross(Request((Message("assistant", (thinking, said)),)), source, target)
-    assert crossed.turns[0].parts == ((said,) if kept is None else (kept, said))
-    assert left_out == (["messages[0].content[0]"] if kept is None else [])
-
-
-def test_a_message_that_held_nothing_but_reasoning_is_left_out() -> None:
-    messages = (Message("assistant", (SIGNED,)), Message("user", "x"))
-    assert cross(Request(messages), ANTHROPIC, CHAT)[0].turns == messages[1:]
-    messages = (Message("assistant", (lent(ANTHROPIC, OPENAIS),)), Message("user", "x"))
-    assert cross(Request(messages), ANTHROPIC, ANTHROPIC)[0].turns == messages[1:]
-
-
 def test_a_refusal_in_words_is_what_was_said() -> None:
     data = {"type": "refusal", "refusal": "No."}
     ours = Opaque(format=RESPONSES, data=data, extra={"openai_responses": {"item": {"id": "msg_1"}}})
@@ -450,6 +327,58 @@ def test_files_get_the_name_that_openai_wants() -> None:
     assert part(File(data=b"x", name="a.txt"), ANTHROPIC, RESPONSES, "user")[0] == File(
         data=b"x", name="a.txt"
     )
+
+
+def test_texts_given_as_files_are_texts_where_files_are_not_read() -> None:
+    file = File(
+        data=b"colour: red", media_type="text/css", name="a.css", extra={"citations": {"enabled": True}}
+    )
+    where = ["messages[0].content[0].citations"]
+    for target in (CHAT, OLLAMA):
+        assert part(file, ANTHROPIC, target, "user") == (Text(text="a.css:\ncolour: red"), where)
+    kept, _ = part(file, ANTHROPIC, RESPONSES, "user")
+    assert kept == File(data=b"colour: red", media_type="text/css", name="a.css")
+    broken = File(data=b"\xff", media_type="text/css", name="a.css")
+    assert part(broken, ANTHROPIC, OLLAMA, "user")[0] == broken
+
+
+def test_how_closely_to_look_at_a_picture_is_left_out_where_nobody_can_say() -> None:
+    near = Image(url="https://a/b.png", detail="high")
+    where = ["messages[0].content[0].detail"]
+    for target in (ANTHROPIC, OLLAMA):
+        assert part(near, CHAT, target, "user") == (Image(url="https://a/b.png"), where)
+    assert part(near, CHAT, RESPONSES, "user") == (near, [])
+    assert part(near, None, ANTHROPIC, "user") == (near, [])
+
+
+def test_tools_that_a_search_found_are_named() -> None:
+    found = Opaque(format=ANTHROPIC, data={"type": "tool_reference", "tool_name": "weather"})
+    inside = ToolResult(call_id="c", content=(found,))
+    crossed, left_out = part(inside, ANTHROPIC, CHAT, "user")
+    assert crossed == ToolResult(call_id="c", content=(Text(text="Found the tool weather."),))
+    assert left_out == ["messages[0].content[0].content[0]"]
+    odd = ToolResult(call_id="c", content=(Opaque(format=ANTHROPIC, data={"type": "tool_reference"}),))
+    assert part(odd, ANTHROPIC, CHAT, "user") == (odd, [])
+
+
+def test_a_refusal_that_a_client_sent_back_with_its_message_is_what_was_said() -> None:
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None,
+        "refusal": "No.",
+        "annotations": [],
+        "audio": None,
+    }
+    request, _ = wire_format(CHAT).decode_request({"model": "m", "messages": [message]})
+    assert cross(request, CHAT, ANTHROPIC)[0].turns == (Message("assistant", (Text(text="No."),)),)
+    there = cross(request, CHAT, RESPONSES)[0].turns[0].parts[0]
+    assert isinstance(there, Opaque)
+    assert there.data == {"type": "refusal", "refusal": "No."}
+
+
+def test_calls_at_a_time_cannot_be_forbidden_at_ollama() -> None:
+    crossed, left_out = cross(Request("hi", parallel_tool_calls=False), CHAT, OLLAMA)
+    assert (crossed.parallel_tool_calls, left_out) == (None, ["parallel_tool_calls"])
 
 
 def test_a_request_made_by_hand_keeps_what_is_meant_for_its_provider() -> None:
@@ -472,24 +401,3 @@ def test_a_request_made_by_hand_keeps_what_is_meant_for_its_provider() -> None:
 def test_every_rule_says_why() -> None:
     for rules in FIELDS.values():
         assert all(rule.why and rule.why[-1] != "." for rule in rules.values())
-
-
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("target", TARGETS)
-def test_recorded_requests_cross_or_are_refused_by_name(source: str, target: str) -> None:
-    crossed = 0
-    refused: list[BadRequest] = []
-    for exchange in exchanges(SOURCES[source]):
-        try:
-            request, stream = wire_format(source).decode_request(exchange["request"])
-        except BadRequest:
-            continue  # such as the provider refused as well
-        try:
-            request = crossing(request, source, target)
-            provider_format(target).encode_request(request, stream=stream)
-        except BadRequest as error:
-            refused.append(error)
-        else:
-            crossed += 1
-    assert all(error.field for error in refused)
-    assert crossed > len(exchanges(SOURCES[source])) / 3

@@ -8,36 +8,25 @@ no place there.
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast, get_args
 
 import msgspec
 
-from tidyllm.errors import Unsupported
+from tidyllm.models.checks import is_count
 from tidyllm.models.cross_fields import FIELDS, NESTED
-from tidyllm.models.cross_reasoning import fit_reasoning, without_loans
+from tidyllm.models.cross_messages import Crossing
+from tidyllm.models.cross_reasoning import without_loans
 from tidyllm.models.marks import MARKS
-from tidyllm.models.message import File, Message, Opaque, Part, Text, Thinking, ToolResult
-from tidyllm.models.request import Effort, JSONSchema, Request, Tool
+from tidyllm.models.request import Effort, JSONSchema, ProviderTool, Request, Tool
 
 __all__ = ["crossing"]
 
-_NOTES: Final = frozenset({
-    "annotations", "cache_control", "caller", "citations", "index", "logprobs", "phase", "prompt_cache_breakpoint",
-    "status",
-})  # fmt: skip
-"""Fields of parts and messages that comment on an answer or tell how to cache: the model never reads them."""
-
 _TOOL_NOTES: Final = frozenset(
-    {"cache_control", "defer_loading", "eager_input_streaming", "output_schema", "type"}
+    {"cache_control", "defer_loading", "eager_input_streaming", "input_examples", "output_schema", "type"}
 )
-"""Fields of tools that change nothing for the model that is asked, or only when it is shown them."""
-
-_ITEM_FIELDS: Final = frozenset({
-    "caller", "content", "created_by", "encrypted_content", "id", "namespace", "phase", "status", "summary", "type",
-})  # fmt: skip
-"""Fields that a Responses item has besides those which our parts know."""
+"""Fields of tools that change nothing for the model that is asked, only when it is shown them, or how well it knows
+them."""
 
 _EFFORTS: Final = frozenset(get_args(Effort))
 _ASKS_TO_REASON: Final = frozenset({"reasoning.effort", "reasoning.max_tokens", "thinking.budget_tokens"})
@@ -74,7 +63,7 @@ def crossing(request: Request, source: str | None, target: str, *, report: Repor
     """
     if source == target:
         return without_loans(request, report or _unheard)
-    walk = _Crossing(source, target, report or _unheard)
+    walk = _Request(source, target, report or _unheard)
     changes: dict[str, Any] = {}
     if source is not None:
         changes["extra"] = walk.top_level(request.extra)
@@ -99,23 +88,8 @@ def _unheard(name: str) -> None:
     """Nobody wants to know."""
 
 
-class _Crossing:
-    def __init__(self, source: str | None, target: str, report: Report) -> None:
-        self.source = source
-        self.target = target
-        self.report = report
-
-    def refuse(self, field: str, why: str | None = None) -> None:
-        source = self.source or "foreign"
-        why = why or f"only the {source} format has it, and this request goes to a provider of another format"
-        raise Unsupported(
-            field,
-            format=self.target,
-            why=why,
-            hint="Leave it out, or send the request to a provider of its own format.",
-        )
-
-    # -- the request
+class _Request(Crossing):
+    """The fields around the messages."""
 
     def top_level(self, extra: dict[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {}
@@ -144,7 +118,7 @@ class _Crossing:
                 kept[outer] = value
         elif not rule.harmless(value):
             self.refuse(name)
-        elif rule.reported:
+        elif rule.reported and value != rule.default:
             self.report(name)
 
     def fields(self, request: Request) -> dict[str, Any]:
@@ -161,13 +135,13 @@ class _Crossing:
             elif self.target != "anthropic" and len(request.user) > _USER_LENGTH:
                 changes["user"] = hashlib.sha256(request.user.encode(errors="replace")).hexdigest()
                 self.report("user")
-        if request.parallel_tool_calls and self.target == "ollama":
-            changes["parallel_tool_calls"] = None  # its default
+        if request.parallel_tool_calls is not None and self.target == "ollama":
+            changes["parallel_tool_calls"] = None  # what a model does at a time cannot be told there
+            if not request.parallel_tool_calls:
+                self.report("parallel_tool_calls")
         if request.tools:
-            changes["tools"] = tuple(
-                self._tool(tool, f"tools[{i}]") if isinstance(tool, Tool) else tool
-                for i, tool in enumerate(request.tools)
-            )
+            crossed = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(request.tools)]
+            changes["tools"] = tuple(tool for tool in crossed if tool is not None)
         if isinstance(request.output, JSONSchema) and request.output.extra:
             for name, value in request.output.extra.items():
                 if name not in MARKS and value is not None:
@@ -183,9 +157,9 @@ class _Crossing:
             given: object = cast("dict[str, Any]", holder).get(inner) if isinstance(holder, dict) else None
             if given is None or outer not in NESTED.get(self.source or "", ()):
                 continue
-            if inner != "effort" and isinstance(given, int):
+            if inner != "effort" and is_count(given):
                 budget = budget or given
-            elif given in _EFFORTS:
+            elif isinstance(given, str) and given in _EFFORTS:
                 effort = effort or cast("Effort", given)
             else:
                 self.refuse(f"{outer}.{inner}")
@@ -196,7 +170,13 @@ class _Crossing:
             budget = None
         return {"thinking_tokens": budget, "effort": effort}
 
-    def _tool(self, tool: Tool, at: str) -> Tool:
+    def _tool(self, tool: Tool | ProviderTool, at: str) -> Tool | ProviderTool | None:
+        if isinstance(tool, ProviderTool):
+            searches = str(tool.data.get("type")).startswith("tool_search")
+            if searches and tool.data.get("execution") != "client":
+                self.report(at)  # elsewhere the model is shown all tools at once, and searches none
+                return None
+            return tool
         for name, value in _tool_fields(tool.extra):
             if value in (None, False):
                 continue
@@ -213,86 +193,6 @@ class _Crossing:
             if tool.parameters is None:
                 changes["parameters"] = {"type": "object", "properties": {}}
         return msgspec.structs.replace(tool, **changes)
-
-    # -- messages
-
-    def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        kept: list[Message] = []
-        for i, message in enumerate(messages):
-            at = f"messages[{i}]"
-            extra = self.fields_of(message.extra, at) if message.extra else message.extra
-            content = message.content
-            if not isinstance(content, str):
-                crossed = [self.turn(part, f"{at}.content[{j}]") for j, part in enumerate(content)]
-                content = tuple(part for part in crossed if part is not None)
-                if not content and message.content:
-                    continue  # it held nothing but reasoning
-            kept.append(Message(message.role, content, extra))
-        return tuple(kept)
-
-    def turn(self, part: Part, at: str) -> Part | None:
-        """A part of a message; None when it is left out."""
-        if isinstance(part, Thinking):
-            return self._thinking(part, at)
-        if isinstance(part, Opaque) and part.format != self.target and part.data.get("type") == "refusal":
-            return self._refusal(part, at)
-        return self.part(part, at)
-
-    def part(self, part: Any, at: str) -> Any:
-        changes: dict[str, Any] = {}
-        if part.extra:
-            changes["extra"] = self.fields_of(part.extra, at)
-        if isinstance(part, ToolResult) and not isinstance(part.content, str):
-            changes["content"] = tuple(
-                self.part(inner, f"{at}.content[{i}]") for i, inner in enumerate(part.content)
-            )
-        if (
-            isinstance(part, File)
-            and part.data is not None
-            and part.name is None
-            and self.target.startswith("openai")
-        ):
-            kind = part.media_type or "application/pdf"
-            changes["name"] = f"file{mimetypes.guess_extension(kind) or ''}"
-        return msgspec.structs.replace(part, **changes) if changes else part
-
-    def fields_of(self, extra: dict[str, Any], at: str) -> dict[str, Any]:
-        """The fields that stay on a part or message: those made by hand, when it was made by hand."""
-        foreign = [name for name in extra if name in MARKS and name != self.target]
-        for name in foreign:
-            if name == "openai_responses":
-                self._item(extra[name], at)
-        if self.source is None:
-            left_out = (*foreign, *_NOTES) if foreign else ()
-            return {name: value for name, value in extra.items() if name not in left_out}
-        for name, value in extra.items():
-            if name == "cache_control":
-                self.report(f"{at}.{name}")
-            elif name not in _NOTES and name not in MARKS and value:
-                self.refuse(f"{at}.{name}")
-        return {self.target: extra[self.target]} if self.target in extra else {}
-
-    def _item(self, mark: Any, at: str) -> None:
-        item: object = cast("dict[str, Any]", mark).get("item") if isinstance(mark, dict) else None
-        for name, value in cast("dict[str, Any]", item).items() if isinstance(item, dict) else ():
-            if name not in _ITEM_FIELDS and value is not None:
-                self.refuse(f"{at}.{name}")
-
-    def _refusal(self, part: Opaque, at: str) -> Part:
-        """A refusal in words: OpenAI's formats have a part for it, to any other model it is what was said."""
-        extra = self.fields_of(part.extra, at) if part.extra else part.extra
-        if self.target == "openai_chat":
-            return Opaque(format=self.target, data=part.data, extra=extra)
-        if self.target == "openai_responses":
-            return Opaque(format=self.target, data=part.data, extra={**extra, self.target: {"item": {}}})
-        return Text(text=str(part.data.get("refusal") or ""), extra=extra)
-
-    def _thinking(self, part: Thinking, at: str) -> Part | None:
-        """Reasoning goes back only to the provider that made it."""
-        own = fit_reasoning(part, self.source, self.target)
-        if own is None:
-            self.report(at)
-        return None if own is None else self.part(own, at)
 
 
 def _tool_fields(extra: dict[str, Any]) -> Iterator[tuple[str, Any]]:

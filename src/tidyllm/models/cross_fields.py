@@ -25,6 +25,8 @@ class Rule(NamedTuple):
     """Formats that know it, with the path it has there; it is not left out then."""
     reported: bool = True
     """Whether leaving it out is worth a word: not where the value says the same as its absence."""
+    default: object = ...
+    """A value that says the same as its absence, where others do not."""
 
 
 def _is(*values: object) -> Callable[[Any], bool]:
@@ -38,17 +40,15 @@ def _only(*values: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and set(map(str, cast("list[Any]", value))) <= set(values)
 
 
-def _clears_thinking(value: Any) -> bool:
-    """Edits of the context that take out reasoning: no reasoning of another provider is sent anyway."""
-    edits: object = cast("dict[str, Any]", value).get("edits") if isinstance(value, dict) else None
-    if not isinstance(edits, list):
-        return False
-    kinds = [
-        str(cast("dict[str, Any]", e).get("type")) for e in cast("list[Any]", edits) if isinstance(e, dict)
-    ]
-    return len(kinds) == len(cast("list[Any]", edits)) and all(
-        kind.startswith("clear_thinking") for kind in kinds
-    )
+def _shortens(value: Any) -> bool:
+    """Edits by which a provider shortens a long conversation: by reasoning, results of tools, or all but a summary."""
+    edits = cast("list[Any]", value) if isinstance(value, list) else [None]
+    kinds = [str(cast("dict[str, Any]", e).get("type")) if isinstance(e, dict) else "" for e in edits]
+    return all(kind.startswith(("clear_thinking", "clear_tool_uses", "compact")) for kind in kinds)
+
+
+def _edits_shorten(value: Any) -> bool:
+    return isinstance(value, dict) and _shortens(cast("dict[str, Any]", value).get("edits"))
 
 
 _CHAT: Final = "openai_chat"
@@ -65,6 +65,7 @@ def _in_responses(name: str, why: str) -> Rule:
     return Rule(why, to={_RESPONSES: name})
 
 
+_WHOLE: Final = "the whole conversation is sent instead"
 _CACHED: Final = Rule("caching does not change the answer")
 _OPTIONS: Final = Rule("how the stream is told is up to the gateway", reported=False)
 _READABLE: Final = Rule("whether reasoning can be read is up to the provider")
@@ -73,6 +74,7 @@ _THINKING: Final = Rule("how to reason is up to the model", _is("adaptive", "aut
 
 _FROM_RESPONSES: Final[dict[str, Rule]] = {
     "background": _default(False),
+    "context_management": Rule(_WHOLE, _shortens),
     "client_metadata": Rule("it tells of the client, not of the request"),
     "include": Rule(
         "it asks for more of what this provider does not have",
@@ -101,7 +103,7 @@ _FROM_RESPONSES: Final[dict[str, Rule]] = {
     "text.format": _default({"type": "text"}),
     "text.verbosity": Rule("it is a wish"),
     "top_logprobs": _default(0),
-    "truncation": _default("disabled"),
+    "truncation": Rule("the whole prompt is sent; too long a one is an error", default="disabled"),
 }
 
 _FROM_CHAT: Final[dict[str, Rule]] = {
@@ -134,11 +136,11 @@ _FROM_CHAT: Final[dict[str, Rule]] = {
 
 _FROM_ANTHROPIC: Final[dict[str, Rule]] = {
     "cache_control": _CACHED,
-    "context_management": Rule("no reasoning is sent to another provider", _clears_thinking),
+    "context_management": Rule(_WHOLE, _edits_shorten),
     "inference_geo": _default("global", "not_available"),
     "metadata": Rule("it tells of the caller, not of the request"),
     "service_tier": _TIER,
-    "speed": _default("standard"),
+    "speed": Rule("it makes the answer faster, not different", default="standard"),
     "thinking.display": _READABLE,
     "thinking.type": _THINKING,
 }
