@@ -40,7 +40,7 @@ class Answering:
     """
 
     __slots__ = (
-        "_attempts", "_last", "_receive", "_scope", "_send", "_started", "ctx", "endpoint", "gateway",
+        "_attempts", "_last", "_receive", "_scope", "_send", "_started", "_unread", "ctx", "endpoint", "gateway",
         "headers", "status",
     )  # fmt: skip
 
@@ -53,6 +53,7 @@ class Answering:
         self._receive = receive
         self._send = send
         self._started = False
+        self._unread = True
         self._attempts = 0
         self._last: AttemptStarted | None = None
         self.ctx = Context.new(
@@ -101,13 +102,15 @@ class Answering:
     async def _body(self) -> bytes:
         server = self.gateway.settings.server
         connection = connection_of(self._scope)
-        return await read_body(
+        body = await read_body(
             self._receive,
             self.headers,
             limit=int(server.max_body_mb * 1e6),
             timeout=server.body_timeout,
             is_here=connection is not None and connection.body_is_here,
         )
+        self._unread = False
+        return body
 
     # -- the answer
 
@@ -117,7 +120,7 @@ class Answering:
             body = response.body
         else:
             body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response))
-        fields = self._fields()
+        fields = [*id_fields(self.request_id, self.endpoint), *self._of_attempts()]
         if response.dropped:
             fields.append(_dropped(response.dropped))
         if response.cost_usd is not None:
@@ -150,19 +153,20 @@ class Answering:
         await self._send({"type": "http.response.body", "body": data})
 
     async def _start(self, piece: object) -> None:
-        fields = [*_EVENT_STREAM, *self._fields()]
+        fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._of_attempts()]
         if isinstance(piece, Start) and piece.served is not None and piece.served.dropped:
             fields.append(_dropped(piece.served.dropped))
         self.status = 200
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
 
-    def _fields(self) -> list[tuple[bytes, bytes]]:
-        fields = id_fields(self.request_id, self.endpoint)
-        if self._last is not None:
-            fields.append((b"x-tidyllm-attempts", str(self._attempts).encode()))
-            fields.append((b"x-tidyllm-model", field_value(f"{self._last.target}/{self._last.model}")))
-        return fields
+    def _of_attempts(self) -> list[tuple[bytes, bytes]]:
+        if self._last is None:
+            return []
+        return [
+            (b"x-tidyllm-attempts", str(self._attempts).encode()),
+            (b"x-tidyllm-model", field_value(f"{self._last.target}/{self._last.model}")),
+        ]
 
     # -- failures
 
@@ -176,9 +180,13 @@ class Answering:
     async def _fail(self, error: TidyllmError) -> None:
         if not self._started:
             self._started = True
-            fields = self._fields()[len(id_fields(self.request_id, self.endpoint)) :]
             self.status = await send_error(
-                self._receive, self._send, error, self.endpoint, request_id=self.request_id, fields=fields
+                self._receive if self._unread else None,
+                self._send,
+                error,
+                self.endpoint,
+                request_id=self.request_id,
+                fields=self._of_attempts(),
             )
             return
         # The server stops in the middle of a stream.

@@ -124,9 +124,15 @@ def _details(error: TidyllmError) -> dict[str, Any] | None:
 
 
 async def send_error(
-    receive: Receive, send: Send, error: TidyllmError, endpoint: str, *, request_id: str, fields: Fields = ()
+    receive: Receive | None,
+    send: Send,
+    error: TidyllmError,
+    endpoint: str,
+    *,
+    request_id: str,
+    fields: Fields = (),
 ) -> int:
-    """Answer with an error in the caller's format; returns the status."""
+    """Answer with an error in the caller's format; returns the status. `receive`: for what is left of the body."""
     status, body = encode_error(error, endpoint, request_id)
     headers = [*id_fields(request_id, endpoint), *fields]
     if status in (429, 503):
@@ -139,7 +145,7 @@ async def send_error(
         headers.append((b"connection", b"close"))
     await send_bytes(send, status, msgspec.json.encode(body), headers=headers, more=closes)
     if closes:
-        if not isinstance(error, BodyTooSlow):
+        if receive is not None and not isinstance(error, BodyTooSlow):
             await discard_body(receive)
         await send({"type": "http.response.body", "body": b""})
     return status
