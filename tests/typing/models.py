@@ -11,6 +11,7 @@ from tidyllm import Branch, Fallback, Request, Response, Retry, Sequence, Step, 
 from tidyllm.config import Routes, Settings, read
 from tidyllm.models import Message, RequestLike, Text, ToolCall
 from tidyllm.models.model import Model
+from tidyllm.models.piece import Piece
 from tidyllm.testing import Reply, Scripted, call, scripted
 
 
@@ -33,7 +34,7 @@ async def models() -> None:
     assert_type(await asked(Request("Hi", system="Be brief.")), Response)
     assert_type(await asked([Message.user("Hi")]), Response)
     assert_type(asked.run_sync(Message.user("Hi")), Response)
-    assert_type(asked.stream("Hi"), AsyncGenerator[Any, None])
+    assert_type(asked.stream("Hi"), AsyncGenerator[Piece, None])
     assert_type(asked.join([]), Response)
     await asked(5)  # pyright: ignore[reportArgumentType]
 
