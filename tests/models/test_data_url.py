@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidyllm.models.data_url import data_url, decode_data_url, exact_base64, image_type
+from tidyllm.models.data_url import data_url, decode_data_url, exact_base64, image_type, read_data_url
 
 
 @given(st.binary())
@@ -49,3 +49,22 @@ def test_other_urls_are_left_alone(url: str) -> None:
 )
 def test_an_image_is_known_by_its_first_bytes(data: bytes, expected: str | None) -> None:
     assert image_type(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("data:image/png;base64,aGk=", (b"hi", "image/png")),
+        ("data:Image/PNG;charset=x;base64,aG\nk=", (b"hi", "image/png")),
+        ("data:,a%20b", (b"a b", None)),
+        ("data:text/plain,a", (b"a", "text/plain")),
+    ],
+)
+def test_a_data_url_in_any_spelling_is_read(url: str, expected: tuple[bytes, str | None]) -> None:
+    assert read_data_url(url) == expected
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64", "data:image/png;base64,a"])
+def test_a_broken_data_url_is_a_value_error(url: str) -> None:
+    with pytest.raises(ValueError, match=r"comma|base64|padd|character"):
+        read_data_url(url)

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from tests.models.callers import Told, caller, pieces_of, played
+from tests.models.scripts import SCRIPTS
 from tests.models.sessions import (
     ANTHROPIC,
     CHAT,
     PICTURE,
     RESPONSES,
-    SCRIPTS,
     SESSIONS,
     body_of,
     gone_on,

@@ -119,6 +119,7 @@ _FROM_CHAT: Final[dict[str, Rule]] = {
     "prompt_cache_key": _in_responses("prompt_cache_key", _CACHED.why),
     "prompt_cache_options": _in_responses("prompt_cache_options", _CACHED.why),
     "prompt_cache_retention": _in_responses("prompt_cache_retention", _CACHED.why),
+    "reasoning_effort": _default("auto", "default"),
     "reasoning.enabled": Rule("how to reason is up to the model", _is(True, False)),
     "reasoning.exclude": _READABLE,
     "reasoning.summary": _READABLE,

@@ -216,3 +216,9 @@ def test_a_part_without_a_place_is_refused_or_reported(part: Part, field: str) -
     left = ollama.encode_request(request, stream=False, lenient=True)
     assert left.dropped == (f"messages[0].content[0]{field}",)
     assert left.body["messages"][-1]["content"].endswith("rest")
+
+
+def test_a_broken_data_url_is_named() -> None:
+    with pytest.raises(BadRequest, match="broken data URL") as caught:
+        sent(Request((Message.user(Image(url="data:image/png;base64,a")),)))
+    assert caught.value.field == "messages[0].content[0].url"
