@@ -30,7 +30,9 @@ def encode_request(request: Request, *, stream: bool, lenient: bool = False) -> 
     losses = Losses(FORMAT, lenient=lenient)
     body: dict[str, Any] = {"model": request.model}
     if request.messages or "prompt" not in request.extra:
-        body["input"] = _input(request.messages if isinstance(request.messages, str) else request.turns, losses)
+        body["input"] = _input(
+            request.messages if isinstance(request.messages, str) else request.turns, losses
+        )
     if request.system is not None:
         body["instructions"] = _instructions(request.system, losses)
     for name in _SAME_NAME:
