@@ -114,6 +114,13 @@ async def test_a_port_in_use_and_an_address_that_is_none_are_named(tmp_path: Pat
     assert "no such host" in said
 
 
+async def test_more_workers_than_can_be_of_use_are_refused(tmp_path: Path) -> None:
+    write_yaml(tmp_path, OFFLINE)
+    status, said = await refused(tmp_path, "--port", "0", "--workers", "100000", TIDYLLM_MASTER_KEY=KEY)
+    assert status == 2
+    assert "100,000 workers are too many" in said
+
+
 async def test_without_a_file_and_without_keys_the_simulation_says_so(tmp_path: Path) -> None:
     async with serving(tmp_path, None, "--host", "localhost") as server:
         assert "SIMULATED" in server.words or "ollama" in server.words

@@ -50,7 +50,7 @@ def serve(
             where="models",
             hint="Add one with its route.",
         )
-    count = workers or server.workers
+    count = _workers(server.workers if workers is None else workers)
     chosen = server.host if host is None else host
     listener = _bound(chosen, server.port if port is None else port)
     try:
@@ -78,6 +78,18 @@ def serve(
             Supervisor(task, listener, count).run()
     finally:
         listener.close()
+
+
+def _workers(wanted: int) -> int:
+    cores = os.cpu_count() or 1
+    most = _PER_CORE * cores
+    if wanted > most:
+        raise ConfigError(
+            f"{wanted:,} workers are too many for the {cores} cores of this machine; at most {most} can be of use.",
+            where="server.workers",
+            hint=f"One for each core is enough ({cores}); each takes some 50 MB.",
+        )
+    return wanted
 
 
 def _key_file(host: str, *, local: bool) -> Path:
@@ -135,3 +147,5 @@ def _raise_limit_of_files() -> None:
 
 
 _FILES = 65_536
+_PER_CORE = 8
+"""Workers: more than this only wait for each other, and what they take may be all the memory that there is."""
