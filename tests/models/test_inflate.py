@@ -45,7 +45,11 @@ def test_a_bomb_comes_out_in_small_pieces_made_one_at_a_time() -> None:
 
 def test_members_of_a_gzip_body_follow_each_other() -> None:
     assert (
-        inflate("gzip", gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0)[:5], gzip.compress(b"two", mtime=0)[5:])
+        inflate(
+            "gzip",
+            gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0)[:5],
+            gzip.compress(b"two", mtime=0)[5:],
+        )
         == b"onetwo"
     )
 
