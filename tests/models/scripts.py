@@ -88,6 +88,14 @@ def _calls(*calls: tuple[str, str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [chat_call(id, name, msgspec.json.encode(arguments).decode()) for id, name, arguments in calls]
 
 
+def _line(content: str, thinking: str, *calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": content, "thinking": thinking}
+    if calls:
+        message["tool_calls"] = [{"function": {"name": name, "arguments": given}} for name, given in calls]
+    counts = {"prompt_eval_count": 100, "eval_count": 9}
+    return {"model": "llama-x", "message": message, "done": True, "done_reason": "stop", **counts}
+
+
 SCRIPTS: dict[str, list[dict[str, Any]]] = {
     ANTHROPIC: [
         _message(
@@ -145,5 +153,10 @@ SCRIPTS: dict[str, list[dict[str, Any]]] = {
         ),
         _completion({"content": "Done."}, "stop"),
     ],
+    "ollama": [
+        _line("I mend it.", "Two at once.", ("Edit", _USE_A), ("Grep", _USE_B)),
+        _line("", "Then a test.", ("Bash", _USE_C)),
+        _line("Done.", ""),
+    ],
 }
-"""Whole answers. The chat provider is one that wants its plain reasoning back; the others sign or encrypt theirs."""
+"""Whole answers. The chat provider and Ollama want their plain reasoning back; the others sign or encrypt theirs."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.models.callers import Told, caller, pieces_of, played
+from tests.models.callers import Told, caller, encoded, pieces_of, played
 from tests.models.scripts import SCRIPTS
 from tests.models.sessions import (
     ANTHROPIC,
@@ -30,7 +30,9 @@ from tidyllm.models.fold import fold, unfold
 from tidyllm.models.formats import provider_format, wire_format
 from tidyllm.models.message import Image, Part, Text, ToolCall, ToolResult
 from tidyllm.models.own_reasoning import own_reasoning
+from tidyllm.models.piece import Piece
 from tidyllm.models.request import Request, Tool
+from tidyllm.models.response import Response
 
 OLLAMA = "ollama"
 PAIRS = [(source, target) for source in SESSIONS for target in (*SESSIONS, OLLAMA) if source != target]
@@ -174,6 +176,12 @@ def test_tools_that_only_one_provider_has_are_refused_by_name(
 # -- the whole way round
 
 
+def streamed(provider: str, answer: Response) -> list[Piece]:
+    """The pieces of the answer as this provider streams it."""
+    bits = list(in_bits(unfold(answer)))
+    return bits if provider == OLLAMA else pieces_of(provider, encoded(provider, bits))
+
+
 def loop(
     source: str, provider: str, *, stream: bool
 ) -> tuple[list[Told], list[dict[str, Any]], dict[str, Any]]:
@@ -181,14 +189,8 @@ def loop(
 
     What the caller was told, the bodies that the provider got, and the caller's last body.
     """
-    script = SCRIPTS[provider]
-    answers = [wire_format(provider).decode_response(body) for body in script]
-    pieces = [
-        pieces_of(
-            provider, played(provider, a, stream=True, pieces=list(in_bits(unfold(a))))["body"].encode()
-        )
-        for a in answers
-    ]
+    answers = [provider_format(provider).decode_response(body) for body in SCRIPTS[provider]]
+    pieces = [streamed(provider, answer) for answer in answers]
     told: list[Told] = []
     sent: list[dict[str, Any]] = []
     body = body_of(source)
@@ -197,7 +199,7 @@ def loop(
         for answer, found in zip(answers, pieces, strict=True)
     ]
     with Replay(play) as server, caller(source, server) as anyone:
-        for number in range(len(script)):
+        for number in range(len(play)):
             sent.append(crossed(source, provider, body)[0])
             told.append(anyone.read(number, stream=stream))
             body = gone_on(source, body, told[-1])
@@ -228,7 +230,7 @@ OWN: dict[str, list[Any]] = {
             ANTHROPIC: lambda: {"messages": SCRIPTS[ANTHROPIC]},
         }[provider](),
     )
-    for provider in SCRIPTS
+    for provider in SESSIONS
 }
 """The reasoning as each provider's script has it."""
 
@@ -264,6 +266,22 @@ def test_reasoning_comes_back_to_the_provider_that_made_it(source: str, provider
     _, sent, _ = loop(source, provider, stream=stream)
     before = reasoning_in(provider, sent[0])
     assert reasoning_in(provider, sent[-1]) == [*before, *OWN[provider]]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("source", SESSIONS)
+def test_ollamas_plain_reasoning_calls_and_results_come_back_to_it(source: str, stream: bool) -> None:
+    told, sent, _ = loop(source, OLLAMA, stream=stream)
+    assert [answer.text for answer in told] == ["I mend it.", "", "Done."]
+    assert {answer.usage for answer in told} == {(100, 9, 0)}
+    turns: list[dict[str, Any]] = sent[-1]["messages"][len(sent[0]["messages"]) :]
+    assert [turn.get("thinking") for turn in turns if turn["role"] == "assistant"] == [
+        "Two at once.",
+        "Then a test.",
+        None,
+    ]
+    results = [(turn["tool_name"], turn["content"]) for turn in turns if turn["role"] == "tool"]
+    assert results == [(name, f"{name} did it") for name in ("Edit", "Grep", "Bash")]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
