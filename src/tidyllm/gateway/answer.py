@@ -11,7 +11,7 @@ import msgspec
 from tidyllm.core import AttemptStarted, Context, Event
 from tidyllm.core.events import default_hooks
 from tidyllm.errors import BadRequest, TidyllmError
-from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
+from tidyllm.gateway.asgi import Fields, Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
 from tidyllm.gateway.client import ClientWatch
 from tidyllm.gateway.heads import parse
@@ -33,6 +33,29 @@ __all__ = ["Answering"]
 _EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
+class _Attempts:
+    """Counts what was sent for one request. It keeps no event: those refer to the run, and the run to this."""
+
+    __slots__ = ("count", "model", "target")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.target = ""
+        self.model = ""
+
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, AttemptStarted):
+            self.count += 1
+            self.target, self.model = event.target, event.model
+
+    def fields(self) -> Fields:
+        """What the headers of the answer say of it."""
+        if not self.count:
+            return ()
+        served = field_value(f"{self.target}/{self.model}")
+        return ((b"x-tidyllm-attempts", str(self.count).encode()), (b"x-tidyllm-model", served))
+
+
 class Answering:
     """One request to one of the endpoints that call models. `status` is what it was answered with, once it was.
 
@@ -40,7 +63,7 @@ class Answering:
     """
 
     __slots__ = (
-        "_attempts", "_last", "_receive", "_scope", "_send", "_started", "_unread", "ctx", "endpoint", "gateway",
+        "_attempts", "_receive", "_scope", "_send", "_started", "_unread", "ctx", "endpoint", "gateway",
         "headers", "status",
     )  # fmt: skip
 
@@ -54,21 +77,15 @@ class Answering:
         self._send = send
         self._started = False
         self._unread = True
-        self._attempts = 0
-        self._last: AttemptStarted | None = None
+        self._attempts = _Attempts()
         self.ctx = Context.new(
-            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._notice)
+            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._attempts)
         )
 
     @property
     def request_id(self) -> str:
         """What the caller is told, and what logs and traces call this run."""
         return self.ctx.run_id
-
-    def _notice(self, event: Event) -> None:
-        if isinstance(event, AttemptStarted):
-            self._attempts += 1
-            self._last = event
 
     async def run(self) -> None:
         """Answer. Every failure is told to the caller in his own format; a caller who is gone is told nothing."""
@@ -120,7 +137,7 @@ class Answering:
             body = response.body
         else:
             body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response))
-        fields = [*id_fields(self.request_id, self.endpoint), *self._of_attempts()]
+        fields = [*id_fields(self.request_id, self.endpoint), *self._attempts.fields()]
         if response.dropped:
             fields.append(_dropped(response.dropped))
         if response.cost_usd is not None:
@@ -153,20 +170,12 @@ class Answering:
         await self._send({"type": "http.response.body", "body": data})
 
     async def _start(self, piece: object) -> None:
-        fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._of_attempts()]
+        fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._attempts.fields()]
         if isinstance(piece, Start) and piece.served is not None and piece.served.dropped:
             fields.append(_dropped(piece.served.dropped))
         self.status = 200
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
-
-    def _of_attempts(self) -> list[tuple[bytes, bytes]]:
-        if self._last is None:
-            return []
-        return [
-            (b"x-tidyllm-attempts", str(self._attempts).encode()),
-            (b"x-tidyllm-model", field_value(f"{self._last.target}/{self._last.model}")),
-        ]
 
     # -- failures
 
@@ -186,7 +195,7 @@ class Answering:
                 error,
                 self.endpoint,
                 request_id=self.request_id,
-                fields=self._of_attempts(),
+                fields=self._attempts.fields(),
             )
             return
         # The server stops in the middle of a stream.
