@@ -13,6 +13,7 @@ from tidyllm.models.blocks import Blocks
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
 from tidyllm.models.glance import glance, text
 from tidyllm.models.listen import LISTENERS
+from tidyllm.models.own_reasoning import own_reasoning
 from tidyllm.models.piece import Piece
 from tidyllm.models.response import Usage
 from tidyllm.models.sse import Event, EventParser
@@ -38,6 +39,7 @@ def forwarded_body(call: Forward, model: str, provider: Provider) -> tuple[bytes
         hides_usage = not options.get("include_usage")
         if hides_usage:
             changes["stream_options"] = {**options, "include_usage": True}
+    changes |= own_reasoning(call.format, call.fields)
     return call.body(**changes), hides_usage
 
 
