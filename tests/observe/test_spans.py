@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -107,9 +109,58 @@ def test_a_flush_sends_what_waits() -> None:
     queue.shutdown()
 
 
-def test_numbers_that_make_no_queue_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must be a positive integer"):
-        SpanQueue(InMemorySpanExporter(), capacity=0)
+@pytest.mark.parametrize("setting", ["capacity", "batch", "delay"])
+def test_numbers_that_make_no_queue_are_refused(setting: str) -> None:
+    settings: dict[str, Any] = {setting: 0}
+    with pytest.raises(ConfigError, match=f"{setting} is a number above 0, not 0"):
+        SpanQueue(InMemorySpanExporter(), **settings)
+
+
+def test_spans_are_sent_after_a_delay_when_there_are_few_of_them() -> None:
+    gate = Gate()
+    gate.go_on.set()
+    queue = SpanQueue(gate, batch=100, delay=0.01)
+    Otel(queue)(call())
+    assert gate.busy.wait(20)
+    queue.shutdown()
+    assert (queue.exported, queue.dropped) == (1, 0)
+
+
+def test_a_flush_waits_no_longer_than_told_for_a_batch_on_its_way() -> None:
+    gate = Gate()
+    queue = SpanQueue(gate, batch=1, delay=FOREVER, grace=0.05)
+    Otel(queue)(call())
+    assert gate.busy.wait(20)
+    assert not queue.force_flush(10)
+    gate.go_on.set()
+    queue.shutdown()
+
+
+def test_spans_of_opentelemetry_itself_are_taken_too() -> None:
+    memory = InMemorySpanExporter()
+    queue = SpanQueue(memory, delay=FOREVER)
+    provider = TracerProvider()
+    provider.add_span_processor(queue)
+    with provider.get_tracer("elsewhere").start_as_current_span("theirs"):
+        pass
+    assert provider.force_flush()
+    assert [span.name for span in memory.get_finished_spans()] == ["theirs"]
+    queue.shutdown()
+
+
+def test_a_forked_child_sends_its_own_spans_and_not_its_parents() -> None:
+    with Collector() as collector:
+        queue = SpanQueue(Exporter(endpoint=f"{collector.url}/v1/traces"), delay=FOREVER)
+        Otel(queue)(call("parent"))
+        child = os.fork()
+        if child == 0:  # pragma: no cover - in a process that is not measured
+            Otel(queue)(call("child"))
+            queue.shutdown()
+            os._exit(0 if (queue.exported, queue.dropped) == (1, 0) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert [span.name for span in collector.spans] == ["child"]
+        queue.shutdown()
+    assert [span.name for span in collector.spans] == ["child", "parent"]
 
 
 # -- over the wire

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import TypeAlias
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event as SpanEvent
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
-from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.trace import TraceFlags
 
 from tidyllm import clock
 from tidyllm.core import AttemptFinished, BreakerChanged, CallFinished, Context, Event, FellBack, Retrying
 from tidyllm.errors import ConfigError
 from tidyllm.observe import semconv
+from tidyllm.observe.finished import FinishedSpan, Origin
 from tidyllm.observe.redact import short
+from tidyllm.observe.spans import SpanQueue
 
 __all__ = ["Otel"]
 
 Mark: TypeAlias = Retrying | FellBack | BreakerChanged
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_UNSET = Status(StatusCode.UNSET)
-_NO_EVENTS: tuple[SpanEvent, ...] = ()
 _LOW = (1 << 64) - 1
 _OPEN_CALLS = 20_000
 """Calls whose span events wait for their end. Beyond that the events are lost, and counted; the spans are not."""
@@ -65,14 +64,21 @@ class Otel:
         """:raises ConfigError: `ratio` is not between 0 and 1."""
         if not 0.0 <= ratio <= 1.0:
             raise ConfigError(f"the ratio of traces kept is between 0 and 1, not {ratio!r}.", where="ratio")
-        self._end = processor.on_end
         self.wants_content = content
         self.processor = processor
         # As opentelemetry.sdk.trace.sampling.TraceIdRatioBased computes it.
         self._bound = round(ratio * (1 << 64))
         self._parent_based = parent_based
-        self._resource = _resource() if resource is None else resource
-        self._scope = InstrumentationScope("tidyllm", version, semconv.SCHEMA_URL)
+        self._origin = Origin(
+            _resource() if resource is None else resource,
+            InstrumentationScope("tidyllm", version, semconv.SCHEMA_URL),
+        )
+        # Our queue takes spans as they are; others take OpenTelemetry's.
+        self._put: Callable[[FinishedSpan], None] = (
+            processor.put
+            if isinstance(processor, SpanQueue)
+            else lambda span: processor.on_end(span.readable())
+        )
         self._marks: dict[int, list[SpanEvent]] = {}
         self._marks_lock = threading.Lock()
         self.lost_marks = 0
@@ -102,40 +108,41 @@ class Otel:
             return
         parent = ctx.parent_span_id
         root = parent == ctx.scope.parent_span
-        marks = self._marks.pop(ctx.span_id, _NO_EVENTS) if self._marks else _NO_EVENTS
-        trace = ctx.trace_id
         offset = self._epoch(event.ended)
-        self._end(
-            ReadableSpan(
+        self._put(
+            FinishedSpan(
+                self._origin,
                 semconv.valid(event.step.name),
-                SpanContext(trace, ctx.span_id, False, _SAMPLED),
-                SpanContext(trace, parent, root, _SAMPLED) if parent else None,
-                self._resource,
+                False,
+                ctx.trace_id,
+                ctx.span_id,
+                parent,
+                root,
+                int(event.started * 1e9) + offset,
+                int(event.ended * 1e9) + offset,
                 semconv.call_attributes(event, root=root),
-                marks,
-                status=_UNSET if event.error is None else _status(event.error),
-                start_time=int(event.started * 1e9) + offset,
-                end_time=int(event.ended * 1e9) + offset,
-                instrumentation_scope=self._scope,
+                self._marks.pop(ctx.span_id, ()) if self._marks else (),
+                None if event.error is None else _failure(event.error),
             )
         )
 
     def _attempt(self, event: AttemptFinished) -> None:
         ctx = event.ctx
-        trace = ctx.trace_id
         offset = self._epoch(event.ended)
-        self._end(
-            ReadableSpan(
+        self._put(
+            FinishedSpan(
+                self._origin,
                 semconv.attempt_name(event),
-                SpanContext(trace, event.span_id, False, _SAMPLED),
-                SpanContext(trace, ctx.span_id, False, _SAMPLED) if ctx.span_id else None,
-                self._resource,
+                True,
+                ctx.trace_id,
+                event.span_id,
+                ctx.span_id,
+                False,
+                int(event.started * 1e9) + offset,
+                int(event.ended * 1e9) + offset,
                 semconv.attempt_attributes(event),
-                kind=SpanKind.CLIENT,
-                status=_UNSET if event.error is None else _status(event.error),
-                start_time=int(event.started * 1e9) + offset,
-                end_time=int(event.ended * 1e9) + offset,
-                instrumentation_scope=self._scope,
+                (),
+                None if event.error is None else _failure(event.error),
             )
         )
 
@@ -172,11 +179,9 @@ class Otel:
         return self._offset
 
 
-def _status(error: BaseException) -> Status:
+def _failure(error: BaseException) -> str | None:
     # Cancelled is not failed: whoever had asked does not want the answer any more.
-    if isinstance(error, asyncio.CancelledError):
-        return _UNSET
-    return Status(StatusCode.ERROR, semconv.valid(short(error)))
+    return None if isinstance(error, asyncio.CancelledError) else semconv.valid(short(error))
 
 
 def _resource() -> Resource:
