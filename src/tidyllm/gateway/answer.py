@@ -144,6 +144,8 @@ class Answering:
             fields.append((b"x-tidyllm-cost-usd", format(response.cost_usd, "f").encode()))
         self.status = 200
         self._started = True
+        if (connection := connection_of(self._scope)) is not None:
+            connection.join_next()
         await send_bytes(self._send, 200, body, headers=fields)
 
     async def _stream(self, route: Route, call: Forward) -> None:

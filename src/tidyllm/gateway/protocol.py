@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import httptools
 import msgspec
@@ -36,6 +36,36 @@ class Bounds(msgspec.Struct, frozen=True):
     stream, and the provider's, for ever."""
 
 
+class JoiningTransport:
+    """A transport that can write two parts as one: uvicorn writes the head of an answer and its body one by one, and
+    each costs a call of the kernel (5 µs of 150 for a small answer).
+    """
+
+    __slots__ = ("_inner", "_joins", "_kept", "_write")
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        self._inner = inner
+        self._write = inner.write
+        self._joins = False
+        self._kept: bytes | None = None
+
+    def join_next(self) -> None:
+        """Keep what is written next until something more is."""
+        self._joins = True
+
+    def write(self, data: bytes) -> None:
+        if self._joins:
+            self._joins, self._kept = False, data
+        elif self._kept is not None:
+            data, self._kept = self._kept + data, None
+            self._write(data)
+        else:
+            self._write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection of a client.
 
@@ -46,7 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
     bounds: Callable[[], Bounds] = Bounds
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
+        self._joining = JoiningTransport(transport)
+        super().connection_made(cast("asyncio.Transport", self._joining))
         self.on_gone: Callable[[], None] | None = None
         """Called once when the client hangs up."""
         self._in_head = True
@@ -62,6 +93,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def body_is_here(self) -> bool:
         """Whether the latest request has come to its end, so that waiting for its body takes no time."""
         return not self.cycle.more_body
+
+    def join_next(self) -> None:
+        """Write the next two parts of an answer, its head and its first bytes, as one."""
+        self._joining.join_next()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
