@@ -21,7 +21,7 @@ from tidyllm.resilience import CircuitBreaker, Fallback, Retry, Timeout
 
 __all__ = ["run"]
 
-ROUNDS = 30
+ROUNDS = 100
 CALLS = 2_000
 
 

@@ -254,7 +254,7 @@ def test_events_cannot_be_changed() -> None:
 
 async def test_events_that_a_run_keeps_of_itself_are_garbage_when_it_is_over() -> None:
     """A hook of the run that keeps events is a circle: event, context, hooks, and the list of events."""
-    refs: list[weakref.ref[Context]] = []
+    refs: list[weakref.ref[Ears]] = []
 
     def fail(x: int) -> int:
         raise ValueError("broken")
@@ -262,7 +262,7 @@ async def test_events_that_a_run_keeps_of_itself_are_garbage_when_it_is_over() -
     async def run() -> None:
         ears = Ears()
         ctx = Context.new(hooks=(ears,))
-        refs.append(weakref.ref(ctx))
+        refs.append(weakref.ref(ears))
         with contextlib.suppress(ValueError):
             await Sequence(a, fail)(1, ctx)
         assert len(ears.calls) == 3

@@ -49,7 +49,7 @@ O = TypeVar("O")  # noqa: E741
 _RUN_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}")
 
 
-class Context(Place, frozen=True, eq=False, weakref=True):
+class Context(Place, frozen=True, eq=False):
     """Immutable: every `with_…` gives a new one. Make a root with `Context.new()`; inside a step declare `ctx`."""
 
     # -- making one

@@ -22,7 +22,7 @@ __all__ = ["Place"]
 _making = threading.Lock()
 
 
-class Place(msgspec.Struct, frozen=True, eq=False, weakref=True):
+class Place(msgspec.Struct, frozen=True, eq=False):
     """The fields of a `Context`, and what can be read from them."""
 
     scope: Scope

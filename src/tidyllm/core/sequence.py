@@ -61,7 +61,12 @@ class Sequence(Step[I_contra, O_co]):
                 # `ctx.run_child` without its coroutine: the ambient context is set for each, and restored once.
                 deadline = ctx.deadline
                 for invoke, direct, segment in self._calls:
-                    set_current(child := Context(scope, ctx, segment, 0, deadline))
+                    child = (
+                        Context(scope, ctx, segment)
+                        if deadline is None
+                        else Context(scope, ctx, segment, 0, deadline)
+                    )
+                    set_current(child)
                     value = await (invoke(value, child) if direct is None else direct(value))
             elif scope.caller is None:
                 for step, segment in self._children:
