@@ -13,6 +13,7 @@ from tests.gateway.harness import (
     Door,
     chunk,
     each_time,
+    exchange,
     gateway,
     json_answer,
     offline,
@@ -162,3 +163,46 @@ async def test_a_wrong_path_is_told_what_is_probably_meant(path: str, hint: str)
         status, _, answer = await raw_request(running, ASK, path=path)
         assert status == 404
         assert hint in msgspec.json.decode(answer)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//v1/chat/completions", "/v1//chat/completions", "/v1/chat/completions/", "///v1/chat/completions//"],
+)
+async def test_a_slash_too_many_in_a_base_url_does_no_harm(path: str) -> None:
+    async with gateway(offline()) as running:
+        assert (await raw_request(running, ASK, path=path))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["//metrics", "/metrics/", "//", "/v1/../metrics", "/v1/%2e%2e/livez", "*"])
+async def test_no_other_path_is_anything_but_what_is_written(path: str) -> None:
+    async with gateway(offline()) as running:
+        assert (await raw_request(running, b"", method="GET", path=path))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/messagesx", "/v1/responses/resp_1", "/v1/completions"])
+async def test_an_unknown_path_is_an_invalid_request_to_clients_of_openai(path: str) -> None:
+    async with gateway(offline()) as running:
+        status, headers, answer = await raw_request(running, b"{}", path=path)
+        error = msgspec.json.decode(answer)["error"]
+        assert (status, error["type"], error["code"]) == (404, "invalid_request_error", None)
+        assert len(headers["x-request-id"]) == 32
+
+
+async def test_an_unknown_path_is_not_found_to_clients_of_anthropic_and_names_its_request() -> None:
+    async with gateway(offline()) as running:
+        for path, version in (("/v1/messages/batches", ""), ("/v1/nothing", "2023-06-01")):
+            sent = f"00-{TRACE}-00f067aa0ba902b7-01"
+            status, headers, answer = await raw_request(
+                running, b"{}", path=path, anthropic_version=version, traceparent=sent
+            )
+            told = msgspec.json.decode(answer)
+            assert (status, told["type"], told["error"]["type"]) == (404, "error", "not_found_error")
+            assert told["request_id"] == headers["request-id"] == headers["x-request-id"] == TRACE
+
+
+async def test_what_is_no_http_has_a_request_id_too() -> None:
+    async with gateway(offline()) as running:
+        status, headers, _ = await exchange(running, b"nonsense\r\n\r\n")
+        assert status == 400
+        assert len(headers["x-request-id"]) == 32

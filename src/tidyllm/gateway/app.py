@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from difflib import get_close_matches
-from random import getrandbits
 from typing import Any
 
 from tidyllm import clock
 from tidyllm.config import Routes, Settings
+from tidyllm.core import Context
 from tidyllm.errors import TidyllmError
 from tidyllm.gateway.answer import Answering
 from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, send_bytes, send_json
@@ -63,27 +64,28 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            endpoint = PATHS.get(scope["path"])
+            path = scope["path"]
+            endpoint = PATHS.get(path) or PATHS.get(path := _plain(path))
             if endpoint is not None and scope["method"] == "POST" and not self.draining:
-                await self._answer(endpoint, scope, receive, send)
+                await self._answer(endpoint, path, scope, receive, send)
             else:
-                await self._simple(scope, receive, send)
+                await self._simple(path, scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
             raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']!r}")
 
-    async def _answer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, endpoint: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = clock.monotonic()
         answering = Answering(self, endpoint, scope, receive, send)
         self.traffic.begin()
         try:
             await answering.run()
         finally:
-            self.traffic.end(scope["path"], answering.status, clock.monotonic() - started)
+            self.traffic.end(path, answering.status, clock.monotonic() - started)
 
-    async def _simple(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, headers = scope["path"], Headers(scope["headers"])
+    async def _simple(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope["headers"])
         try:
             await self._get(path, scope["method"], headers, send)
         except TidyllmError as error:
@@ -93,7 +95,7 @@ class Gateway:
                 send,
                 error,
                 error_format(path, headers),
-                request_id=f"{getrandbits(128):032x}",
+                request_id=Context.new(trace_parent=headers.get("traceparent")).run_id,
                 fields=allow if isinstance(error, MethodNotAllowed) else (),
             )
             self.traffic.simple(path if path in PATHS or path in _GET else "other", status)
@@ -130,6 +132,21 @@ class Gateway:
 
 
 _ANYONE = Caller("anyone")
+
+
+def _plain(path: str) -> str:
+    """The path as it was meant: a base URL that ends in a slash, or a slash at the end, makes one too many.
+
+    Only where models are called. Proxies that keep others from `/metrics` may compare paths as they are written.
+    """
+    path = f"/{path.lstrip('/')}" if path.startswith("//v1/") else path
+    if path.startswith("/v1/models/") and path != "/v1/models/":
+        return path  # what follows is a name, and may hold anything
+    meant = _SLASHES.sub("/", path).rstrip("/")
+    return meant if meant in PATHS or meant == "/v1/models" else path
+
+
+_SLASHES = re.compile("/{2,}")
 
 
 def _instead(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import getrandbits
 from typing import Any, cast
 
 import httptools
@@ -209,8 +210,8 @@ class GuardedProtocol(HttpToolsProtocol):
             _, error = wire_format("openai_chat").encode_error(BadRequest(message))
             body = msgspec.json.encode(error)
             self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-                % (status, len(body), body)
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %032x\r\n"
+                b"connection: close\r\n\r\n%b" % (status, len(body), getrandbits(128), body)
             )
         if self._answering:
             self.cycle.disconnected = True

@@ -70,7 +70,7 @@ _CLOSES = (BodyTooLarge, BodyTooSlow, Draining)
 
 def error_format(path: str, headers: Headers) -> str:
     """The format in which this caller reads errors."""
-    if path.startswith("/v1/messages") or "anthropic-version" in headers:
+    if path == "/v1/messages" or path.startswith("/v1/messages/") or "anthropic-version" in headers:
         return "anthropic"
     return "openai_responses" if path == "/v1/responses" else "openai_chat"
 
