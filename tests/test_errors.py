@@ -17,6 +17,7 @@ from tidyllm.errors import (
     BadAnswer,
     BadRequest,
     BreakerOpen,
+    BudgetExceeded,
     ConfigError,
     ContentRefused,
     ContextTooLong,
@@ -25,10 +26,13 @@ from tidyllm.errors import (
     ModelNotFound,
     NobodyToAsk,
     Overloaded,
+    PriceUnknown,
     RateLimited,
     Refused,
     SagaFailed,
     StepError,
+    StoreDown,
+    StoreError,
     StreamInterrupted,
     TidyllmError,
     TimeoutExceeded,
@@ -54,8 +58,22 @@ MAKE: dict[type[TidyllmError], Callable[[], TidyllmError]] = {
     Refused: lambda: Refused("not now.", retry_after=2.0),
     BreakerOpen: lambda: BreakerOpen("main", failures=5, window=30.0, retry_after=-1.0),
     LimitExceeded: lambda: LimitExceeded("no slot within 5 s.", retry_after=0.5),
+    BudgetExceeded: lambda: BudgetExceeded(
+        "team:search",
+        what="main/gpt",
+        asked_usd="0.02",
+        limit_usd="5",
+        spent_usd="4.99",
+        reserved_usd="0",
+        window="month",
+        window_ends_at=2e9,
+        retry_after=60.0,
+    ),
+    PriceUnknown: lambda: PriceUnknown("team:search", what="main/gpt"),
     TimeoutExceeded: lambda: TimeoutExceeded("gap", 15.0, what="step 'fast'"),
     SagaFailed: lambda: SagaFailed("charge", ValueError("no card"), [("book", KeyError("gone"))]),
+    StoreError: lambda: StoreError("the file is corrupt.", hint="Restore it."),
+    StoreDown: lambda: StoreDown("no connection."),
     ModelError: lambda: ModelError("something.", **WHERE),
     AuthError: lambda: AuthError("wrong key.", **WHERE),
     BadRequest: lambda: BadRequest("not a number.", field="temperature", **WHERE),
@@ -205,7 +223,16 @@ def test_where_it_happened_is_filled_in_once() -> None:
     assert (error.provider, error.model, error.request_id) == ("main", "m", "r")
 
 
-RETRYABLE = {Refused, LimitExceeded, TimeoutExceeded, RateLimited, Overloaded, Unreachable, BadAnswer}
+RETRYABLE = {
+    BadAnswer,
+    LimitExceeded,
+    Overloaded,
+    RateLimited,
+    Refused,
+    StoreDown,
+    TimeoutExceeded,
+    Unreachable,
+}
 
 
 @pytest.mark.parametrize("kind", ALL)

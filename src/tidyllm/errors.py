@@ -6,9 +6,13 @@
     │   └── NobodyToAsk             `ctx.ask` without anyone to answer
     ├── Refused                     we said no before any work was done
     │   ├── BreakerOpen             the circuit breaker is open
-    │   └── LimitExceeded           no free slot or token, and the caller would not wait
+    │   ├── LimitExceeded           no free slot or token, and the caller would not wait
+    │   ├── BudgetExceeded          the most that a call can cost is more than a budget has left
+    │   └── PriceUnknown            a budget cannot hold what a call of unknown price may cost
     ├── TimeoutExceeded             a clock of ours ran out (also a builtin TimeoutError)
     ├── SagaFailed                  a saga failed and some compensation failed too
+    ├── StoreError                  the database cannot be used as it is, or said no
+    │   └── StoreDown               the database or Redis cannot be reached now
     └── ModelError                  a provider said no, or said nothing usable
         ├── AuthError               key missing, wrong or without permission
         ├── BadRequest              the provider (or we, before it) cannot take the request
@@ -36,6 +40,7 @@ __all__ = [
     "BadAnswer",
     "BadRequest",
     "BreakerOpen",
+    "BudgetExceeded",
     "ConfigError",
     "ContentRefused",
     "ContextTooLong",
@@ -44,10 +49,13 @@ __all__ = [
     "ModelNotFound",
     "NobodyToAsk",
     "Overloaded",
+    "PriceUnknown",
     "RateLimited",
     "Refused",
     "SagaFailed",
     "StepError",
+    "StoreDown",
+    "StoreError",
     "StreamInterrupted",
     "TidyllmError",
     "TimeoutExceeded",
@@ -142,6 +150,62 @@ class LimitExceeded(Refused):
     default_hint = "Try again later, raise the limit, or fall back to another target."
 
 
+class BudgetExceeded(Refused):
+    """A budget has less left than an attempt can cost. Not retryable: a cheaper target may still fit.
+
+    Amounts are strings of US dollars, exact. `limit_usd` is the cap; of it `spent_usd` is gone (amounts in doubt
+    included) and `reserved_usd` is set aside for calls under way. `window_ends_at` is when the cap is whole again, in
+    seconds since 1970; None when it never is. `retry_after` is the seconds until enough of it will be free.
+    """
+
+    retryable = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        what: str,
+        asked_usd: str,
+        limit_usd: str,
+        spent_usd: str,
+        reserved_usd: str,
+        window: str = "none",
+        window_ends_at: float | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        rolls = "" if retry_after is None else f" Its window ({window}) has room again in {retry_after:.0f} s."
+        super().__init__(
+            f"{what} may cost ${asked_usd}, but budget {name!r} of ${limit_usd} has ${spent_usd} spent and "
+            f"${reserved_usd} reserved for calls under way.{rolls}",
+            retry_after=retry_after,
+            hint="Raise the limit, lower the output cap, or fall back to a cheaper model.",
+        )
+        self.name = name
+        self.what = what
+        self.asked_usd = asked_usd
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.reserved_usd = reserved_usd
+        self.window = window
+        self.window_ends_at = window_ends_at
+
+
+class PriceUnknown(Refused):
+    """The call stands under a budget and the most it can cost is not known. `budget` names the one that refused."""
+
+    retryable = False
+    default_hint = (
+        "Tell the catalogue its prices and output cap: catalog: {'provider/model': {prices: {input: '1.25', "
+        "output: '10'}, context_window_tokens: 128000, max_output_tokens: 16000}} (dollars per million tokens), "
+        "or send an output cap with the request."
+    )
+
+    def __init__(self, budget: str, *, what: str) -> None:
+        super().__init__(f"the most that {what} can cost is unknown, and budget {budget!r} has a limit.")
+        self.budget = budget
+        self.what = what
+
+
 class TimeoutExceeded(TidyllmError, TimeoutError):
     """A clock ran out. `clock` is which: `total`, `first_piece`, `gap` or `deadline`; `seconds` is its setting.
 
@@ -188,6 +252,20 @@ class SagaFailed(TidyllmError):
         self.step = step
         self.error = error
         self.uncompensated = tuple(uncompensated)
+
+
+class StoreError(TidyllmError):
+    """The database cannot be used as it is (corrupt, of a newer version, not ours), or refused what it was told.
+
+    The cause is in `__cause__`, if a driver said no. Neither holds a password or the values that were to be written.
+    """
+
+
+class StoreDown(StoreError):
+    """The database or Redis cannot be reached now, or has no room. What was asked for was not done."""
+
+    retryable = True
+    default_hint = "See whether its server runs and its disk has room, then try again."
 
 
 class ModelError(TidyllmError):

@@ -24,6 +24,8 @@ CASES: list[tuple[errors.TidyllmError, int]] = [
     (errors.StreamInterrupted("cut"), 502),
     (errors.BreakerOpen("main", failures=5, window=10, retry_after=3), 503),
     (errors.Refused("draining"), 503),
+    (errors.StoreDown("no connection"), 503),
+    (errors.StoreError("corrupt"), 500),
     (errors.TimeoutExceeded("total", 60, what="main"), 504),
     (errors.StepError("name used twice"), 500),
     (errors.ModelError("who knows"), 500),

@@ -13,6 +13,7 @@ from tidyllm.errors import (
     Overloaded,
     RateLimited,
     Refused,
+    StoreDown,
     StreamInterrupted,
     TidyllmError,
     TimeoutExceeded,
@@ -31,6 +32,7 @@ _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (RateLimited, 429),
     (LimitExceeded, 429),
     (Refused, 503),  # with BreakerOpen
+    (StoreDown, 503),
     (TimeoutExceeded, 504),
     (Overloaded, 502),
     (Unreachable, 502),
