@@ -173,7 +173,9 @@ class BudgetExceeded(Refused):
         window_ends_at: float | None = None,
         retry_after: float | None = None,
     ) -> None:
-        rolls = "" if retry_after is None else f" Its window ({window}) has room again in {retry_after:.0f} s."
+        rolls = (
+            "" if retry_after is None else f" Its window ({window}) has room again in {retry_after:.0f} s."
+        )
         super().__init__(
             f"{what} may cost ${asked_usd}, but budget {name!r} of ${limit_usd} has ${spent_usd} spent and "
             f"${reserved_usd} reserved for calls under way.{rolls}",

@@ -17,7 +17,7 @@ from tidyllm.core.events import (
 )
 from tidyllm.core.function import FunctionStep, GeneratorStep, step
 from tidyllm.core.parallel import Failed, Ok, Outcome, Parallel
-from tidyllm.core.scope import StreamCaller
+from tidyllm.core.scope import Booking, Bookkeeper, StreamCaller
 from tidyllm.core.sequence import Sequence
 from tidyllm.core.step import Step, as_step
 from tidyllm.core.wrapper import Wrapper
@@ -27,6 +27,8 @@ __all__ = [
     "Asker",
     "AttemptFinished",
     "AttemptStarted",
+    "Booking",
+    "Bookkeeper",
     "Branch",
     "BreakerChanged",
     "Budget",

@@ -11,11 +11,21 @@ import msgspec
 
 if TYPE_CHECKING:
     from tidyllm.core.context import Context
-    from tidyllm.core.events import Hook
+    from tidyllm.core.events import AttemptFinished, AttemptStarted, Hook
     from tidyllm.core.step import Step
     from tidyllm.core.watch import Switch, Watch
 
-__all__ = ["Asker", "Budget", "Caller", "Reservation", "RunID", "Scope", "StreamCaller"]
+__all__ = [
+    "Asker",
+    "Booking",
+    "Bookkeeper",
+    "Budget",
+    "Caller",
+    "Reservation",
+    "RunID",
+    "Scope",
+    "StreamCaller",
+]
 
 I = TypeVar("I")  # noqa: E741 - the field's name for an input type
 O = TypeVar("O")  # noqa: E741
@@ -38,6 +48,25 @@ class Budget(Protocol):
         """Put aside the most that an attempt can cost; None when its price is unknown.
 
         :raises TidyllmError: the cap would be passed, or the price is unknown; the attempt is then not made.
+        """
+        ...
+
+
+class Booking(Reservation, Protocol):
+    """Money put aside for one attempt, by someone who also writes down how it went."""
+
+    def close(self, cost_usd: Decimal | None, ended: AttemptFinished | None) -> None:
+        """As `settle`, with the whole record of the attempt (None: nothing was sent). It never waits."""
+        ...
+
+
+class Bookkeeper(Budget, Protocol):
+    """A budget that keeps books. An attempt calls `book` in place of `reserve` where a budget has it."""
+
+    async def book(self, at_most_usd: Decimal | None, attempt: AttemptStarted) -> Booking:
+        """As `reserve`, with who asks whom, and from where. The span id is the one the attempt is going to have.
+
+        :raises TidyllmError: as `reserve`.
         """
         ...
 

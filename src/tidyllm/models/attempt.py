@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from tidyllm import clock
-from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
+from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Context, Reservation
 from tidyllm.core.trace import format_traceparent
 from tidyllm.errors import ModelError, TidyllmError, Unreachable
 from tidyllm.models.asked import Asked, bound_usd
@@ -42,6 +42,7 @@ class Attempt:
     __slots__ = (
         "_asked",
         "_begun",
+        "_booking",
         "_ctx",
         "_first_piece",
         "_model",
@@ -63,6 +64,7 @@ class Attempt:
         self._asked: Asked | None = None
         self._question: Request | Forward | None = None
         self._begun = False
+        self._booking: Booking | None = None
         self._first_piece: float | None = None
         self._reservation: Reservation | None = None
         self._span_id = 0
@@ -81,7 +83,16 @@ class Attempt:
         self._asked = asked = Asked.of(fields)
         if budget is not None and self._operation != "count_tokens":  # counting is free
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
-            self._reservation = await budget.reserve(bound, what=self._model.name)
+            book = getattr(budget, "book", None)
+            if book is None:
+                self._reservation = await budget.reserve(bound, what=self._model.name)
+            else:
+                self._booking = await book(bound, self._start())
+
+    def _start(self) -> AttemptStarted:
+        at = self._model.provider
+        self._span_id = self._span_id or getrandbits(64) or 1
+        return AttemptStarted(self._ctx, self._span_id, at.catalog_name, at.name, self._model.model)
 
     @property
     def records_content(self) -> bool:
@@ -97,10 +108,9 @@ class Attempt:
         ctx = self._ctx
         self._begun = True
         self._started = clock.monotonic()
-        self._span_id = getrandbits(64) or 1
+        self._span_id = self._span_id or getrandbits(64) or 1
         if ctx.watched:
-            at = self._model.provider
-            ctx.emit(AttemptStarted(ctx, self._span_id, at.catalog_name, at.name, self._model.model))
+            ctx.emit(self._start())
         return format_traceparent(ctx.trace_id, self._span_id, ctx.trace_flags)
 
     def answered(self, answer: HTTPAnswer) -> None:
@@ -115,15 +125,13 @@ class Attempt:
 
     async def succeeded(self, response: Response) -> None:
         """The answer is whole."""
-        if self._ctx.watched:
-            self._emit(None, response)
-        await self._settle(response.cost_usd)
+        ended = self._ended(None, response)
+        await self._settle(response.cost_usd, ended)
 
     async def failed(self, error: BaseException, partial: Response | None = None) -> None:
         """It ended with `error`; `partial` is what had come of a stream."""
-        if self._begun and self._ctx.watched:
-            self._emit(_cause(error), partial)
-        await self._settle(None if self._may_be_billed(error) else Decimal(0))
+        ended = self._ended(_cause(error), partial) if self._begun else None
+        await self._settle(None if self._may_be_billed(error) else Decimal(0), ended)
 
     def _may_be_billed(self, error: BaseException) -> bool:
         """Whether this attempt, which failed, may have cost something: then only the provider's bill knows how much.
@@ -134,7 +142,10 @@ class Attempt:
             return False
         return self.status is None or 200 <= self.status < 300 or self.status in _BEHIND
 
-    async def _settle(self, cost: Decimal | None) -> None:
+    async def _settle(self, cost: Decimal | None, ended: AttemptFinished | None) -> None:
+        if self._booking is not None:
+            booking, self._booking = self._booking, None
+            booking.close(cost, ended)
         if self._reservation is None:
             return
         reservation, self._reservation = self._reservation, None
@@ -144,7 +155,17 @@ class Attempt:
         task.add_done_callback(_settling.discard)
         await asyncio.shield(task)
 
-    def _emit(self, error: BaseException | None, response: Response | None) -> None:
+    def _ended(self, error: BaseException | None, response: Response | None) -> AttemptFinished | None:
+        """The record of the end, for whoever watches and whoever keeps books; None when nobody does."""
+        watched = self._ctx.watched
+        if not watched and self._booking is None:
+            return None
+        ended = self._record(error, response)
+        if watched:
+            self._ctx.emit(ended)
+        return ended
+
+    def _record(self, error: BaseException | None, response: Response | None) -> AttemptFinished:
         provider = self._model.provider
         attributes: dict[str, Any] = dict(self._model.span_attributes)
         attributes["stream"] = self._stream
@@ -162,20 +183,18 @@ class Attempt:
             _tell(response, attributes)
         if self._ctx.records_content:
             attributes.update(_content(self._question, response))
-        self._ctx.emit(
-            AttemptFinished(
-                self._ctx,
-                self._span_id,
-                self._operation,
-                provider.catalog_name,
-                provider.name,
-                self._model.model,
-                self._started,
-                clock.monotonic(),
-                error,
-                self._first_piece,
-                attributes,
-            )
+        return AttemptFinished(
+            self._ctx,
+            self._span_id,
+            self._operation,
+            provider.catalog_name,
+            provider.name,
+            self._model.model,
+            self._started,
+            clock.monotonic(),
+            error,
+            self._first_piece,
+            attributes,
         )
 
 
