@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tidyllm.config.secrets import secret
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError, ModelNotFound
 from tidyllm.models.catalog import Catalog
-from tidyllm.models.factory import build
+from tidyllm.models.factory import build, known_at
 from tidyllm.models.http import Transport
 from tidyllm.models.model import Model
 from tidyllm.models.provider import Provider, provider
@@ -102,7 +103,8 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         route = self._routes.get(name) or self._matched.get(name)
         if route is not None:
             return route
-        for pattern, settings in self._patterns if len(name) <= _LONGEST_NAME else ():
+        # A name with a `*` is a pattern itself, and no model's.
+        for pattern, settings in self._patterns if len(name) <= _LONGEST_NAME and "*" not in name else ():
             before, _, after = pattern.partition("*")
             if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
                 route = self._build(name, pattern, settings, name[len(before) : len(name) - len(after)])
@@ -127,6 +129,24 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
     def patterns(self) -> tuple[str, ...]:
         """Names with a `*`, the longest first."""
         return tuple(pattern for pattern, _ in self._patterns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names that can be called: those that were written out, then those of patterns as far as they are known.
+
+        Of a pattern (`openai/*`) the models in the catalogue, where the provider is the one that it speaks of. A
+        pattern that leads to a server of one's own takes names that nobody knows here, and one that leads any name to
+        the same model has too many: they add nothing.
+        """
+        names = dict.fromkeys(self._routes)
+        for pattern, settings in self._patterns:
+            for target in settings.route:
+                service, _, bare = target.partition("/")
+                before, star, after = bare.partition("*")
+                for known in known_at(self.providers[service], self._catalog, self._own) if star else ():
+                    if known.startswith(before) and known.endswith(after) and len(known) > len(bare) - 1:
+                        names[pattern.replace("*", known[len(before) : len(known) - len(after)])] = None
+        return tuple(names)
 
     def _build(self, name: str, rule: str, settings: ModelSettings, matched: str) -> Route:
         """The route `name` by the settings that stand under `rule`, which may be a pattern."""

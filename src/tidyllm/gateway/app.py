@@ -87,7 +87,7 @@ class Gateway:
     async def _simple(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope["headers"])
         try:
-            await self._get(path, scope["method"], headers, send)
+            await self._get(path, scope, headers, send)
         except TidyllmError as error:
             allow = ((b"allow", b"POST" if path in PATHS else b"GET, HEAD"),)
             status = await send_error(
@@ -100,7 +100,8 @@ class Gateway:
             )
             self.traffic.simple(path if path in PATHS or path in _GET else "other", status)
 
-    async def _get(self, path: str, method: str, headers: Headers, send: Send) -> None:
+    async def _get(self, path: str, scope: Scope, headers: Headers, send: Send) -> None:
+        method = scope["method"]
         if path in PATHS:
             if method != "POST":
                 raise MethodNotAllowed(f"{path} takes POST, not {method}.")
@@ -124,7 +125,8 @@ class Gateway:
             await send_bytes(send, 200, body, content_type=content_type.encode())
         else:
             await self.authenticate(headers)
-            await send_json(send, 200, list_models(self.routes, headers, path[len("/v1/models/") :]))
+            query = scope.get("query_string", b"")
+            await send_json(send, 200, list_models(self.routes, headers, path[len("/v1/models/") :], query))
 
     def report(self, request_id: str, error: BaseException) -> None:
         """A failure that nobody foresaw: told to whoever runs the gateway, with the request's id."""

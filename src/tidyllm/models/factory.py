@@ -13,7 +13,7 @@ from tidyllm.models.provider import Provider, provider
 if TYPE_CHECKING:
     from tidyllm.models.http import Transport
 
-__all__ = ["build", "model"]
+__all__ = ["build", "known_at", "model"]
 
 
 def model(
@@ -100,3 +100,21 @@ def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -
         return catalog.find(f"{seller}/{bare}")
     info = catalog.find(f"{service.catalog_name}/{bare}")
     return info if info is not None and (service.is_own_address or info.local) else None
+
+
+def known_at(service: Provider, catalog: Catalog, own: Container[str] = ()) -> list[str]:
+    """Names of models that `service` is known to serve, as its own callers write them: for lists, never for prices.
+
+    Those that the user has told of it (`own`, see `build`), and what the catalogue knows where the service stands at
+    its seller's address. What a server elsewhere holds nobody knows; at Azure models have names of their owner's choice.
+    """
+    seller = catalog.provider_at(service.base_url)
+    if seller is None and service.kind.base_url and service.is_own_address:
+        seller = service.catalog_name
+    known: list[str] = []
+    for info in catalog:
+        for name in (info.name, *info.aliases):
+            who, _, bare = name.partition("/")
+            if who == seller or (who == service.name and name in own):
+                known.append(bare)
+    return known
