@@ -238,6 +238,16 @@ async def test_anthropic_counts_tokens_where_the_provider_does_and_is_refused_el
         assert not provider.bodies
 
 
+async def test_the_offline_model_counts_tokens_as_it_says_them_in_its_answers() -> None:
+    async with gateway(offline()) as running, clients(running) as sdk:
+        for name in ("sim", "offline/echo"):
+            count = await sdk.anthropic.messages.count_tokens(model=name, messages=QUESTION)
+            answer = await sdk.anthropic.messages.create(model=name, max_tokens=50, messages=QUESTION)
+            assert count.input_tokens == answer.usage.input_tokens > 0
+        with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]"):
+            await sdk.anthropic.messages.count_tokens(model="sim", messages=[{"role": "x", "content": "Hi"}])  # type: ignore[list-item]
+
+
 async def test_anthropic_errors_are_of_its_own_classes() -> None:
     async with gateway(offline()) as running, clients(running) as sdk:
         ask = sdk.anthropic.messages.create

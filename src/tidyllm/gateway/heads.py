@@ -121,7 +121,7 @@ _ONLY_PASSED_ON: Mapping[str, tuple[str, str]] = {
     "openai_embeddings": ("the provider of this model makes no embeddings.", "Use another model."),
     "anthropic_count_tokens": (
         "the provider of this model counts no tokens.",
-        "Only Anthropic's do, and nothing is guessed here.",
+        "Only providers of Anthropic's format do, and nothing is guessed here.",
     ),
 }
 """What is not turned into another format, and what to say then."""

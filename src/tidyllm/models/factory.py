@@ -106,7 +106,8 @@ def known_at(service: Provider, catalog: Catalog, own: Container[str] = ()) -> l
     """Names of models that `service` is known to serve, as its own callers write them: for lists, never for prices.
 
     Those that the user has told of it (`own`, see `build`), and what the catalogue knows where the service stands at
-    its seller's address. What a server elsewhere holds nobody knows; at Azure models have names of their owner's choice.
+    its seller's address. What a server elsewhere holds nobody knows; at Azure models have names of their owner's
+    choice.
     """
     seller = catalog.provider_at(service.base_url)
     if seller is None and service.kind.base_url and service.is_own_address:

@@ -48,6 +48,8 @@ class Kind(msgspec.Struct, frozen=True):
 _CHAT = Endpoint("openai_chat", "/chat/completions")
 _RESPONSES = Endpoint("openai_responses", "/responses")
 _EMBEDDINGS = Endpoint("openai_embeddings", "/embeddings")
+_COUNT = Endpoint("anthropic_count_tokens", "/messages/count_tokens")
+"""Where the base URL ends in /v1."""
 _ANTHROPIC = (
     Endpoint("anthropic", "/v1/messages"),
     Endpoint("anthropic_count_tokens", "/v1/messages/count_tokens"),
@@ -79,7 +81,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 headers={"anthropic-version": "2023-06-01"},
             ),
             Kind("ollama", (Endpoint("ollama", "/api/chat"),), "http://127.0.0.1:11434", None, auth="none"),
-            Kind("offline", (_CHAT, _EMBEDDINGS), "http://offline.invalid/v1", None, auth="none"),
+            Kind("offline", (_CHAT, _EMBEDDINGS, _COUNT), "http://offline.invalid/v1", None, auth="none"),
             Kind(
                 "azure",
                 (_CHAT, _RESPONSES, _EMBEDDINGS),

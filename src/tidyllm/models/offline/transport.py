@@ -55,8 +55,11 @@ class OfflineTransport:
     async def send(self, call: HTTPCall) -> HTTPAnswer:
         """See `Transport.send`."""
         body: dict[str, Any] = msgspec.json.decode(call.body)
-        if call.url.partition("?")[0].endswith("/embeddings"):
+        path = call.url.partition("?")[0]
+        if path.endswith("/embeddings"):
             return _answer(_embeddings(body))
+        if path.endswith("/count_tokens"):
+            return _counted(body)
         format = wire_format("openai_chat")
         try:
             request, stream = format.decode_request(body)
@@ -223,6 +226,17 @@ def _embeddings(body: dict[str, Any]) -> dict[str, Any]:
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": body.get("model", "simulated"), "usage": usage}
+
+
+def _counted(body: dict[str, Any]) -> HTTPAnswer:
+    """As many tokens as the usage of an answer would say: a simulated number, and the same wherever it is asked for."""
+    format = wire_format("anthropic")
+    try:
+        request, _ = format.decode_request({"max_tokens": 1, **body})
+    except BadRequest as error:
+        status, told = format.encode_error(error)
+        return _answer(told, status)
+    return _answer({"input_tokens": usage_of(request, Reply()).input_tokens})
 
 
 def _vector(vector: list[float], encoding: Any) -> Any:
