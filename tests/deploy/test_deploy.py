@@ -100,7 +100,8 @@ def test_compose_keeps_secrets_outside_and_names_what_it_needs() -> None:
             source = volume.split(":")[0]
             assert source in compose["volumes"] if not source.startswith(".") else (DEPLOY / source).is_file()
     secrets = [str(value) for value in services["gateway"]["environment"].values() if "KEY" in str(value)]
-    assert secrets and all(value.startswith("${") for value in secrets)
+    assert secrets
+    assert all(value.startswith("${") for value in secrets)
     build = services["gateway"]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Containerfile"
 
