@@ -119,6 +119,11 @@ async def test_a_bad_request_upstream_stays_a_bad_request_and_is_not_tried_again
         assert len(server.requests) == 1
 
 
+def frame(kind: str, **fields: Any) -> bytes:
+    """One event of an Anthropic stream."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
+
+
 def cut(*frames: bytes) -> Any:
     async def handler(connection: Connection) -> None:
         await connection.request()
@@ -146,6 +151,27 @@ async def test_a_cut_in_mid_stream_is_an_error_event_without_an_end_marker(path:
         assert "[DONE]" not in text
         assert "message_stop" not in text
         assert "response.completed" not in text
+
+
+async def test_an_error_event_names_the_request_as_the_header_does_whoever_failed() -> None:
+    start: dict[str, Any] = {
+        "id": "m1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "usage": {},
+    }
+    begin = frame("message_start", message=start)
+    failed = frame("error", error={"type": "api_error", "message": "gone"}, request_id="req_of_the_provider")
+    body = msgspec.json.encode({**CHAT, "max_tokens": 10, "stream": True})
+    same, cross = each_time(sse(begin, failed)), cut(chunk("Hel"))
+    for handler, kind in ((same, "anthropic"), (cross, "openai")):
+        async with upstream(handler) as server, gateway(to(server, kind)) as running:
+            _, headers, answer = await raw_request(running, body, path="/v1/messages")
+            event = events(answer)[-1]
+            assert event["type"] == "error"
+            assert event["request_id"] == headers["request-id"]
 
 
 async def test_a_cut_before_the_first_piece_is_a_plain_error() -> None:

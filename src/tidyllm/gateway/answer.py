@@ -186,7 +186,7 @@ class Answering:
         known = error if isinstance(error, TidyllmError) else self._unforeseen(error)
         self.status, _ = encode_error(known, self.endpoint, self.request_id)
         encoder = encoder or wire_format(self.endpoint).stream_encoder(Request(""))
-        return encoder.error(told(known))
+        return encoder.error(told(known), request_id=self.request_id)
 
     async def _fail(self, error: TidyllmError) -> None:
         if not self._started:
@@ -203,7 +203,8 @@ class Answering:
         # The server stops in the middle of a stream.
         encoder = wire_format(family(self.endpoint)).stream_encoder(Request(""))
         self.status = 503
-        await self._send({"type": "http.response.body", "body": encoder.error(error)})
+        event = encoder.error(told(error), request_id=self.request_id)
+        await self._send({"type": "http.response.body", "body": event})
 
     def _unforeseen(self, error: Exception) -> TidyllmError:
         self.gateway.report(self.request_id, error)

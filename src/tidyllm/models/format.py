@@ -57,8 +57,11 @@ class StreamEncoder(Protocol):
         """The closing events and the end marker. Call it only after `Finish`."""
         ...
 
-    def error(self, error: TidyllmError) -> bytes:
-        """An error event in this format. No end marker follows it."""
+    def error(self, error: TidyllmError, *, request_id: str | None = None) -> bytes:
+        """An error event in this format. No end marker follows it.
+
+        `request_id`: what the caller knows this request by; only Anthropic's format has a place for it.
+        """
         ...
 
 

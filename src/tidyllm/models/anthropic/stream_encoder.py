@@ -107,9 +107,10 @@ class AnthropicStreamEncoder:
         }
         return self._start() + self._stop() + _event(event) + _event({"type": "message_stop"})
 
-    def error(self, error: TidyllmError) -> bytes:
-        """An error event; nothing follows it."""
-        return _event(error_body(error))
+    def error(self, error: TidyllmError, *, request_id: str | None = None) -> bytes:
+        """An error event; nothing follows it. Without `request_id` it names the provider's own, where that is known."""
+        body = error_body(error)
+        return _event(body if request_id is None else {**body, "request_id": request_id})
 
     def _start(self) -> bytes:
         if self._started:

@@ -104,7 +104,7 @@ class ChatStreamEncoder:
             return b"data: [DONE]\n\n"
         return b'%b"choices":[],"usage":%b}\n\ndata: [DONE]\n\n' % (self._head, _json(usage))
 
-    def error(self, error: TidyllmError) -> bytes:
+    def error(self, error: TidyllmError, *, request_id: str | None = None) -> bytes:
         """The event of an error; clients raise it."""
         return b"data: %b\n\n" % _json(error_body(error))
 

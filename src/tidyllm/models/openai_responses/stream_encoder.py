@@ -107,7 +107,7 @@ class ResponsesStreamEncoder:
         }
         return events + self._events.write(kind.get(status, "response.incomplete"), response=body)
 
-    def error(self, error: TidyllmError) -> bytes:
+    def error(self, error: TidyllmError, *, request_id: str | None = None) -> bytes:
         # The documented event is flat; the official client raises only where it finds an object `error`.
         told = error_object(error)
         flat = {name: told[name] for name in ("code", "message", "param")}
