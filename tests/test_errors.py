@@ -25,6 +25,7 @@ from tidyllm.errors import (
     ModelError,
     ModelNotFound,
     NobodyToAsk,
+    NotCached,
     Overloaded,
     PriceUnknown,
     RateLimited,
@@ -58,6 +59,7 @@ MAKE: dict[type[TidyllmError], Callable[[], TidyllmError]] = {
     Refused: lambda: Refused("not now.", retry_after=2.0),
     BreakerOpen: lambda: BreakerOpen("main", failures=5, window=30.0, retry_after=-1.0),
     LimitExceeded: lambda: LimitExceeded("no slot within 5 s.", retry_after=0.5),
+    NotCached: lambda: NotCached("nothing is kept for this request."),
     BudgetExceeded: lambda: BudgetExceeded(
         "team:search",
         what="main/gpt",

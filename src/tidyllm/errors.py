@@ -7,6 +7,7 @@
     ├── Refused                     we said no before any work was done
     │   ├── BreakerOpen             the circuit breaker is open
     │   ├── LimitExceeded           no free slot or token, and the caller would not wait
+    │   ├── NotCached               the caller wanted a kept answer or none, and none is kept
     │   ├── BudgetExceeded          the most that a call can cost is more than a budget has left
     │   └── PriceUnknown            a budget cannot hold what a call of unknown price may cost
     ├── TimeoutExceeded             a clock of ours ran out (also a builtin TimeoutError)
@@ -48,6 +49,7 @@ __all__ = [
     "ModelError",
     "ModelNotFound",
     "NobodyToAsk",
+    "NotCached",
     "Overloaded",
     "PriceUnknown",
     "RateLimited",
@@ -148,6 +150,13 @@ class LimitExceeded(Refused):
     """A limit has no room now and the caller would not (or could not, before its deadline) wait."""
 
     default_hint = "Try again later, raise the limit, or fall back to another target."
+
+
+class NotCached(Refused):
+    """The caller wanted a kept answer or none (`only-if-cached`), and none is kept. Nothing was sent."""
+
+    retryable = False
+    default_hint = "Leave out only-if-cached to have the model asked."
 
 
 class BudgetExceeded(Refused):

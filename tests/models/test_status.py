@@ -27,6 +27,7 @@ CASES: list[tuple[errors.TidyllmError, int]] = [
     (errors.StoreDown("no connection"), 503),
     (errors.StoreError("corrupt"), 500),
     (errors.TimeoutExceeded("total", 60, what="main"), 504),
+    (errors.NotCached("nothing is kept"), 504),
     (errors.StepError("name used twice"), 500),
     (errors.ModelError("who knows"), 500),
 ]

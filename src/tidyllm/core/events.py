@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "BreakerChanged",
+    "CacheLookup",
     "CallFinished",
     "Event",
     "FellBack",
@@ -113,6 +115,22 @@ class BreakerChanged(msgspec.Struct, frozen=True, eq=False):
     state: str
 
 
+class CacheLookup(msgspec.Struct, frozen=True, eq=False):
+    """The cache called `name` was asked for an answer.
+
+    `outcome` is `hit` (kept), `joined` (an equal call was under way), `similar` (the kept answer to a question that
+    means the same), `miss` (the step was called), or `bypass` (the caller or the request wanted no cache).
+    `saved_usd` is what the answer had cost; None when unknown, or for a miss. `attributes` names what is known of the
+    answer, as in `AttemptFinished`, and `age` in seconds.
+    """
+
+    ctx: Context
+    name: str
+    outcome: str
+    saved_usd: Decimal | None = None
+    attributes: Mapping[str, Any] = {}
+
+
 class Progress(msgspec.Struct, frozen=True, eq=False):
     """A step reports that it has done `done` of `total` (None: unknown)."""
 
@@ -122,7 +140,14 @@ class Progress(msgspec.Struct, frozen=True, eq=False):
 
 
 Event: TypeAlias = (
-    CallFinished | AttemptStarted | AttemptFinished | Retrying | FellBack | BreakerChanged | Progress
+    CallFinished
+    | AttemptStarted
+    | AttemptFinished
+    | Retrying
+    | FellBack
+    | BreakerChanged
+    | CacheLookup
+    | Progress
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Sequence as Pieces
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -214,12 +215,24 @@ class Model(Step[RequestLike, Response]):
             dropped=served.dropped,
             output=served.output,
         )
-        return _priced(fold(ours, base), served.info)
+        whole = _priced(fold(ours, base), served.info)
+        if not served.cached:
+            return whole
+        saved = whole.cost_usd if served.saved_usd is None else served.saved_usd
+        return msgspec.structs.replace(whole, cached=True, cost_usd=Decimal(0), saved_usd=saved)
 
     def split(self, answer: Response) -> Pieces[Piece]:
         """Pieces that join to this answer, who served it included."""
         pieces = unfold(answer)
-        served = Served(answer.provider, self.info, answer.request_id, answer.dropped, answer.output)
+        served = Served(
+            answer.provider,
+            self.info,
+            answer.request_id,
+            answer.dropped,
+            answer.output,
+            answer.cached,
+            answer.saved_usd,
+        )
         return _with_served(pieces, served)[0]
 
     @property

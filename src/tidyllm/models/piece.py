@@ -6,6 +6,7 @@ Every piece has `.text`, empty but for text, so that `print(piece.text, end="")`
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import msgspec
@@ -43,6 +44,10 @@ class Served(msgspec.Struct, frozen=True):
     request_id: str | None = None
     dropped: tuple[str, ...] = ()
     output: Any = None
+    cached: bool = False
+    """As `Response.cached`."""
+    saved_usd: Decimal | None = None
+    """As `Response.saved_usd`; None also where the stream that is shared has not ended yet."""
 
 
 class Start(_Piece, frozen=True):

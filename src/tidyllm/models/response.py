@@ -62,6 +62,10 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True):
     """The `Request.output` this answers, so that `parsed` knows its type."""
     raw: dict[str, Any] | None = None
     extra: dict[str, Any] = {}
+    cached: bool = False
+    """Answered from what was kept, or by the call of an equal request: nothing was sent, and `cost_usd` is 0."""
+    saved_usd: Decimal | None = None
+    """What a cached answer cost when it was made; None when that is not known."""
 
     @property
     def text(self) -> str:

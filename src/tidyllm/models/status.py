@@ -10,6 +10,7 @@ from tidyllm.errors import (
     ContentRefused,
     LimitExceeded,
     ModelNotFound,
+    NotCached,
     Overloaded,
     RateLimited,
     Refused,
@@ -31,6 +32,7 @@ _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (ConfigError, 400),
     (RateLimited, 429),
     (LimitExceeded, 429),
+    (NotCached, 504),
     (Refused, 503),  # with BreakerOpen
     (StoreDown, 503),
     (TimeoutExceeded, 504),
