@@ -195,13 +195,17 @@ async def test_a_fault_that_nobody_foresaw_in_mid_stream_is_an_error_event(path:
     assert not any(end in said for end in ("[DONE]", "message_stop", "response.completed"))
 
 
-async def test_a_wrong_setting_that_only_a_call_can_show_is_not_the_callers_fault() -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_wrong_setting_that_only_a_call_can_show_is_not_the_callers_fault(path: str) -> None:
+    kind = "api_error" if path == "/v1/messages" else "server_error"
     main = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "k", "headers": {"x-a": "b"}}
     given = settings(providers={"main": main}, models={"fast": {"route": ["main/m"], "retry": ONCE}})
     app = Gateway(Routes(given), authenticate=MasterKey(KEY))
     app.routes.providers["main"].headers["x-a"] = "\n"  # type: ignore[index]
-    answered = await call(app, ask("fast"))
-    assert answered.status == 500
+    for stream in (False, True):
+        answered = await call(app, ask("fast", stream=stream, **PATHS[path]), path)
+        assert (answered.status, error_of(answered)["type"]) == (500, kind)
+        assert "header" in error_of(answered)["message"]
 
 
 async def test_a_number_that_no_number_can_hold_is_refused_where_it_must_be_read() -> None:

@@ -52,13 +52,16 @@ class _OurFault(TidyllmError):
     """Something that only whoever runs the gateway can mend."""
 
 
+class _Misconfigured(TidyllmError):
+    """The configuration, where only a call could show it. Nobody's fault to `models.status`, so it is 500."""
+
+
 _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (BodyTooLarge, 413),
     (BodyTooSlow, 408),
     (WrongEncoding, 415),
     (MethodNotAllowed, 405),
     (NotFound, 404),
-    (ConfigError, 500),  # elsewhere the caller's own; here he has no part in the configuration
     (_OurFault, 502),
 )
 """Where the status is another one than `models.status` has for the class."""
@@ -87,10 +90,13 @@ def id_fields(request_id: str, format: str) -> list[tuple[bytes, bytes]]:
 def told(error: TidyllmError) -> TidyllmError:
     """The error as a caller is told it.
 
-    Of a stream that broke, the cause; of our own key that a provider refused, nothing that he could misread as his.
+    Of a stream that broke, the cause; of our own key that a provider refused, and of our configuration, nothing that he
+    could misread as his.
     """
     if isinstance(error, StreamInterrupted) and isinstance(error.__cause__, TidyllmError):
         error = error.__cause__
+    if isinstance(error, ConfigError):  # elsewhere the caller's own; here he has no part in the configuration
+        return _Misconfigured(error.message, hint=error.hint)
     if isinstance(error, AuthError) and error.provider is not None:
         return _OurFault(
             f"the provider {error.provider!r} refused this gateway's key for {error.model!r}.",
