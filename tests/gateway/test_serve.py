@@ -363,6 +363,28 @@ async def test_two_workers_count_together_and_one_that_is_killed_is_replaced(tmp
     assert "Traceback" not in server.words
 
 
+async def test_a_worker_that_takes_a_dead_ones_place_has_the_key_of_the_last_reload(tmp_path: Path) -> None:
+    key = tmp_path / "gateway.key"
+    key.write_text(KEY)
+    guarded = {**OFFLINE, "server": {"master_key": "file:gateway.key"}}
+    async with serving(tmp_path, guarded, "--workers", "2", TIDYLLM_MASTER_KEY="") as server:
+        await statuses(server, 1)
+        key.write_text("another-key-of-the-gateway")
+        server.tell(signal.SIGHUP)
+        server.headers["authorization"] = "Bearer another-key-of-the-gateway"
+        row = 0
+        while row < 10:  # every worker has it
+            row = row + 1 if await statuses(server, 1) == [200] else 0
+        before = children(server.process.pid)
+        for worker in before:  # one after the other: a new one answers before the last old one is gone
+            os.kill(worker, signal.SIGKILL)
+            await until(lambda worker=worker: len(set(children(server.process.pid)) - {worker}) == 2)
+        assert not set(before) & set(children(server.process.pid))
+        assert set(await statuses(server, 20)) == {200}
+        server.headers["authorization"] = f"Bearer {KEY}"
+        assert set(await statuses(server, 20)) == {401}
+
+
 async def test_workers_do_not_outlive_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     async with serving(tmp_path, OFFLINE, "--workers", "2") as server:
         await statuses(server, 1)
