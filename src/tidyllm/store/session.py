@@ -1,0 +1,104 @@
+"""The connection that writes: opened when needed, opened again after it broke. It knows transactions, not batches."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, RootTransaction, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidyllm.errors import StoreError
+from tidyllm.store.inserts import Inserts
+
+__all__ = ["Session"]
+
+_ALONE = text("SELECT pg_advisory_xact_lock(126948463830130)")
+"""Works that read before they write are alone, as on SQLite: without it two processes' batches would deadlock."""
+
+
+class Session:
+    """At most one connection and one transaction, used by one thread at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._postgres = engine.dialect.name == "postgresql"
+        self._connection: Connection | None = None
+        self._transaction: RootTransaction | None = None
+        self.inserts = Inserts(engine.dialect)
+        self.doubtful: str | None = None
+        """Postgres: the transaction whose commit began and was never answered."""
+
+    def begin(self, *, alone: bool) -> Connection:
+        """A connection with a transaction; `alone`: no other process is in such a one at the same time."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        self._transaction = self._connection.begin()
+        if alone and self._postgres:
+            self._connection.execute(_ALONE)
+        return self._connection
+
+    def check(self) -> None:
+        """:raises StoreError: a work ended the transaction that it shares with others."""
+        if self._transaction is None or not self._transaction.is_active:
+            raise StoreError(
+                "a work ended the transaction it was given.",
+                hint="Leave commit and rollback to the store; raise an error to undo a work.",
+            )
+
+    def commit(self) -> None:
+        """Commit. When that breaks on Postgres, `doubtful` says which transaction to ask for."""
+        assert self._connection is not None
+        assert self._transaction is not None
+        if self._postgres:
+            number = self._connection.exec_driver_sql(
+                "SELECT pg_current_xact_id_if_assigned()::text"
+            ).scalar()
+            self.doubtful = number
+        self._transaction.commit()
+        self._transaction = None
+        self.doubtful = None
+
+    def rollback(self) -> None:
+        """Undo what was begun; a connection that cannot even do that is given up."""
+        transaction, self._transaction = self._transaction, None
+        try:
+            if transaction is not None:
+                transaction.rollback()
+        except SQLAlchemyError:
+            self.drop()
+        else:
+            if self._connection is not None and self._connection.invalidated:
+                self.drop()
+
+    def drop(self) -> None:
+        """Give the connection up; the next `begin` opens another."""
+        connection, self._connection = self._connection, None
+        self._transaction = None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except SQLAlchemyError:
+                pass
+
+    def committed(self) -> bool:
+        """Whether the doubtful transaction was committed after all.
+
+        :raises SQLAlchemyError: the server is still away.
+        """
+        number = self.doubtful
+        if number is None:
+            return False
+        with self._engine.connect() as connection:
+            asked = {"number": number}
+            status = connection.execute(text("SELECT pg_xact_status(CAST(:number AS xid8))"), asked).scalar()
+        self.doubtful = None
+        return status == "committed"
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except SQLAlchemyError:
+                pass
+        self._engine.dispose()

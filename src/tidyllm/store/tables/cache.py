@@ -1,0 +1,5 @@
+"""Tables of stored answers. They stand on `metadata`; their revision lies in `store/migrations/versions`."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

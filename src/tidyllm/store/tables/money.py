@@ -1,0 +1,5 @@
+"""Tables of budgets and the ledger. They stand on `metadata`; their revision lies in `store/migrations/versions`."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
