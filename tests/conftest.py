@@ -29,8 +29,10 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
 # Whatever a developer's shell says of providers, proxies and ourselves would change what tests see.
 _OF_PROVIDERS = ("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_PROXY", "_proxy")
 _OF_OURS = ("TIDYLLM_", "OTEL_", "OLLAMA_")
+_KEPT = "TIDYLLM_TEST_"  # what a developer says to the tests themselves
 for _name in [name for name in os.environ if name.endswith(_OF_PROVIDERS) or name.startswith(_OF_OURS)]:
-    del os.environ[_name]
+    if not _name.startswith(_KEPT):
+        del os.environ[_name]
 
 
 def _only_loopback(event: str, args: tuple[Any, ...]) -> None:

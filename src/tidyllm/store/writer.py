@@ -1,8 +1,8 @@
 """The one thread that writes: what came since the last commit is the next transaction. It knows no tables.
 
 A lone write commits at once; while it commits, others gather, and share the next commit. When the database is away
-(a server stopped, a disk is full) those who wait are told so after `patience` seconds, and what nobody waits for is kept, up to
-`capacity`, until the database is back.
+(a server stopped, a disk is full) those who wait are told so after `patience` seconds; what nobody waits for is kept,
+up to `capacity`, until the database is back.
 """
 
 from __future__ import annotations

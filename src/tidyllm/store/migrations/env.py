@@ -1,4 +1,4 @@
-"""What Alembic runs for a migration: the connection comes from `store/schema.py`, inside of a transaction of its own."""
+"""What Alembic runs for a migration: `store/schema.py` gives the connection and its transaction."""
 
 from __future__ import annotations
 
