@@ -1,7 +1,7 @@
 """Real Postgres and Redis servers for tests: started when the first test asks, shared by all workers of one run.
 
-Each server lives in a folder of its own below the system's temporary folder, listens on a free port of the loopback, and is
-ended with the last process that used it. Import the functions from anywhere; no fixture is needed.
+Each server lives in a folder of its own below the system's temporary folder, listens on a free port of the loopback,
+and ends with the run that asked for it. Import the functions from anywhere; no fixture is needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import fcntl
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -58,7 +57,8 @@ class Server:
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C in a terminal is for the tests, not for the server below them
-                **_as_postgres(self._command[0]),
+                user=_user_for(self._command[0]),
+                group=_user_for(self._command[0]),
             )
         end = time.monotonic() + _SECONDS
         while not self._ready(self):
@@ -88,8 +88,8 @@ def postgres(folder: Path) -> Server:
     folder.mkdir(parents=True)
     folder.chmod(0o755)
     data.mkdir()
-    if os.geteuid() == 0:
-        os.chown(data, *_postgres_user())
+    if _user_for("postgres") is not None:
+        shutil.chown(data, "postgres", "postgres")
     (folder / "password").write_text("pass/word\n")
     subprocess.run(
         [
@@ -100,7 +100,8 @@ def postgres(folder: Path) -> Server:
         check=True,
         capture_output=True,
         cwd=folder,
-        **_as_postgres("postgres"),
+        user=_user_for("postgres"),
+        group=_user_for("postgres"),
     )
     port = _free_port()
     settings = {
@@ -197,7 +198,7 @@ def _run_pid() -> int:
 
 
 @contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
+def _locked(name: str) -> Generator[None]:
     _HOME.mkdir(exist_ok=True)
     _HOME.chmod(0o755)
     with (_HOME / f"{name}.lock").open("w") as file:
@@ -240,17 +241,9 @@ def _postgres_programs() -> Path:
     return Path(program).parent
 
 
-def _postgres_user() -> tuple[int, int]:
-    user = pwd.getpwnam("postgres")
-    return user.pw_uid, user.pw_gid
-
-
-def _as_postgres(program: str) -> dict[str, int]:
-    """Postgres refuses to run as root; then it runs as the user that its package made."""
-    if os.geteuid() != 0 or not program.endswith("postgres"):
-        return {}
-    user, group = _postgres_user()
-    return {"user": user, "group": group}
+def _user_for(program: str) -> str | None:
+    """Postgres refuses to run as root; then it runs as the user that its package made, and in that group."""
+    return "postgres" if os.geteuid() == 0 and program.endswith("postgres") else None
 
 
 def _free_port() -> int:

@@ -38,7 +38,7 @@ class Inserts:
         columns = [column for column in table.columns if column.key in given or _has_default(column)]
         unknown = given - {column.key for column in columns}
         if unknown:
-            raise KeyError(f"table {table.name!r} has no column {sorted(unknown)[0]!r}")
+            raise KeyError(f"table {table.name!r} has no column {min(unknown)!r}")
         compiled = insert(table).compile(
             dialect=self._dialect, column_keys=[column.key for column in columns]
         )
