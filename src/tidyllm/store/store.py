@@ -165,9 +165,18 @@ class Store:
         """`write` for threads and the command line. It blocks; on an event loop use `write`."""
         if self._writer.in_thread():
             raise StoreError("a work waits for another work of the same writer.", hint="Use its connection.")
+        return self.submit(work).result()
+
+    def submit(self, work: Work[T]) -> ThreadFuture[T]:
+        """`write` for whoever serves several event loops: a future of threads, set in the writer's thread.
+
+        What is added with `add_done_callback` runs there, before the next transaction begins: it must be quick.
+
+        :raises StoreDown: the database is away, or the store was closed.
+        """
         future: ThreadFuture[T] = ThreadFuture()
         self._writer.put(Item(work, None, None, future))
-        return future.result()
+        return future
 
     def post(self, work: Work[Any], *, lost: Callable[[BaseException], None] | None = None) -> None:
         """Like `write`, but nobody waits. The order with this process's other works is kept.
