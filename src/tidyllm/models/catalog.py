@@ -1,7 +1,8 @@
 """What is known of each model: window, abilities, prices with source and date. It computes no cost and
 asks nobody.
 
-The data is `catalog.toml` beside this file, read when the default catalogue is first asked for. Prices
+The data is `catalog.toml` and `catalog_clouds.toml` (Bedrock, Vertex) beside this file, read when the default
+catalogue is first asked for. Prices
 are exact `Decimal` US dollars per million tokens. What is not known is None, never 0: a wrong price is
 worse than none, so names are never matched loosely.
 """
@@ -68,7 +69,7 @@ class Catalog:
             raise ConfigError(f"not TOML: {error}", where="catalog") from error
         file = _converted(data, _File, "catalog")
         models = {
-            entry.get("name", f"model[{index}]"): _with_source(entry, file.provider)
+            entry.get("name", f"model[{index}]"): _with_provider(entry, file.provider)
             for index, entry in enumerate(file.model)
         }
         if len(models) < len(file.model):
@@ -85,6 +86,8 @@ class Catalog:
             about = self._providers.get(provider)
             if about is not None and about.local and model and not model.endswith(about.remote_suffixes):
                 return ModelInfo(name=name, local=True, prices=_FREE, source=about.source)
+            if about is not None and about.bill is not None and model:
+                return ModelInfo(name=name, bill=about.bill, source=about.source)
         return found
 
     def near(self, name: str, limit: int = 3) -> list[str]:
@@ -97,9 +100,29 @@ class Catalog:
         """The provider whose API is at this URL, as names here begin with it; None for any other host."""
         host = urlsplit(base_url).hostname or ""
         for name, provider in self._providers.items():
-            if any(host == known or host.endswith(f".{known}") for known in provider.hosts):
+            if any(host == known or host.endswith(f".{known}") for known in provider.hosts) or (
+                _region(host, provider) is not None
+            ):
                 return name
         return None
+
+    def sold_at(self, base_url: str, model: str) -> ModelInfo | None:
+        """What is known of `model` where it is sold at this address, with the price of the region in the host's name.
+
+        None when no provider is at the address, or it sells no such model. At a host of a provider that may be a
+        region of which nothing is known (`mars.api.openai.com`) the price is unknown.
+        """
+        provider = self.provider_at(base_url)
+        info = None if provider is None else self.find(f"{provider}/{model}")
+        if provider is None or info is None:
+            return None
+        host, about = urlsplit(base_url).hostname or "", self._providers[provider]
+        region = _region(host, about)
+        if region is None and host not in about.hosts and about.regions:
+            region = host.partition(".")[0]
+        elif region not in info.service:
+            return info  # the list price holds in this region too
+        return msgspec.structs.replace(info, always=(*info.always, region or ""))
 
     def with_(self, more: Iterable[ModelInfo] | Mapping[str, Any], *, where: str = "catalog") -> Catalog:
         """This catalogue and more models; they take over names that are here already.
@@ -157,15 +180,26 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 @cache
 def _default() -> Catalog:
-    return Catalog.loads(
-        resources.files("tidyllm.models").joinpath("catalog.toml").read_text(encoding="utf-8")
-    )
+    here = resources.files("tidyllm.models")
+    files = (here.joinpath(name).read_text(encoding="utf-8") for name in ("catalog.toml", "catalog_clouds.toml"))
+    return Catalog.loads("\n".join(files))
 
 
-def _with_source(entry: dict[str, Any], providers: Mapping[str, ProviderInfo]) -> dict[str, Any]:
-    """The entry with the source of its provider where it names none of its own."""
+def _with_provider(entry: dict[str, Any], providers: Mapping[str, ProviderInfo]) -> dict[str, Any]:
+    """The entry with what holds for all models of its provider, where it does not say it itself."""
     provider = providers.get(str(entry.get("name", "")).partition("/")[0])
-    return entry if provider is None else {"source": provider.source, **entry}
+    if provider is None:
+        return entry
+    common: dict[str, Any] = {"source": provider.source}
+    if provider.fees:
+        common["fees"] = provider.fees
+    if provider.bill:
+        common["bill"] = provider.bill
+    return {**common, **entry}
+
+
+def _region(host: str, provider: ProviderInfo) -> str | None:
+    return next((region for end, region in provider.regions.items() if host.endswith(end)), None)
 
 
 def _model(name: str, fields: Mapping[str, Any], where: str) -> ModelInfo:

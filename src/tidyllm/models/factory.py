@@ -95,9 +95,8 @@ def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -
     name = f"{service.name}/{bare}"
     if name in own:
         return catalog.find(name)
-    seller = catalog.provider_at(service.base_url)
-    if seller is not None:
-        return catalog.find(f"{seller}/{bare}")
+    if catalog.provider_at(service.base_url) is not None:
+        return catalog.sold_at(service.base_url, bare)
     info = catalog.find(f"{service.catalog_name}/{bare}")
     return info if info is not None and (service.is_own_address or info.local) else None
 

@@ -301,5 +301,6 @@ def _later(earlier: Usage, later: Usage) -> Usage:
         reasoning_tokens=pick(later.reasoning_tokens, earlier.reasoning_tokens),
         audio_input_tokens=pick(later.audio_input_tokens, earlier.audio_input_tokens),
         audio_output_tokens=pick(later.audio_output_tokens, earlier.audio_output_tokens),
+        audio_cache_read_tokens=pick(later.audio_cache_read_tokens, earlier.audio_cache_read_tokens),
         raw={**earlier.raw, **{k: v for k, v in later.raw.items() if v is not None or k not in earlier.raw}},
     )

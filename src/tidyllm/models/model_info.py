@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Ability", "Hours", "LongRates", "ModelInfo", "Prices", "ProviderInfo", "Rates"]
+__all__ = ["Ability", "Bill", "Hours", "LongRates", "ModelInfo", "Prices", "ProviderInfo", "Rates"]
 
 Ability: TypeAlias = Literal[
     "tools",
@@ -25,14 +25,17 @@ Ability: TypeAlias = Literal[
     "embeddings",
 ]
 
+Bill: TypeAlias = Literal["cost", "cost_in_usd_ticks"]
+
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """US dollars per million tokens, each None where there is no known price.
 
-    `input` is for the part of the prompt that no other rate covers; `output` includes reasoning.
-    `cache_write_5m` is for short-lived entries (Anthropic 5 minutes, OpenAI 30), `cache_write_1h` for
-    long-lived ones (Anthropic 1 hour, OpenAI 12). `audio_input` and `audio_output` are for tokens of
-    sound.
+    `input` is for the part of the prompt that no other rate covers. `cache_write_5m` is for short-lived
+    entries (Anthropic 5 minutes, OpenAI 30), `cache_write_1h` for long-lived ones (Anthropic 1 hour, OpenAI
+    12). `audio_input`, `audio_cache_read` and `audio_output` are for tokens of sound. `reasoning` is for
+    tokens of reasoning where they cost something else than the rest of the answer; without it they cost
+    `output`, as they do nearly everywhere.
     """
 
     input: Decimal | None = None
@@ -42,6 +45,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     cache_write_1h: Decimal | None = None
     audio_input: Decimal | None = None
     audio_output: Decimal | None = None
+    audio_cache_read: Decimal | None = None
+    reasoning: Decimal | None = None
 
     def __post_init__(self) -> None:
         for kind in _KINDS:
@@ -101,6 +106,10 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     - `prices`: the list price; None: not known.
     - `service`: by service tier (`batch`, `flex`, `priority`, …): a factor on the list price, or a price
       list.
+    - `always`: tiers of `service` that apply to each call here, such as the region of the address.
+    - `fees`: US dollars per use of what is billed by the piece and counted in the usage (`web_search`).
+    - `bill`: the field of the usage in which the provider says what it charged, which then is the cost:
+      `cost` (dollars, OpenRouter) or `cost_in_usd_ticks` (of 10⁻¹⁰ dollars, xAI).
     - `hours`: times of day that cost more.
     - `valid_until`: the last day (UTC) on which the prices hold, where the provider announced an end.
     - `local`: it runs on the user's own machine, so that its prices are 0.
@@ -114,6 +123,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     abilities: frozenset[Ability] = frozenset()
     prices: Prices | None = None
     service: dict[str, Decimal | Prices] = {}
+    always: tuple[str, ...] = ()
+    fees: dict[str, Decimal] = {}
+    bill: Bill | None = None
     hours: tuple[Hours, ...] = ()
     valid_until: dt.date | None = None
     local: bool = False
@@ -132,11 +144,16 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
         for tier, price in self.service.items():
             if isinstance(price, Decimal):
                 _check_factor(f"service.{tier}", price)
+        for use, fee in self.fees.items():
+            _check_factor(f"fees.{use}", fee)
 
 
 class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for all models of one provider: the `hosts` of its API and the page its prices were read
-    from.
+    from, its `fees` and its `bill`.
+
+    `regions`: ends of host names at which another price may hold, with the name that the models' `service` has for
+    it; a model without that name costs the list price there.
 
     All models of a `local` provider cost nothing, for the reason `source` gives, but for those whose
     names end with one of `remote_suffixes`.
@@ -144,6 +161,9 @@ class ProviderInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     source: str
     hosts: tuple[str, ...] = ()
+    regions: dict[str, str] = {}
+    fees: dict[str, Decimal] = {}
+    bill: Bill | None = None
     local: bool = False
     remote_suffixes: tuple[str, ...] = ()
 

@@ -22,7 +22,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `input_tokens` is the whole prompt, cached parts included, and `output_tokens` the whole answer, reasoning
     included, at every provider (the meaning of OpenTelemetry's `gen_ai.usage.*`); the others are parts of these two.
-    `raw` is the provider's own usage object.
+    `audio_cache_read_tokens` are sound that was read from a cache: they are in neither `cache_read_tokens` nor
+    `audio_input_tokens`. `raw` is the provider's own usage object.
     """
 
     input_tokens: int | None = None
@@ -33,6 +34,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    audio_cache_read_tokens: int | None = None
     raw: dict[str, Any] = {}
 
     @property
