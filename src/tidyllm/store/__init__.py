@@ -6,6 +6,7 @@ Nothing here knows what is stored: each area has its file in `store/tables`.
 
 from __future__ import annotations
 
+from tidyllm.store.shared import Script, SharedState
 from tidyllm.store.store import Store
 
-__all__ = ["Store"]
+__all__ = ["Script", "SharedState", "Store"]
