@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from itertools import product
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.pricing import STANDARD, at_most_usd
 
-__all__ = ["Asked", "bound_usd"]
+__all__ = ["Asked", "InputCounter", "bound_tokens", "bound_usd", "closer_usd", "set_input_counter"]
+
+InputCounter: TypeAlias = Callable[[bytes, ModelInfo], int | None]
+"""The most tokens of input that a body can make at a model, closer than its bytes; None where it knows no better."""
 
 _MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _TIERS = ("service_tier", "speed", "inference_geo")
+_SERVICE = ("batch", "flex", "priority", "ultrafast")
+"""Names of `service` that a provider may choose among when it is asked for `auto`; the others are regions or speeds."""
 
 # Keys of JSON, never words inside a text: those have a backslash before the quote.
 _ELSEWHERE = re.compile(
     rb'(?<!\\)"(?:images?|image_url|input_image|files?|file_id|file_data|input_file|document|audio|input_audio'
-    rb'|previous_response_id|conversation|prompt|container|mcp_servers)"'
+    rb'|video_url|previous_response_id|conversation|prompt|container)"'
 )
-_TOOLS = re.compile(rb'(?<!\\)"tools"')
+_TOOLS = re.compile(rb'(?<!\\)"(?:tools|response_format|output_config|output_format|json_schema|functions)"')
 _OF_TOOLS = 1_000
-"""Tokens that a provider puts before the prompt when tools are given (Anthropic names up to 850)."""
+"""Tokens that a provider puts before the prompt when tools or a schema are given (recorded: up to 850)."""
+
+_OWN_WORK = ("mcp_servers", "web_search_options", "search_parameters", "plugins", "models", "compound_custom")
+"""Top-level fields with which a provider works on its own, or lets a model of another price answer."""
+_CALLERS = re.compile(
+    r"|function|custom|(?:bash|text_editor|computer|memory)_.*|computer|(?:local_)?shell|apply_patch"
+)
+"""Kinds of tools that the caller runs. Any other is run by the provider, whose own turns are input once more."""
+_OF_KNOWN_TOOL = 3_000
+"""Tokens of what a provider says about a tool of a kind that it knows (recorded: 1,350 for `memory`)."""
+
+
+class _Tool(msgspec.Struct):
+    type: str | None = None
+    max_uses: int | None = None
+
+
+_read_tools = msgspec.json.Decoder(list[_Tool]).decode
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A few fields of a request, wherever its format keeps them; None where it does not say."""
+    """A few fields of a request, wherever its format keeps them; None where it does not say.
+
+    `own_calls` is how often the provider may run tools of its own before it answers: 0 when it has none, None when it
+    has some and no cap is given.
+    """
 
     max_tokens: int | None = None
     answers: int = 1
     tiers: tuple[str, ...] = ()
     temperature: float | None = None
     top_p: float | None = None
+    own_calls: int | None = 0
+    known_tools: int = 0
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Asked:
@@ -44,39 +73,123 @@ class Asked(msgspec.Struct, frozen=True):
             most = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
         answers = _number(body, "n")
         tiers = tuple(tier for name in _TIERS if isinstance(tier := _value(body, name), str))
+        own_calls, known_tools = _tools(body)
         return cls(
             None if most is None else int(most),
             1 if answers is None else max(int(answers), 1),
             tiers,
             _number(body, "temperature"),
             _number(body, "top_p"),
+            own_calls,
+            known_tools,
         )
+
+
+_counters: list[InputCounter] = []
+"""The one that is set, or none."""
+
+
+def set_input_counter(counter: InputCounter | None) -> None:
+    """Use `counter` where the bytes of a body are too wide a bound (see `closer_usd`); None: never.
+
+    It is for the whole process. A budget of the process is exact without it, but uses less of itself near its limit.
+    """
+    _counters[:] = [] if counter is None else [counter]
+
+
+def bound_tokens(body: bytes, asked: Asked, info: ModelInfo) -> int | None:
+    """The most input tokens that sending `body` can be billed for; None when there is no bound. It takes a look at the
+    bytes, and no tokenizer.
+
+    No tokenizer makes more tokens than there are bytes of UTF-8. What is not in the body as text (images, files, an
+    earlier answer that the provider keeps) is bounded by the model's window, and so is each turn of a provider that
+    runs tools of its own.
+    """
+    into = len(body) + asked.known_tools * _OF_KNOWN_TOOL
+    if _TOOLS.search(body):
+        into += _OF_TOOLS
+    window = info.context_window_tokens
+    if asked.own_calls == 0 and not _ELSEWHERE.search(body):
+        return into
+    if window is None or asked.own_calls is None:
+        return None
+    return max(into, window) * (asked.own_calls + 1)
 
 
 def bound_usd(
     body: bytes, asked: Asked, info: ModelInfo | None, *, operation: str = "chat"
 ) -> Decimal | None:
-    """The most that sending `body` can cost in US dollars; None when that is not known.
-
-    No tokenizer makes more tokens than there are bytes of UTF-8. What is not in the body as text (images, files, an
-    earlier answer that the provider keeps) is bounded by the model's window.
-    """
+    """The most that sending `body` can cost in US dollars; None when that is not known."""
     if info is None:
         return None
+    into = bound_tokens(body, asked, info)
+    return None if into is None else _usd(into, asked, info, operation)
+
+
+def closer_usd(
+    body: bytes, asked: Asked, info: ModelInfo | None, *, operation: str = "chat"
+) -> Decimal | None:
+    """As `bound_usd`, with the counter given to `set_input_counter`: closer, but it reads the whole body, so it is for
+    where the other one does not fit. None when the counter knows no better.
+    """
+    if info is None or not _counters or asked.own_calls != 0 or asked.known_tools:
+        return None
+    into, wide = _counters[0](body, info), bound_tokens(body, asked, info)
+    if into is None or (wide is not None and into >= wide):
+        return None
+    return _usd(into, asked, info, operation)
+
+
+def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | None:
     most = 0 if operation == "embeddings" else asked.max_tokens or info.max_output_tokens
-    into = len(body) + (_OF_TOOLS if _TOOLS.search(body) else 0)
-    if _ELSEWHERE.search(body):
-        window = info.context_window_tokens
-        into = None if window is None else max(into, window)
-    if most is None or into is None:
+    if most is None or (most < 0 and info.max_output_tokens is None):
         return None
-    if any(tier not in STANDARD and tier != "auto" and tier not in info.service for tier in asked.tiers):
-        return None
-    # Which tier serves is the provider's choice once the caller has named one.
-    tiers = (None, *info.service) if asked.tiers else (None,)
-    bounds = [at_most_usd(into, most * asked.answers, info, tier=tier) for tier in tiers]
-    known = [bound for bound in bounds if bound is not None]
-    return max(known) if bounds[0] is not None else None
+    most = (info.max_output_tokens or 0) if most < 0 else most  # Ollama's -1: without end
+    calls = asked.own_calls or 0
+    bounds: list[Decimal] = []
+    for tiers in _tiers(asked, info):
+        bound = at_most_usd(into, most * asked.answers * (calls + 1), info, tier=tiers)
+        if bound is None:
+            return None
+        bounds.append(bound)
+    fees = max(info.fees.values(), default=Decimal(0)) * calls
+    return max(bounds) + fees
+
+
+def _tiers(asked: Asked, info: ModelInfo) -> Iterator[tuple[str, ...]]:
+    """All that may apply together: which tier serves is the provider's choice once the caller has named one."""
+    choices: list[tuple[str, ...]] = []
+    for tier in asked.tiers:
+        if tier == "auto":
+            choices.append(("default", *(name for name in _SERVICE if name in info.service)))
+        elif tier not in STANDARD:
+            choices.append((tier, "default"))
+    return product(*choices)
+
+
+def _tools(body: Mapping[str, Any]) -> tuple[int | None, int]:
+    """How often the provider may run tools of its own, and how many tools of the caller are of a kind it knows."""
+    tools = body.get("tools")
+    found: list[_Tool] = []
+    try:
+        if isinstance(tools, msgspec.Raw):
+            found = _read_tools(tools)
+        elif tools:
+            found = msgspec.convert(tools, list[_Tool])
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+        return None, 0  # of no format that we know
+    own = [tool for tool in found if not _CALLERS.fullmatch(tool.type or "")]
+    known = sum((tool.type or "function") not in ("function", "custom") for tool in found) - len(own)
+    thinks_often = isinstance(reasoning := _value(body, "reasoning"), dict) and reasoning.get("mode") == "pro"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if thinks_often or any(_value(body, name) for name in _OWN_WORK):
+        return None, known
+    if not own:
+        return 0, known
+    caps = [cap for tool in own if (cap := tool.max_uses) is not None and cap >= 0]
+    most = _number(body, "max_tool_calls")
+    if most is not None and most >= 0:
+        return int(most), known
+    return (sum(caps) if len(caps) == len(own) else None), known
 
 
 def _value(body: Mapping[str, Any], name: str) -> object:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from tidyllm import clock
-from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Context, Reservation
+from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Budget, Context, Reservation
 from tidyllm.core.trace import format_traceparent
-from tidyllm.errors import ModelError, TidyllmError, Unreachable
-from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.errors import BudgetExceeded, ModelError, TidyllmError, Unreachable
+from tidyllm.models.asked import Asked, bound_usd, closer_usd
 from tidyllm.models.content import answered_content, asked_content
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward, Forwarded
@@ -83,11 +83,20 @@ class Attempt:
         self._asked = asked = Asked.of(fields)
         if budget is not None and self._operation != "count_tokens":  # counting is free
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
-            book = getattr(budget, "book", None)
-            if book is None:
-                self._reservation = await budget.reserve(bound, what=self._model.name)
-            else:
-                self._booking = await book(bound, self._start())
+            try:
+                await self._put_aside(budget, bound)
+            except BudgetExceeded:
+                closer = closer_usd(body, asked, self._model.info, operation=self._operation)
+                if closer is None:
+                    raise
+                await self._put_aside(budget, closer)
+
+    async def _put_aside(self, budget: Budget, bound: Decimal | None) -> None:
+        book = getattr(budget, "book", None)
+        if book is None:
+            self._reservation = await budget.reserve(bound, what=self._model.name)
+        else:
+            self._booking = await book(bound, self._start())
 
     def _start(self) -> AttemptStarted:
         at = self._model.provider
@@ -224,6 +233,9 @@ _USAGE = (
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
     "reasoning_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "audio_cache_read_tokens",
 )
 
 _settling: set[asyncio.Task[None]] = set()

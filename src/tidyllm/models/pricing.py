@@ -101,7 +101,7 @@ def price(
     lines: list[CostLine] = []
     wrong = _add_tokens(lines, usage, info, names, at)
     if wrong is None and raw:
-        wrong = _add_uses(lines, raw, info) or _add_turns(lines, raw, info, names, at, catalog)
+        wrong = _add_uses(lines, raw, info) or _add_turns(lines, raw, info, names, at, catalog=catalog)
     if wrong is not None:
         return wrong
     total = Decimal(0)
@@ -132,8 +132,12 @@ def at_most_usd(
         return None
     prices, factor = tariff
     lists = [prices, *(long for long in prices.long if input_tokens > long.above_tokens)]
-    into = max((r for rates in lists for kind in _INTO if (r := getattr(rates, kind)) is not None), default=None)
-    out = max((r for rates in lists for kind in _OUT if (r := getattr(rates, kind)) is not None), default=None)
+    into = max(
+        (r for rates in lists for kind in _INTO if (r := getattr(rates, kind)) is not None), default=None
+    )
+    out = max(
+        (r for rates in lists for kind in _OUT if (r := getattr(rates, kind)) is not None), default=None
+    )
     if "embeddings" in info.abilities:
         output_tokens = 0
     if (input_tokens and into is None) or (output_tokens and out is None):
@@ -182,7 +186,13 @@ def _tariff(
 
 
 def _add_tokens(
-    lines: list[CostLine], usage: Usage, info: ModelInfo, tiers: tuple[str, ...], at: float | None, turn: str = ""
+    lines: list[CostLine],
+    usage: Usage,
+    info: ModelInfo,
+    tiers: tuple[str, ...],
+    at: float | None,
+    *,
+    turn: str = "",
 ) -> Unpriced | None:
     """One line for each kind of token that was used."""
     if info.prices is None:
@@ -203,7 +213,9 @@ def _add_tokens(
             continue
         rate: Decimal | None = getattr(chosen, kind)
         if rate is None:
-            return Unpriced("rate", f"{info.name} used {tokens:,} tokens of {kind}, for which no price is known")
+            return Unpriced(
+                "rate", f"{info.name} used {tokens:,} tokens of {kind}, for which no price is known"
+            )
         rate = rate if factor == 1 else _EXACT.multiply(rate, factor)
         usd = _EXACT.scaleb(_EXACT.multiply(rate, tokens), -6)
         lines.append(CostLine(turn + kind, tokens, rate, usd))
@@ -230,7 +242,9 @@ def _counts(usage: Usage, rates: Rates, *, writes_text: bool) -> dict[str, int] 
     counts["output"] = written - counts["audio_output"] - counts["reasoning"]
     wrong = next((kind for kind, count in counts.items() if count < 0), None)
     if wrong is not None:
-        return Unpriced("usage", f"the counts contradict each other: they leave {counts[wrong]:,} for {wrong}")
+        return Unpriced(
+            "usage", f"the counts contradict each other: they leave {counts[wrong]:,} for {wrong}"
+        )
     return counts
 
 
@@ -250,6 +264,7 @@ def _add_turns(
     info: ModelInfo,
     tiers: tuple[str, ...],
     at: float | None,
+    *,
     catalog: Catalog | None,
 ) -> Unpriced | None:
     """Lines for turns that the counts of the call leave out."""

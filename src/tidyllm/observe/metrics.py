@@ -35,6 +35,9 @@ _KINDS = (
     ("cache_write_5m_tokens", "cache_write_5m"),
     ("cache_write_1h_tokens", "cache_write_1h"),
     ("reasoning_tokens", "reasoning"),
+    ("audio_input_tokens", "audio_input"),
+    ("audio_output_tokens", "audio_output"),
+    ("audio_cache_read_tokens", "audio_cache_read"),
 )
 _REMEMBERED = 20_000
 """Bound children in one table; beyond that they are looked up by their labels each time, which is only slower."""

@@ -42,6 +42,9 @@ _PROVIDERS = {
 
 # Our names in `AttemptFinished.attributes`, for values that are recorded as they are.
 _NAMES = {
+    "audio_cache_read_tokens": "tidyllm.usage.audio_cache_read.input_tokens",
+    "audio_input_tokens": "tidyllm.usage.audio.input_tokens",
+    "audio_output_tokens": "tidyllm.usage.audio.output_tokens",
     "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
     "input_messages": "gen_ai.input.messages",
     "input_tokens": "gen_ai.usage.input_tokens",
