@@ -121,6 +121,68 @@ def test_all_problems_of_shape_are_told_at_once() -> None:
     assert len(said(data)) == 5
 
 
+def test_what_values_mean_is_judged_beside_problems_of_shape() -> None:
+    data = {
+        "sever": {},
+        "server": {"port": "x", "master_key": "short"},
+        "providers": {"main": {"kind": "offline"}, "other": {"kind": "opnai"}},
+        "models": {
+            "a": {"route": ["mian/x"], "retires": 3, "retry": {"cap": 1, "base": 2}},
+            "b": {"route": ["main/x"], "deadline": "5s", "limit": {"burst": 3}},
+        },
+    }
+    found = " ".join(said(data))
+    for place in ("sever", "server.port", "models.a.retires", "models.b.deadline"):
+        assert f"{place}: " in found
+    for place in (
+        "server.master_key",
+        "providers.other.kind",
+        "models.a.route[0]",
+        "models.a.retry",
+        "models.b.limit",
+    ):
+        assert f"{place}: " in found
+
+
+@pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        (
+            {
+                "providers": {"main": {"knid": "openai", "formats": ["ollama"]}},
+                "models": {"m": {"route": ["main/x"]}},
+            },
+            2,
+        ),
+        ({"providers": {"main": "offline"}, "models": {"m": {"route": ["main/x"]}}}, 1),
+        ({"provdiers": {"main": {"kind": "offline"}}, "models": {"m": {"route": ["main/x"]}}}, 1),
+        ({"providers": {"main": {"kind": "azure", "base_ulr": "http://a"}}}, 1),
+        ({"providers": MAIN, "models": {"m": {"route": ["main/x"], "retry": {"base": 20, "cap": "30"}}}}, 1),
+        ({"providers": MAIN, "models": {"m": {"route": ["main/x"], "limit": {"burst": 3, "rate": "1"}}}}, 1),
+        ({"providers": MAIN, "models": {"m": {"route": "main/x"}}}, 1),
+        ({"providers": MAIN, "models": {"m": {}}}, 1),
+        ({"observe": {"content": True, "traces": "otpl"}}, 1),
+        ({"catalog": {"a/b": 5}}, 1),
+        ({"providers": {"main": {"kind": "openai", "headers": {"x": 1}}}}, 1),
+    ],
+)
+def test_nothing_is_blamed_for_what_stands_beside_it(data: Any, problems: int) -> None:
+    assert len(said(data)) == problems, said(data)
+
+
+@pytest.mark.parametrize("key", ["short", "", "sixteen letters and spaces", "schlüssel-mit-umlaut"])
+def test_a_weak_master_key_is_refused_and_not_shown(key: str) -> None:
+    [found] = said({"server": {"master_key": key}})
+    assert found.startswith(
+        "server.master_key: the master key must be at least 16 printable ASCII characters"
+    )
+    assert not key or key not in found
+
+
+def test_where_a_master_key_stands_is_not_taken_for_it() -> None:
+    assert not said({"server": {"master_key": "env:KEY"}})
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -174,7 +174,7 @@ def test_any_text_is_settings_or_problems(tmp_path_factory: pytest.TempPathFacto
 
 
 WARNED = """
-server: {master_key: plain-master}
+server: {master_key: plain-master-key-in-the-file}
 providers:
   plain: {kind: openai, api_key: sk-plain}
   unset: {kind: openai, api_key: "env:TIDY_TEST_UNSET"}
@@ -274,3 +274,59 @@ def test_a_secret_file_counts_from_the_folder_of_the_configuration(tmp_path: Pat
     assert absolute("file:~/b", tmp_path) == "file:~/b"
     assert absolute("env:X", tmp_path) == "env:X"
     assert absolute("plain", tmp_path) == "plain"
+
+
+def clocks(tmp_path: Path, model: str, route: str = "[main/x]") -> list[str]:
+    """The warnings about a route with these settings."""
+    text = f"providers: {{main: {{kind: offline}}}}\nmodels: {{m: {{route: {route}, {model}}}}}\n"
+    found = inspect(write(tmp_path, text))
+    assert found.settings is not None, found.problems
+    return [str(one).partition(": models.m.")[2] for one in found.warnings]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            "timeout: {total: 10, first_piece: 15}",
+            "timeout.first_piece: 15 s is longer than the whole attempt",
+        ),
+        (
+            "timeout: {total: 10, gap: 15}",
+            "timeout.gap: 15 s is longer than the whole attempt may take (10 s)",
+        ),
+        (
+            "timeout: {total: 90}, deadline: 60",
+            "timeout.total: 90 s for one attempt is longer than the deadline",
+        ),
+        ("timeout: {total: 60}, deadline: 60", "timeout.total: 60 s for one attempt is the whole deadline"),
+        (
+            "retry: {base: 9, cap: 99}, deadline: 5",
+            "retry.base: the first pause may take 9 s, and the deadline is 5 s",
+        ),
+        (
+            "limit: {rate: 1, max_wait: 9}, deadline: 5",
+            "limit.max_wait: 9 s is longer than the deadline (5 s)",
+        ),
+    ],
+)
+def test_times_that_contradict_each_other_are_warned_of(tmp_path: Path, model: str, said: str) -> None:
+    found = clocks(tmp_path, model)
+    assert len(found) == 1
+    assert found[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "deadline: 5",
+        "deadline: null, timeout: {total: 900}",
+        "timeout: {total: 5}",
+        "timeout: {total: null, first_piece: 900}",
+        "timeout: {total: 60, first_piece: 15, gap: 15}, deadline: 120",
+        "timeout: {total: 60}, deadline: 60, retry: {attempts: 1}",
+        "retry: {base: 100, attempts: 1, cap: 100}, deadline: 5",
+    ],
+)
+def test_times_that_get_along_are_not_warned_of_and_no_default_is_blamed(tmp_path: Path, model: str) -> None:
+    assert clocks(tmp_path, model) == []

@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from tidyllm.config.problem import Problem, Where, did_you_mean
 from tidyllm.config.rules import broken_rules
-from tidyllm.config.schema import Settings, is_secret
+from tidyllm.config.schema import ModelSettings, ServerSettings, Settings, is_secret
 
 __all__ = ["check", "words"]
 
@@ -23,91 +23,142 @@ _WITH_UNIT = re.compile(r"\s*\d+(\.\d+)?\s*[a-zA-Z]+\s*")
 
 
 def check(data: object) -> tuple[Settings | None, list[Problem]]:
-    """The settings, or everything that is wrong with `data`: shapes first, then what the values mean together."""
-    problems: list[Problem] = []
-    _walk(data, _ROOT, (), problems)
-    if problems:
-        return None, problems
+    """The settings, or everything that is wrong with `data`: shapes, and what the values mean together as far as that
+    can be judged without those that have no shape.
+    """
+    walk = _Walk()
+    plain = walk.value(data, _ROOT, ())
     try:
-        settings = msgspec.convert(_plain(data, _ROOT), Settings)
-    except msgspec.ValidationError as error:  # a rule of msgspec's that `_walk` does not know
-        return None, [Problem((), f"{error}.")]
-    problems = list(broken_rules(settings))
+        settings = msgspec.convert({} if plain is _UNUSABLE else plain, Settings)
+    except msgspec.ValidationError as error:  # a rule of msgspec's that the walk does not know
+        return None, walk.problems or [Problem((), f"{error}.")]
+    lost = walk.lost
+    if not settings.providers and any(len(where) < 2 for where in lost):  # they may be what is misspelt
+        lost.add(("models",))
+    problems = walk.problems + [one for one in broken_rules(settings) if not _below(one.where, lost)]
     return (None if problems else settings), problems
 
 
-def _walk(value: object, wanted: inspect.Type, where: Where, problems: list[Problem]) -> None:
-    match wanted:
-        case inspect.UnionType():
-            inner = [one for one in wanted.types if not isinstance(one, inspect.NoneType)]
-            if value is not None or len(inner) == len(wanted.types):
-                _walk(value, inner[0], where, problems)
-        case inspect.StructType():
-            _walk_struct(_section(value, where, problems), wanted, where, problems)
-        case inspect.DictType():
-            for key, each in _section(value, where, problems).items():
-                _walk(each, wanted.value_type, (*where, key), problems)
-        case inspect.VarTupleType():
-            if not isinstance(value, list):
-                hint = f"Write it as a list: [{_cut(value)}]." if isinstance(value, str) else ""
-                problems.append(Problem(where, _instead(value, "a list", where), hint))
-                return
-            items = cast("list[object]", value)
-            if len(items) < (wanted.min_length or 0):
-                problems.append(Problem(where, "the list is empty.", _EXAMPLES.get(str(where[-1]), "")))
-            for place, each in enumerate(items):
-                _walk(each, wanted.item_type, (*where, place), problems)
-        case inspect.AnyType():
-            pass
-        case _:
-            if not _fits(value, wanted):
-                problems.append(Problem(where, _instead(value, words(wanted), where), _hint(value, wanted)))
+def _below(where: Where, places: set[Where]) -> bool:
+    return any(where[:length] in places for length in range(len(where) + 1))
 
 
-def _walk_struct(
-    section: Mapping[str, object], wanted: inspect.StructType, where: Where, problems: list[Problem]
-) -> None:
-    fields = {field.encode_name: field for field in wanted.fields}
-    for key, each in section.items():
-        if key in fields:
-            _walk(each, fields[key].type, (*where, key), problems)
-        else:
-            problems.append(Problem((*where, key), "unknown key.", did_you_mean(key, fields)))
-    for key, field in fields.items():
-        if field.required and key not in section:
-            problems.append(Problem(where, f"the key {key!r} is missing.", _EXAMPLES.get(key, "")))
+_UNUSABLE: Any = object()
+"""Instead of a value that has not the shape it must have."""
+_STAND_INS = {"kind": "offline", "route": ["…/…"]}
+"""Instead of what must be there and is not: what they stand in is not judged by them."""
+_JUDGED_ALONE = frozenset({Settings, ServerSettings, ModelSettings})
+"""Sections in which no rule looks at two of the keys."""
+
+
+class _Walk:
+    """Data as it stands in a file, held against what is wanted."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.lost: set[Where] = set()
+        """Places at or below which no rule can be judged: something there is missing, or not what was meant."""
+
+    def value(self, value: object, wanted: inspect.Type, where: Where) -> Any:
+        """The value with empty sections filled in, as msgspec wants them, without what is unusable."""
+        match wanted:
+            case inspect.UnionType():
+                inner = [one for one in wanted.types if not isinstance(one, inspect.NoneType)]
+                if value is None and len(inner) < len(wanted.types):
+                    return None
+                return self.value(value, inner[0], where)
+            case inspect.StructType():
+                section = self._section(value, where)
+                return _UNUSABLE if section is None else self._struct(section, wanted, where)
+            case inspect.DictType():
+                section = self._section(value, where)
+                if section is None:
+                    return _UNUSABLE
+                entries = {
+                    key: self.value(each, wanted.value_type, (*where, key)) for key, each in section.items()
+                }
+                known = {key: self._or_stand_in(each, wanted, (*where, key)) for key, each in entries.items()}
+                return {key: each for key, each in known.items() if each is not _UNUSABLE}
+            case inspect.VarTupleType():
+                return self._list(value, wanted, where)
+            case inspect.AnyType():
+                return value
+            case _:
+                if _fits(value, wanted):
+                    return value
+                self.problems.append(
+                    Problem(where, _instead(value, words(wanted), where), _hint(value, wanted))
+                )
+                return _UNUSABLE
+
+    def _struct(self, section: Mapping[str, object], wanted: inspect.StructType, where: Where) -> Any:
+        fields = {field.encode_name: field for field in wanted.fields}
+        plain: dict[str, Any] = {}
+        for key, each in section.items():
+            if key not in fields:
+                self.problems.append(Problem((*where, key), "unknown key.", did_you_mean(key, fields)))
+                self._lose(wanted, where, key)
+                continue
+            found = self.value(each, fields[key].type, (*where, key))
+            if found is _UNUSABLE:
+                self._lose(wanted, where, key)
+            else:
+                plain[key] = found
+        for key, field in fields.items():
+            if field.required and key not in plain:
+                if key not in section:
+                    missing = f"the key {key!r} is missing."
+                    self.problems.append(Problem(where, missing, _EXAMPLES.get(key, "")))
+                self._lose(wanted, where, key)
+                if key not in _STAND_INS:
+                    return _UNUSABLE
+                plain[key] = _STAND_INS[key]
+        return plain
+
+    def _lose(self, section: inspect.StructType, where: Where, key: str) -> None:
+        self.lost.add((*where, key) if section.cls in _JUDGED_ALONE else where)
+
+    def _or_stand_in(self, value: Any, section: inspect.DictType, where: Where) -> Any:
+        """An entry of names; one that is unusable keeps its name, which others may refer to."""
+        if value is not _UNUSABLE:
+            return value
+        self.lost.add(where)
+        kind = section.value_type
+        if isinstance(kind, inspect.StructType):
+            required = [field.encode_name for field in kind.fields if field.required]
+            return (
+                {name: _STAND_INS.get(name) for name in required}
+                if set(required) <= set(_STAND_INS)
+                else _UNUSABLE
+            )
+        return "" if isinstance(kind, inspect.StrType) else {}
+
+    def _list(self, value: object, wanted: inspect.VarTupleType, where: Where) -> Any:
+        if not isinstance(value, list):
+            hint = f"Write it as a list: [{_cut(value)}]." if isinstance(value, str) else ""
+            self.problems.append(Problem(where, _instead(value, "a list", where), hint))
+            return _UNUSABLE
+        given = cast("list[object]", value)
+        if len(given) < (wanted.min_length or 0):
+            self.problems.append(Problem(where, "the list is empty.", _EXAMPLES.get(str(where[-1]), "")))
+            return _UNUSABLE
+        items = [self.value(each, wanted.item_type, (*where, place)) for place, each in enumerate(given)]
+        return _UNUSABLE if _UNUSABLE in items else items
+
+    def _section(self, value: object, where: Where) -> Mapping[str, object] | None:
+        """The keys of a section; one with nothing in it has none. None: it is no section."""
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return cast("Mapping[str, object]", value)
+        self.problems.append(Problem(where, _instead(value, "a section of keys", where, shown=False)))
+        return None
 
 
 _EXAMPLES = {
     "kind": "Say who it is, such as `kind: openai`.",
     "route": "Name at least one target, such as [main/gpt-5-mini].",
 }
-
-
-def _section(value: object, where: Where, problems: list[Problem]) -> Mapping[str, object]:
-    """The keys of a section; one with nothing in it has none."""
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        return cast("Mapping[str, object]", value)
-    problems.append(Problem(where, _instead(value, "a section of keys", where, shown=False)))
-    return {}
-
-
-def _plain(value: Any, wanted: inspect.Type) -> Any:
-    """The same data with empty sections filled in, as msgspec wants them."""
-    if isinstance(wanted, inspect.UnionType):
-        if value is None:
-            return None
-        wanted = next(one for one in wanted.types if not isinstance(one, inspect.NoneType))
-    if isinstance(wanted, inspect.StructType):
-        types = {field.encode_name: field.type for field in wanted.fields}
-        return {key: _plain(each, types[key]) for key, each in cast("dict[str, Any]", value or {}).items()}
-    if isinstance(wanted, inspect.DictType):
-        return {
-            key: _plain(each, wanted.value_type) for key, each in cast("dict[str, Any]", value or {}).items()
-        }
-    return value
 
 
 def _fits(value: object, wanted: inspect.Type) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tidyllm.config.problem import Problem, Where, did_you_mean
-from tidyllm.config.schema import LimitSettings, ModelSettings, ProviderSettings, Settings
+from tidyllm.config.schema import LimitSettings, ModelSettings, ProviderSettings, Settings, is_reference
+from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
@@ -25,6 +26,9 @@ def broken_rules(settings: Settings) -> Iterator[Problem]:
         yield from _model(name, model, settings, ("models", name))
     for name, facts in settings.catalog.items():
         yield from _catalog_entry(name, facts)
+    key = settings.server.master_key
+    if key is not None and not is_reference(key) and not is_strong(key):
+        yield Problem(("server", "master_key"), STRONG_KEY, "Make one with: openssl rand -hex 24")
     if settings.observe.content and settings.observe.traces == "off":
         hint = "Set observe.traces to otlp."
         yield Problem(("observe", "content"), "content is recorded on spans, and traces are off.", hint)

@@ -7,9 +7,18 @@ from pathlib import Path
 
 from tidyllm.errors import ConfigError
 
-__all__ = ["absolute", "secret"]
+__all__ = ["STRONG_KEY", "absolute", "is_strong", "secret"]
 
 _MOST_BYTES = 64 * 1024
+
+
+STRONG_KEY = "the master key must be at least 16 printable ASCII characters without spaces."
+"""What `is_strong` asks for."""
+
+
+def is_strong(key: str) -> bool:
+    """Whether this may be the gateway's key: hard to guess, and fit for a header."""
+    return len(key) >= 16 and key.isascii() and key.isprintable() and " " not in key
 
 
 def secret(value: str, *, where: str) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.errors import AuthError, ConfigError
 
 __all__ = ["Authenticator", "Caller", "MasterKey", "generated_key", "sent_keys"]
@@ -42,12 +43,8 @@ class MasterKey:
 
         :raises ConfigError: the key is shorter than 16 characters, or is not plain ASCII without spaces.
         """
-        if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
-            raise ConfigError(
-                "the master key must be at least 16 printable ASCII characters without spaces.",
-                where=where,
-                hint="Make one with: openssl rand -hex 24",
-            )
+        if not is_strong(key):
+            raise ConfigError(STRONG_KEY, where=where, hint="Make one with: openssl rand -hex 24")
         # Only the digest is kept: the key itself cannot leak from here.
         self._digest = sha256(key.encode()).digest()
 
