@@ -113,5 +113,4 @@ limit_windows = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("state", Text, nullable=False),  # JSON of `access.window.Window`
-    Column("touched_at", Float(53), nullable=False),
 )

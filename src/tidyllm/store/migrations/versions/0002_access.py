@@ -105,7 +105,6 @@ def upgrade() -> None:
         "limit_windows",
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("touched_at", sa.Float(53), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_limit_windows"),
     )
     _append_only()

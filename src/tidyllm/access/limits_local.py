@@ -1,0 +1,60 @@
+"""Limits within one process. It knows windows, not stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidyllm import clock
+from tidyllm.access.key import Subject
+from tidyllm.access.window import Denied, Window
+
+__all__ = ["LocalLimits"]
+
+_MANY = 10_000
+
+
+class LocalLimits:
+    """Counts in memory: exact for one worker, forgotten when it ends. See `Backend`."""
+
+    leases = False
+
+    def __init__(self) -> None:
+        self._windows: dict[str, Window] = {}
+
+    async def enter(
+        self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
+    ) -> tuple[int, ...] | Denied:
+        """A place is held until it is left: when the process dies, so does the count."""
+        now = clock.now()
+        windows = [self._window(subject.name) for subject in subjects]
+        for subject, window in zip(subjects, windows, strict=True):
+            if denied := window.deny(subject, now, tokens):
+                return denied
+        pairs = zip(subjects, windows, strict=True)
+        return tuple(window.take(subject, now, tokens, place, float("inf")) for subject, window in pairs)
+
+    async def leave(
+        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
+    ) -> None:
+        now = clock.now()
+        for subject, second in zip(subjects, seconds, strict=True):
+            self._window(subject.name).settle(now, second, place, counted, used)
+
+    async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
+        pass
+
+    def _window(self, name: str) -> Window:
+        window = self._windows.get(name)
+        if window is None:
+            if len(self._windows) >= _MANY:
+                self._tidy()
+            window = self._windows[name] = Window()
+        return window
+
+    def _tidy(self) -> None:
+        """Drop the windows in which nothing is left."""
+        now = clock.now()
+        for name, window in list(self._windows.items()):
+            window.forget(now)
+            if window.idle:
+                del self._windows[name]

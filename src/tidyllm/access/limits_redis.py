@@ -1,0 +1,217 @@
+"""Limits in Redis, for many workers on many machines. It knows one script a question, and no tables.
+
+The scripts do the sums of `window.Window` on a hash (`r<second>`, `t<second>`, their sums `R` and `T`, the oldest and
+newest second `o` and `n`) and on a sorted set of places by when each ends. Time is the server's. What Redis forgets in
+a restart is a minute of counts; places come back with the next renewal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from tidyllm.access.key import Subject
+from tidyllm.access.window import SPAN, Denied, What
+
+if TYPE_CHECKING:
+    from tidyllm.store.shared import SharedState
+
+__all__ = ["RedisLimits"]
+
+_NOW = """
+local now = tonumber(ARGV[1])
+if now == nil then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+local span = SPAN
+local function number(value) return tonumber(value or 0) or 0 end
+local function fields(key, from, to)
+  local names = {}
+  for second = from, to do
+    names[#names + 1] = 'r' .. second
+    names[#names + 1] = 't' .. second
+  end
+  return names
+end
+local function present(key, newest)
+  local second = math.max(math.floor(now), newest)
+  if newest == 0 then redis.call('HSET', key, 'o', second) end
+  redis.call('HSET', key, 'n', second)
+  redis.call('EXPIRE', key, 2 * span)
+  return second
+end
+""".replace("SPAN", str(SPAN))
+
+_ENTER = (
+    _NOW
+    + """
+local tokens, place, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local oldest = math.floor(now) - span + 1
+local newest = {}
+
+local function wait(key, from, to, offset, excess)
+  local counts = redis.call('HMGET', key, unpack(fields(key, from, to)))
+  for at = 0, to - from do
+    excess = excess - number(counts[2 * at + offset])
+    if excess <= 0 then return tostring(from + at + span - now) end
+  end
+  return ''
+end
+
+for i = 1, #KEYS / 2 do
+  local key = KEYS[2 * i - 1]
+  local rpm, tpm, places = tonumber(ARGV[2 + 3 * i]), tonumber(ARGV[3 + 3 * i]), tonumber(ARGV[4 + 3 * i])
+  newest[i] = 0
+  if rpm >= 0 or tpm >= 0 then
+    local state = redis.call('HMGET', key, 'R', 'T', 'o', 'n')
+    local requests, used, first, last = number(state[1]), number(state[2]), number(state[3]), number(state[4])
+    if last > 0 and last < oldest then
+      redis.call('DEL', key)
+      requests, used, first, last = 0, 0, 0, 0
+    elseif last > 0 and first < oldest then
+      local names = fields(key, first, oldest - 1)
+      local counts = redis.call('HMGET', key, unpack(names))
+      for at = 1, #counts, 2 do
+        requests = requests - number(counts[at])
+        used = used - number(counts[at + 1])
+      end
+      redis.call('HDEL', key, unpack(names))
+      first = oldest
+      redis.call('HSET', key, 'R', requests, 'T', used, 'o', first)
+    end
+    newest[i] = last
+    if rpm >= 0 and requests + 1 > rpm then
+      return {0, i, 1, requests, wait(key, first, last, 1, requests + 1 - rpm)}
+    end
+    if tpm >= 0 and used + tokens > tpm then
+      if tokens > tpm then return {0, i, 2, used, ''} end
+      return {0, i, 2, used, wait(key, first, last, 2, used + tokens - tpm)}
+    end
+  end
+  if places >= 0 then
+    redis.call('ZREMRANGEBYSCORE', KEYS[2 * i], '-inf', now)
+    local inside = redis.call('ZCARD', KEYS[2 * i])
+    if inside + 1 > places then return {0, i, 3, inside, ''} end
+  end
+end
+
+local answer = {1}
+for i = 1, #KEYS / 2 do
+  local key = KEYS[2 * i - 1]
+  local second = math.max(math.floor(now), newest[i])
+  if tonumber(ARGV[2 + 3 * i]) >= 0 or tonumber(ARGV[3 + 3 * i]) >= 0 then
+    present(key, newest[i])
+    redis.call('HINCRBY', key, 'r' .. second, 1)
+    redis.call('HINCRBY', key, 'R', 1)
+    redis.call('HINCRBY', key, 't' .. second, tokens)
+    redis.call('HINCRBY', key, 'T', tokens)
+  end
+  if tonumber(ARGV[4 + 3 * i]) >= 0 then
+    redis.call('ZADD', KEYS[2 * i], now + lease, place)
+    redis.call('PEXPIRE', KEYS[2 * i], math.ceil(lease * 2000))
+  end
+  answer[i + 1] = second
+end
+return answer
+"""
+)
+
+_LEAVE = (
+    _NOW
+    + """
+local place, counted, used = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+for i = 1, #KEYS / 2 do
+  local key = KEYS[2 * i - 1]
+  local second, counts = tonumber(ARGV[3 + 2 * i]), tonumber(ARGV[4 + 2 * i])
+  redis.call('ZREM', KEYS[2 * i], place)
+  if counts == 1 and used < counted then
+    local there = number(redis.call('HGET', key, 't' .. second))
+    local back = math.min(counted - used, there)
+    if back > 0 then
+      redis.call('HINCRBY', key, 't' .. second, -back)
+      redis.call('HINCRBY', key, 'T', -back)
+    end
+  elseif counts == 1 and used > counted then
+    local at = present(key, number(redis.call('HGET', key, 'n')))
+    redis.call('HINCRBY', key, 't' .. at, used - counted)
+    redis.call('HINCRBY', key, 'T', used - counted)
+  end
+end
+return 1
+"""
+)
+
+_RENEW = (
+    _NOW
+    + """
+local lease = tonumber(ARGV[2])
+for i = 1, #KEYS do
+  redis.call('ZADD', KEYS[i], now + lease, ARGV[2 + i])
+  redis.call('PEXPIRE', KEYS[i], math.ceil(lease * 2000))
+end
+return 1
+"""
+)
+
+_WHAT: tuple[What, ...] = ("requests_per_minute", "tokens_per_minute", "concurrency")
+
+
+class RedisLimits:
+    """Counts in Redis: exact for all workers that share it. See `Backend`.
+
+    `prefix` begins the name of each key in Redis. `now`: another clock than the server's, for tests.
+    """
+
+    leases = True
+
+    def __init__(
+        self, shared: SharedState, *, prefix: str = "tidyllm:limit:", now: Callable[[], float] | None = None
+    ) -> None:
+        from tidyllm.store.shared import Script
+
+        self._shared = shared
+        self._prefix = prefix
+        self._now = now
+        self._enter = Script(_ENTER)
+        self._leave = Script(_LEAVE)
+        self._renew = Script(_RENEW)
+
+    async def enter(
+        self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
+    ) -> tuple[int, ...] | Denied:
+        arguments: list[str | int | float] = [self._time(), tokens, place, lease_seconds]
+        for one in subjects:
+            limits = (one.requests_per_minute, one.tokens_per_minute, one.concurrency)
+            arguments += [-1 if limit is None else limit for limit in limits]
+        answer = cast("list[Any]", await self._shared.run(self._enter, self._keys(subjects), arguments))
+        if answer[0] == 1:
+            return tuple(int(second) for second in answer[1:])
+        which, what = int(answer[1]) - 1, _WHAT[int(answer[2]) - 1]
+        limit: int = getattr(subjects[which], what)
+        return Denied(
+            subjects[which].name, what, int(answer[3]), limit, float(answer[4]) if answer[4] else None
+        )
+
+    async def leave(
+        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
+    ) -> None:
+        arguments: list[str | int | float] = [self._time(), place, counted, used]
+        for one, second in zip(subjects, seconds, strict=True):
+            arguments += [
+                second,
+                int(one.requests_per_minute is not None or one.tokens_per_minute is not None),
+            ]
+        await self._shared.run(self._leave, self._keys(subjects), arguments)
+
+    async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
+        keys = [f"{self._prefix}{one.name}:places" for one, _ in places]
+        await self._shared.run(
+            self._renew, keys, [self._time(), lease_seconds, *(place for _, place in places)]
+        )
+
+    def _time(self) -> str:
+        return "" if self._now is None else repr(self._now())
+
+    def _keys(self, subjects: Sequence[Subject]) -> list[str]:
+        return [f"{self._prefix}{one.name}:{part}" for one in subjects for part in ("minute", "places")]

@@ -1,0 +1,253 @@
+"""Acts on teams and organisations. It knows the store and the audit log, not who may do what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidyllm import clock
+from tidyllm.access.audit import record
+from tidyllm.access.fields import checked
+from tidyllm.access.key import Organisation, Team, plain
+from tidyllm.access.problems import Conflict, Missing
+from tidyllm.access.rows import organisation_of, row_of, spec_of, team_of
+from tidyllm.access.specs import OrganisationChange, OrganisationSpec, TeamChange, TeamSpec, laid_over
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from tidyllm.access.roles import Actor
+    from tidyllm.store import Store
+
+__all__ = ["Organisations", "Teams", "find_team", "next_version"]
+
+
+class Teams:
+    """Teams by name. Each act is one transaction together with its line in the audit log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create(self, spec: TeamSpec, *, by: Actor) -> Team:
+        """A new team.
+
+        :raises ConfigError: a field is wrong. :raises Conflict: the name is taken, or its organisation is missing.
+        """
+        spec = checked(spec)
+
+        def work(conn: Connection) -> Team:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import teams
+
+            if find_team(conn, spec.name) is not None:
+                raise Conflict(f"there is a team {spec.name!r} already.", where="name")
+            _need_organisation(conn, spec.organisation)
+            now = clock.now()
+            conn.execute(sa.insert(teams).values(created_at=now, **row_of(spec, now=now)))
+            team = _team(conn, spec.name)
+            record(conn, by, "team.create", f"team:{team.name}", after=plain(team))
+            return team
+
+        return await self._store.write(work)
+
+    async def list(self) -> list[Team]:
+        """All teams, by name."""
+
+        def work(conn: Connection) -> list[Team]:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import teams
+
+            return [team_of(row) for row in conn.execute(sa.select(teams).order_by(teams.c.name)).mappings()]
+
+        return await self._store.read(work)
+
+    async def show(self, name: str) -> Team:
+        """:raises Missing: there is no such team."""
+        return await self._store.read(lambda conn: _team(conn, name))
+
+    async def update(self, name: str, change: TeamChange, *, by: Actor) -> Team:
+        """Its keys follow within a second.
+
+        :raises Missing: there is no such team. :raises ConfigError: a field is wrong.
+        """
+
+        def work(conn: Connection) -> Team:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import keys, teams
+
+            before = _team(conn, name)
+            spec = checked(laid_over(spec_of(before, TeamSpec), change))
+            _need_organisation(conn, spec.organisation)
+            row = row_of(spec, now=clock.now())
+            conn.execute(sa.update(teams).where(teams.c.name == name).values(**row))
+            version = next_version(conn)
+            conn.execute(sa.update(keys).where(keys.c.team == name).values(version=version))
+            after = _team(conn, name)
+            record(conn, by, "team.update", f"team:{name}", before=plain(before), after=plain(after))
+            return after
+
+        return await self._store.write(work)
+
+    async def delete(self, name: str, *, by: Actor) -> None:
+        """:raises Missing: there is no such team. :raises Conflict: there are keys in it, be they revoked or not."""
+
+        def work(conn: Connection) -> None:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import keys, teams
+
+            before = _team(conn, name)
+            held = conn.execute(sa.select(sa.func.count()).where(keys.c.team == name)).scalar_one()
+            if held:
+                raise Conflict(
+                    f"the team {name!r} has {held} keys.",
+                    where="name",
+                    hint="Move them to another team: their spending is still told under this one.",
+                )
+            conn.execute(sa.delete(teams).where(teams.c.name == name))
+            record(conn, by, "team.delete", f"team:{name}", before=plain(before))
+
+        await self._store.write(work)
+
+
+class Organisations:
+    """Organisations by name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create(self, spec: OrganisationSpec, *, by: Actor) -> Organisation:
+        """:raises ConfigError: a field is wrong. :raises Conflict: the name is taken."""
+        spec = checked(spec)
+
+        def work(conn: Connection) -> Organisation:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import organisations as table
+
+            if _find_organisation(conn, spec.name) is not None:
+                raise Conflict(f"there is an organisation {spec.name!r} already.", where="name")
+            now = clock.now()
+            conn.execute(sa.insert(table).values(created_at=now, **row_of(spec, now=now)))
+            after = _organisation(conn, spec.name)
+            record(conn, by, "organisation.create", f"organisation:{after.name}", after=plain(after))
+            return after
+
+        return await self._store.write(work)
+
+    async def list(self) -> list[Organisation]:
+        """All organisations, by name."""
+
+        def work(conn: Connection) -> list[Organisation]:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import organisations as table
+
+            rows = conn.execute(sa.select(table).order_by(table.c.name)).mappings()
+            return [organisation_of(row) for row in rows]
+
+        return await self._store.read(work)
+
+    async def show(self, name: str) -> Organisation:
+        """:raises Missing: there is no such organisation."""
+        return await self._store.read(lambda conn: _organisation(conn, name))
+
+    async def update(self, name: str, change: OrganisationChange, *, by: Actor) -> Organisation:
+        """:raises Missing: there is no such organisation. :raises ConfigError: a field is wrong."""
+
+        def work(conn: Connection) -> Organisation:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import organisations as table
+
+            before = _organisation(conn, name)
+            spec = checked(laid_over(spec_of(before, OrganisationSpec), change))
+            conn.execute(sa.update(table).where(table.c.name == name).values(**row_of(spec, now=clock.now())))
+            after = _organisation(conn, name)
+            record(
+                conn,
+                by,
+                "organisation.update",
+                f"organisation:{name}",
+                before=plain(before),
+                after=plain(after),
+            )
+            return after
+
+        return await self._store.write(work)
+
+    async def delete(self, name: str, *, by: Actor) -> None:
+        """:raises Missing: there is no such organisation. :raises Conflict: there are teams in it."""
+
+        def work(conn: Connection) -> None:
+            import sqlalchemy as sa
+
+            from tidyllm.store.tables.access import organisations as table
+            from tidyllm.store.tables.access import teams
+
+            before = _organisation(conn, name)
+            held = conn.execute(sa.select(sa.func.count()).where(teams.c.organisation == name)).scalar_one()
+            if held:
+                raise Conflict(
+                    f"the organisation {name!r} has {held} teams.", where="name", hint="Move them first."
+                )
+            conn.execute(sa.delete(table).where(table.c.name == name))
+            record(conn, by, "organisation.delete", f"organisation:{name}", before=plain(before))
+
+        await self._store.write(work)
+
+
+def next_version(conn: Connection) -> int:
+    """The version of a change of keys. It is taken until the transaction ends: versions become visible in order."""
+    import sqlalchemy as sa
+
+    from tidyllm.store.tables.access import key_version as table
+
+    conn.execute(sa.update(table).values(version=table.c.version + 1))
+    return conn.execute(sa.select(table.c.version)).scalar_one()
+
+
+def find_team(conn: Connection, name: str) -> Team | None:
+    """The team of this name, if there is one."""
+    import sqlalchemy as sa
+
+    from tidyllm.store.tables.access import teams
+
+    query = sa.select(teams).where(teams.c.name == name)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else team_of(row)
+
+
+def _team(conn: Connection, name: str) -> Team:
+    team = find_team(conn, name)
+    if team is None:
+        raise _missing("team", name)
+    return team
+
+
+def _find_organisation(conn: Connection, name: str) -> Organisation | None:
+    import sqlalchemy as sa
+
+    from tidyllm.store.tables.access import organisations as table
+
+    query = sa.select(table).where(table.c.name == name)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else organisation_of(row)
+
+
+def _organisation(conn: Connection, name: str) -> Organisation:
+    organisation = _find_organisation(conn, name)
+    if organisation is None:
+        raise _missing("organisation", name)
+    return organisation
+
+
+def _need_organisation(conn: Connection, name: str | None) -> None:
+    if name is not None and _find_organisation(conn, name) is None:
+        raise Conflict(f"there is no organisation {name!r}.", where="organisation", hint="Create it first.")
+
+
+def _missing(kind: str, name: Any) -> Missing:
+    return Missing(f"there is no {kind} {str(name)[:100]!r}.", where=kind)
