@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidyllm.cli import store
 from tidyllm.cli.output import forgiving, harmless
 from tidyllm.errors import ConfigError, TidyllmError
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(store.app, name="store")
 
 
 def _version(show: bool) -> None:

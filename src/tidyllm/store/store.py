@@ -147,6 +147,17 @@ class Store:
         with self._readers.connect() as connection, connection.begin():
             return work(connection)
 
+    def read_snapshot(self, work: Work[T]) -> T:
+        """`read_sync` at one moment: all statements of `work` see the same rows, whatever is written meanwhile."""
+        try:
+            with self._readers.connect() as connection:
+                if self.dialect == "postgresql":
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    return work(connection)
+        except SQLAlchemyError as error:
+            raise ours(error, self.name) from error
+
     # -- writing -----------------------------------------------------------------------------------------------------
 
     async def write(self, work: Work[T]) -> T:

@@ -1,0 +1,91 @@
+"""`tidyllm store`: the database's schema, health and copies. It knows no tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidyllm.cli.output import until_the_reader_leaves
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The database: its schema, health and copies.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Url = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        "-s",
+        metavar="URL",
+        help="A path, sqlite:///path or postgresql://… "
+        "Default: $TIDYLLM_STORE_URL, else ~/.local/share/tidyllm/store.db.",
+        show_default=False,
+    ),
+]
+_Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@app.command()
+def migrate(url: _Url = None) -> None:
+    """Make the store, or bring its schema to this version's. Safe to run again."""
+    from tidyllm.store import Store
+    from tidyllm.store.schema import HEAD
+
+    store = Store.open(url)
+    store.close()
+    _say(f"{store.name} has schema {HEAD}.\n")
+
+
+@app.command()
+def check(url: _Url = None) -> None:
+    """Read everything and say what is wrong. Exit status 1 when something is."""
+    from tidyllm.store.check import check as look
+
+    found = look(url)
+    for problem in found.problems:
+        sys.stderr.write(f"{problem}\n")
+    if not found.healthy:
+        number = len(found.problems)
+        sys.stderr.write(f"tidyllm: {number} problem{'' if number == 1 else 's'} in {found.name}\n")
+        raise typer.Exit(1)
+    lines = [f"{found.name} is fine: schema {found.revision}."]
+    lines += [f"  {table}: {rows:,} rows" for table, rows in found.rows.items()]
+    _say("\n".join(lines) + "\n")
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    url: _Url = None,
+    force: _Force = False,
+) -> None:
+    """Copy the store to FILE (a SQLite file, also of a Postgres store) while it is used."""
+    from tidyllm.store.backup import backup as copy
+
+    _say(f"{file}: {copy(file, url, force=force):,} bytes.\n")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `tidyllm store backup` made.")],
+    url: _Url = None,
+    force: _Force = False,
+) -> None:
+    """Put a backup back. What the store holds is replaced only with --force."""
+    from tidyllm.store.backup import restore as put_back
+    from tidyllm.store.location import locate
+
+    put_back(file, url, force=force)
+    _say(f"{locate(url).name} holds what {file} held.\n")
+
+
+def _say(text: str) -> None:
+    with until_the_reader_leaves():
+        sys.stdout.write(text)

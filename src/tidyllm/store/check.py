@@ -1,0 +1,113 @@
+"""Whether a store is whole: its pages, its schema, its rows' references. It repairs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from tidyllm.errors import StoreDown, StoreError
+from tidyllm.store.engines import reader_engine
+from tidyllm.store.failures import ours
+from tidyllm.store.files import inspect_file
+from tidyllm.store.location import Location, locate
+from tidyllm.store.schema import HEAD, VERSION_TABLE, revision_of
+
+__all__ = ["Checked", "check", "differences"]
+
+_MOST = 20
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found. `rows` counts the rows of each table; with `problems`, what could be counted."""
+
+    name: str
+    revision: str | None
+    rows: Mapping[str, int] = field(default_factory=dict[str, int])
+    problems: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check(url: str | Path | None = None) -> Checked:
+    """Read everything in the store at `url` (as for `Store.open`) and judge it. A store in use may be checked.
+
+    :raises ConfigError: `url` is no store's. :raises StoreDown: it cannot be reached.
+    """
+    location = locate(url)
+    try:
+        if location.path is not None:
+            inspect_file(location, create=False)
+        engine = reader_engine(location, 1)
+        try:
+            with engine.connect() as connection, connection.begin():
+                return _look(connection, location)
+        finally:
+            engine.dispose()
+    except StoreDown:
+        raise
+    except StoreError as error:
+        return Checked(location.name, None, problems=(str(error),))
+    except SQLAlchemyError as error:
+        mapped = ours(error, location.name)
+        if isinstance(mapped, StoreDown):
+            raise mapped from error
+        return Checked(location.name, None, problems=(str(mapped),))
+
+
+def _look(connection: Connection, location: Location) -> Checked:
+    from tidyllm.store.tables import metadata
+
+    problems: list[str] = []
+    if location.dialect == "sqlite":
+        found = connection.exec_driver_sql(f"PRAGMA integrity_check({_MOST})").scalars().all()
+        problems += [f"page check: {line}" for line in found if line != "ok"]
+        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        problems += [
+            f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is not there"
+            for row in orphans[:_MOST]
+        ]
+    revision = revision_of(connection, location)
+    if revision is None:
+        problems.append("it holds no store yet; run `tidyllm store migrate`")
+    elif revision != HEAD:
+        problems.append(f"its schema is {revision!r}, older than {HEAD!r}; run `tidyllm store migrate`")
+    else:
+        problems += differences(connection)
+    there = set(inspect(connection).get_table_names())
+    rows: dict[str, int] = {}
+    for table in metadata.sorted_tables:
+        if table.name in there:
+            rows[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
+    return Checked(location.name, revision, rows, tuple(problems))
+
+
+def differences(connection: Connection) -> list[str]:
+    """What differs between the tables that are there and those that this version expects, one line each."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from tidyllm.store.tables import metadata
+
+    def is_ours(name: str | None, kind: str, parents: Mapping[str, Any]) -> bool:
+        return kind != "table" or (name in metadata.tables and name != VERSION_TABLE)
+
+    options = {"version_table": VERSION_TABLE, "include_name": is_ours}
+    context = MigrationContext.configure(connection, opts=options)
+    return [_said(found) for found in compare_metadata(context, metadata)]
+
+
+def _said(found: Any) -> str:
+    if isinstance(found, list):  # changes of one column
+        return "; ".join(_said(one) for one in found)  # pyright: ignore[reportUnknownVariableType]
+    what = str(found[0]).replace("add_", "missing ").replace("remove_", "unexpected ").replace("_", " ")
+    names = [str(getattr(part, "name", part)) for part in found[1:] if part is not None]
+    return f"{what}: {', '.join(names)}"[:200]
