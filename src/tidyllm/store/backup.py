@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidyllm import clock
 from tidyllm.errors import StoreDown, StoreError
 from tidyllm.store.engines import writer_engine
-from tidyllm.store.failures import ours
+from tidyllm.store.failures import ours as mapped
 from tidyllm.store.files import inspect_file
 from tidyllm.store.location import Location, locate
 from tidyllm.store.schema import migrate
@@ -49,7 +49,8 @@ def backup(target: Path, url: str | Path | None = None, *, force: bool = False) 
             _copy_pages(location.path, part)
         else:
             with closing(Store.open(url, create=False)) as source, closing(Store.open(part)) as copy:
-                _copy_rows(source, copy, empty=False)
+                _copy_rows(source, copy)
+            _plain(part)
         _sync(part)
         part.replace(target)
     except OSError as error:
@@ -82,7 +83,7 @@ def restore(source: Path, url: str | Path | None = None, *, force: bool = False)
     except OSError as error:
         raise StoreDown(f"{source} cannot be restored: {error.strerror}.") from error
     except SQLAlchemyError as error:
-        raise ours(error, location.name) from error
+        raise mapped(error, location.name) from error
 
 
 def _into_file(ready: Path, location: Location, path: Path, *, force: bool) -> None:
@@ -90,7 +91,7 @@ def _into_file(ready: Path, location: Location, path: Path, *, force: bool) -> N
     if path.exists() and path.stat().st_size:
         try:
             with closing(Store.open(path)) as store:
-                held = store.read_sync(_count)
+                held = store.read_sync(_held)
         except StoreDown:
             raise
         except StoreError:
@@ -128,10 +129,10 @@ def _into_server(ready: Path, location: Location, url: str | Path | None, *, for
     finally:
         engine.dispose()
     with closing(Store.open(url)) as store, closing(Store.open(ready)) as source:
-        held = store.read_sync(_count)
+        held = store.read_sync(_held)
         if held and not force:
             raise StoreError(f"{store.name} holds {held} rows.", hint="Pass --force to replace them.")
-        _copy_rows(source, store, empty=True)
+        _copy_rows(source, store)
 
 
 def _copy_pages(source: Path, target: Path, *, new: bool = True) -> None:
@@ -143,8 +144,8 @@ def _copy_pages(source: Path, target: Path, *, new: bool = True) -> None:
             closing(sqlite3.connect(target, timeout=30)) as copy,
         ):
             old.backup(copy)
-            # Nothing may be left in a log beside the copy: it will be renamed without it.
-            copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if new:  # one file, with nothing left in a log beside it
+                copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.DatabaseError as error:
         kind = (
             StoreError
@@ -154,16 +155,20 @@ def _copy_pages(source: Path, target: Path, *, new: bool = True) -> None:
         raise kind(f"{source} cannot be copied to {target}: {error}.") from error
 
 
-def _copy_rows(source: Store, target: Store, *, empty: bool) -> None:
-    """All rows of our tables, in one transaction on both sides."""
+def _plain(path: Path) -> None:
+    with closing(sqlite3.connect(path, timeout=30)) as copy:
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def _copy_rows(source: Store, target: Store) -> None:
+    """All rows of our tables in place of those of `target`, in one transaction on both sides."""
     from tidyllm.store.tables import metadata
 
     tables = metadata.sorted_tables
 
     def put(into: Connection) -> None:
-        if empty:
-            for table in reversed(tables):
-                into.execute(table.delete())
+        for table in reversed(tables):  # also of a new store: a migration may have put rows into it
+            into.execute(table.delete())
 
         def take(of: Connection) -> None:
             for table in tables:
@@ -193,13 +198,21 @@ def _continue_numbers(connection: Connection, table: str, keys: list[str]) -> No
                 connection.execute(text("SELECT setval(:name, :to)"), {"name": sequence, "to": highest})
 
 
-def _count(connection: Connection) -> int:
+def _held(connection: Connection) -> int:
+    """How many rows there are beyond those of a new store."""
+
+    def count(of: Connection) -> dict[str, int]:
+        return {
+            name: of.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in ours.items()
+        }
+
     from tidyllm.store.tables import metadata
 
-    return sum(
-        connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in metadata.sorted_tables
-    )
+    ours = metadata.tables
+    with closing(Store.open("sqlite://")) as new:
+        at_first = new.read_sync(count)
+    return sum(max(0, rows - at_first[name]) for name, rows in count(connection).items())
 
 
 def _beside(path: Path) -> Path:

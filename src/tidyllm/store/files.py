@@ -42,11 +42,7 @@ def inspect_file(location: Location, *, create: bool) -> None:
         return  # SQLite makes such files itself
     if not head.startswith(_MAGIC):
         raise StoreError(f"{path} is not a SQLite file.", hint=_HINT)
-    if not _has_log(path) and _cut(head, size):
-        raise StoreError(
-            f"store {path} is corrupt: it has {size} bytes, which is less than it says.", hint=_HINT
-        )
-    if size <= _WHOLE:
+    if size <= _WHOLE or _cut(head, size):
         _look_through(path)
 
 
@@ -61,13 +57,8 @@ def make_room(location: Location) -> None:
         raise StoreDown(f"store {path} cannot be made: {error.strerror}.") from error
 
 
-def _has_log(path: Path) -> bool:
-    log = path.with_name(path.name + "-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
 def _cut(head: bytes, size: int) -> bool:
-    """Whether the file is shorter than its header says, as far as that can be known."""
+    """Whether the file seems shorter than its header says; it may be, while another process moves its log into it."""
     if len(head) < 100:
         return True
     page = int.from_bytes(head[16:18], "big")

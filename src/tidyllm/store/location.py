@@ -83,5 +83,7 @@ def _postgres(rest: str) -> Location:
         raise ConfigError(f"the Postgres URL cannot be read; {_EXPECTED}", where="store") from None
     if not url.database:
         raise ConfigError(f"the Postgres URL names no database; {_EXPECTED}", where="store")
-    shown = url.set(drivername="postgresql", password=None).difference_update_query(_SECRET)
+    open_query = {key: value for key, value in url.query.items() if key not in _SECRET}
+    # Not `url.set(password=None)`, which would leave it there.
+    shown = URL.create("postgresql", url.username, None, url.host, url.port, url.database, open_query)
     return Location("postgresql", shown.render_as_string(hide_password=False), url=url)
