@@ -1,0 +1,24 @@
+"""Money: caps that hold with any number of tasks and processes, and books in which no call is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidyllm.money.budget import Budget
+from tidyllm.money.budgeted import Budgeted
+from tidyllm.money.till import Standing
+from tidyllm.money.window import Window
+
+if TYPE_CHECKING:
+    from tidyllm.money.ledger import Ledger
+
+__all__ = ["Budget", "Budgeted", "Ledger", "Standing", "Window"]
+
+
+def __getattr__(name: str) -> Any:
+    # The ledger brings SQLAlchemy, which a budget of one process does not need.
+    if name == "Ledger":
+        from tidyllm.money.ledger import Ledger
+
+        return Ledger
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,77 @@
+"""The writer's own row in the store, and the chain of rows that hangs on it. It knows no budgets.
+
+The number and the hash of the last row are read in the transaction that adds the next ones: a transaction that is
+undone, or run again, leaves no gap.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tidyllm.money.process import host_name, process_started
+from tidyllm.money.row import GENESIS, Row, chained, insert_rows
+
+__all__ = ["WRITER_SHIFT", "Chain", "entry_number"]
+
+WRITER_SHIFT = 40
+"""An entry's number is its writer's, shifted by so many bits, plus its row: 8 million writers, 10**12 rows each."""
+
+_NEW = (
+    "INSERT INTO ledger_writers (name, host, pid, process_started, started_at, heartbeat_at, seq, open_from, head)"
+    " VALUES (?, ?, ?, ?, ?, ?, 0, 1, ?) RETURNING id"
+)
+_READ = "SELECT seq, head, recovered_at FROM ledger_writers WHERE id = ?"
+_WRITE = "UPDATE ledger_writers SET seq = ?, head = ?, heartbeat_at = ?, open_from = ? WHERE id = ?"
+
+
+def entry_number(writer: int, seq: int) -> int:
+    """The number of the entry whose intent is row `seq` of `writer`."""
+    return writer << WRITER_SHIFT | seq
+
+
+class Chain:
+    """For one work on one connection: rows are added in memory, then written at once."""
+
+    def __init__(self, connection: Connection, now: float, writer: int | None, name: str) -> None:
+        self._connection = connection
+        self._now = now
+        self._marks = "?" if connection.dialect.name == "sqlite" else "%s"
+        self.replaced: int | None = None
+        """The writer that this process was, when others have taken it for dead meanwhile."""
+        self._rows: list[Row] = []
+        found: Any = None
+        if writer is not None:
+            found = connection.exec_driver_sql(self._sql(_READ), (writer,)).one()
+            if found[2] is not None:
+                self.replaced, writer = writer, None
+        if writer is None:
+            pid = os.getpid()
+            values = (name, host_name(), pid, process_started(pid), now, now, GENESIS)
+            writer = int(connection.exec_driver_sql(self._sql(_NEW), values).scalar_one())
+            found = (0, GENESIS)
+        self.writer = writer
+        self.seq = int(found[0])
+        self._head = bytes(found[1])
+
+    def _sql(self, statement: str) -> str:
+        return statement.replace("?", self._marks)
+
+    def add(self, kind: int, entry: int | None, *columns: Any) -> int:
+        """Add a row of `kind` about `entry` (None: this row begins one). Returns the entry's number."""
+        self.seq += 1
+        number = entry_number(self.writer, self.seq) if entry is None else entry
+        row = (self.writer, self.seq, kind, number, self._now, *columns)
+        self._head = chained(self._head, row)
+        self._rows.append((*row, self._head))
+        return number
+
+    def write(self, open_from: int | None) -> None:
+        """Write the rows. `open_from`: the first row of this writer that may still be open (None: none is)."""
+        if self._rows:
+            insert_rows(self._connection, self._rows)
+        first = self.seq + 1 if open_from is None else open_from
+        values = (self.seq, self._head, self._now, first, self.writer)
+        self._connection.exec_driver_sql(self._sql(_WRITE), values)

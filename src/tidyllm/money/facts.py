@@ -1,0 +1,117 @@
+"""What the ledger writes down of an attempt: who asked whom, and how it ended. It reads events and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tidyllm.core import AttemptFinished, AttemptStarted, Context
+from tidyllm.money.account import Account
+from tidyllm.money.row import harmless_text, small_number
+
+__all__ = ["NO_FACTS", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
+
+KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
+"""Tags that name whose call it is, where the budgets above it do not."""
+_OF_OURS = frozenset({KEY_TAG, TEAM_TAG, ROUTE_TAG})
+
+
+class Facts(NamedTuple):
+    """Who asks whom, as columns of the ledger."""
+
+    run_id: bytes | None
+    span_id: int | None
+    provider: str | None
+    target: str | None
+    model: str | None
+    route: str | None
+    key_id: str | None
+    team: str | None
+    tags: str | None
+
+
+class Outcome(NamedTuple):
+    """How it ended, as columns of the ledger."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    request_id: str | None
+    status: int | None
+    error: str | None
+
+
+NO_FACTS = Facts(*(None,) * 9)
+NO_OUTCOME = Outcome(*(None,) * 8)
+
+_json = msgspec.json.Encoder(order="sorted").encode
+
+
+def facts_of(attempt: AttemptStarted | None, path: tuple[Account, ...]) -> Facts:
+    """Of an attempt that is about to be made. `key:ID` and `team:NAME` among the budgets say whose it is."""
+    key = team = None
+    for account in path:
+        name = account.name
+        if key is None and name.startswith("key:"):
+            key = name[4:]
+        elif team is None and name.startswith("team:"):
+            team = name[5:]
+    if attempt is None:
+        return Facts(None, None, None, None, None, None, key, team, None)
+    ctx = attempt.ctx
+    tags = ctx.scope.tags
+    span = attempt.span_id
+    route = tags.get(ROUTE_TAG) if tags else None
+    return Facts(
+        ctx.trace_id.to_bytes(16, "big"),
+        span - (1 << 64) if span >> 63 else span,
+        harmless_text(attempt.provider),
+        harmless_text(attempt.target),
+        harmless_text(attempt.model),
+        harmless_text(_route(ctx) if route is None else route),
+        harmless_text(key or (tags.get(KEY_TAG) if tags else None)),
+        harmless_text(team or (tags.get(TEAM_TAG) if tags else None)),
+        _tags(tags) if tags else None,
+    )
+
+
+def _route(ctx: Context) -> str | None:
+    """The outermost named place: what the caller called."""
+    name = ctx.segment
+    at = ctx.parent
+    while at is not None:
+        name = at.segment or name
+        at = at.parent
+    return name or None
+
+
+def _tags(tags: Mapping[str, str]) -> str | None:
+    own = {
+        key: text
+        for name, value in tags.items()
+        if name not in _OF_OURS and (key := harmless_text(name)) and (text := harmless_text(value)) is not None
+    }
+    return _json(own).decode() if own else None
+
+
+def outcome_of(ended: AttemptFinished | None) -> Outcome:
+    """Of an attempt that ended; no content and no words of the provider, which may hold what was asked."""
+    if ended is None:
+        return NO_OUTCOME
+    given: Mapping[str, Any] = ended.attributes
+    get = given.get
+    short, long = small_number(get("cache_write_5m_tokens")), small_number(get("cache_write_1h_tokens"))
+    return Outcome(
+        small_number(get("input_tokens")),
+        small_number(get("output_tokens")),
+        small_number(get("cache_read_tokens")),
+        None if short is None and long is None else (short or 0) + (long or 0),
+        small_number(get("reasoning_tokens")),
+        harmless_text(get("request_id")),
+        small_number(get("status")),
+        None if ended.error is None else type(ended.error).__name__,
+    )

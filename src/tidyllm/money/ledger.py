@@ -1,0 +1,337 @@
+"""The ledger: an intent before a provider is called, a settlement after it, for good. It knows no prices.
+
+Whoever asks for money is answered once his intent is on disk; whoever settles does not wait. All that comes while a
+batch is being written is the next batch. It is used from any thread and any event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future as ThreadFuture
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tidyllm import clock
+from tidyllm.core import AttemptFinished, AttemptStarted, Context
+from tidyllm.errors import TidyllmError
+from tidyllm.money.account import Account
+from tidyllm.money.chain import WRITER_SHIFT
+from tidyllm.money.entry import LedgerEntry
+from tidyllm.money.facts import facts_of, outcome_of
+from tidyllm.money.nanos import to_nanos
+from tidyllm.money.posting import Batch, Hit, Posted, post_batch
+from tidyllm.money.recovery import recover, sign_off
+from tidyllm.money.standing import standing_of
+from tidyllm.money.till import Standing, priced, tell_soft
+from tidyllm.store import Store
+
+__all__ = ["Ledger"]
+
+_POLL = 0.025
+"""Seconds between two looks at whether other processes have settled, while somebody waits for that."""
+_HEARTBEAT = 10.0
+"""Seconds between signs of life while calls are under way; four of them missed, and others may take us for dead."""
+
+
+class Ledger:
+    """The books of one store, for this process.
+
+    - `writer`: a name for people, of this process in the list of writers.
+
+    One process needs one ledger per store; several do no harm.
+    """
+
+    def __init__(self, store: Store, *, writer: str = "") -> None:
+        self.store = store
+        self.name = writer or f"pid {os.getpid()}"
+        self._lock = threading.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self.writer: int | None = None
+        """The number of this process as a writer; None before its first row."""
+        self._closes: list[LedgerEntry] = []
+        self._asks: list[LedgerEntry] = []
+        self._waiting: list[LedgerEntry] = []
+        self._hits: list[Hit] = []
+        self._open: dict[int, None] = {}
+        self._queued = False
+        self._posted = False
+        self._beating: asyncio.AbstractEventLoop | None = None
+        self._polling = False
+        self._recovered = False
+        self._ran: list[tuple[Batch, Posted]] = []
+        """Batches that nobody waited for: on disk by the time of the next one."""
+
+    # -- asking and settling
+
+    async def take(
+        self, path: tuple[Account, ...], amount: int | None, what: str, attempt: AttemptStarted | None, wait: float
+    ) -> LedgerEntry:
+        """Set money aside in all accounts of `path` and write the intent, or do neither; see `Till.take`.
+
+        :raises BudgetExceeded: it does not fit.
+        :raises PriceUnknown: the amount is unknown and an account has a limit.
+        :raises StoreDown: the intent cannot be written, so the call must not be made.
+        """
+        priced(path, amount, what)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[LedgerEntry] = loop.create_future()
+        until = clock.monotonic() + wait
+        entry = LedgerEntry(self, path, amount, what, facts_of(attempt, path), answer, until)
+        if self._pid != os.getpid():
+            self._reset()
+        with self._lock:
+            self._asks.append(entry)
+        if not self._queued:
+            self._write(loop)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._leave(entry)
+            raise
+
+    async def intent(
+        self, attempt: AttemptStarted, at_most_usd: Decimal | None, *accounts: Account, wait: float = 0.0
+    ) -> LedgerEntry:
+        """Write down that `attempt` is about to be made; `settle` or `close` what this returns, once it ended."""
+        amount = None if at_most_usd is None else to_nanos(at_most_usd)
+        return await self.take(accounts, amount, f"{attempt.target}/{attempt.model}", attempt, wait)
+
+    def hit(
+        self,
+        ctx: Context,
+        *,
+        target: str,
+        model: str,
+        saved_usd: Decimal | None,
+        provider: str = "cache",
+        accounts: Iterable[Account] = (),
+        ended: AttemptFinished | None = None,
+    ) -> None:
+        """Write down that a cache answered, and the dollars that saved (None: unknown). It never waits.
+
+        `ended`: of the call whose answer it was, for its tokens.
+        """
+        facts = facts_of(AttemptStarted(ctx, 0, provider, target, model), tuple(accounts))
+        saved = None if saved_usd is None else to_nanos(saved_usd)
+        with self._lock:
+            self._hits.append(Hit(facts, outcome_of(ended), saved))
+        self._post()
+
+    def post(self, entry: LedgerEntry) -> None:
+        """Write a closed entry with the next batch."""
+        with self._lock:
+            self._closes.append(entry)
+        self._post()
+
+    async def standing(self, account: Account) -> Standing:
+        """How an account stands now, in all processes together."""
+        now = clock.now()
+        return await self.store.write(lambda connection: standing_of(connection, account, now))
+
+    async def flush(self) -> None:
+        """Return when all that was closed before is on disk."""
+        await self.store.write(_Work(self, everything=False))
+
+    async def aclose(self) -> None:
+        """Write what is left and sign off: calls that are still open are in doubt at once, not after a minute."""
+        await self.store.write(_Work(self, everything=False))
+        if self.writer is not None:
+            number = self.writer
+            self.writer = None
+            await self.store.write(lambda connection: sign_off(connection, number))
+
+    # -- writing
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._queued = True
+        work = _Work(self, everything=True)
+        try:
+            future = self.store.submit(work)
+        except TidyllmError as error:
+            self._failed(work.pull(), error)
+            return
+        future.add_done_callback(work.done)
+        if self._beating is None or self._beating.is_closed():
+            self._beating = loop
+            clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
+
+    def _post(self) -> None:
+        """What nobody waits for: with the next batch if one is coming, else soon."""
+        if self._queued or self._posted:
+            return
+        if self._waiting:
+            self._again()
+            return
+        self._posted = True
+        self.store.post(_Work(self, everything=False))
+
+    def pull(self, *, everything: bool) -> Batch:
+        """Everything that is to be written now. In the writer's thread."""
+        self._catch_up()
+        with self._lock:
+            closes, self._closes = self._closes, []
+            hits, self._hits = self._hits, []
+            asks: list[LedgerEntry] = []
+            self._posted = False
+            if everything:
+                asks, self._asks = self._waiting + self._asks, []
+                self._waiting = []
+                self._queued = False
+        first = next(iter(self._open), None)
+        open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
+        return Batch(closes, [ask for ask in asks if not ask.answer.cancelled()], hits, open_from)
+
+    def ran(self, batch: Batch, posted: Posted) -> None:
+        """A batch that nobody waits for was written, and will be on disk before the next one begins."""
+        self._ran.append((batch, posted))
+
+    def _catch_up(self) -> None:
+        ran, self._ran = self._ran, []
+        for batch, posted in ran:
+            self.writer = posted.writer
+            for entry in batch.closes:
+                self._open.pop(entry.id, None)
+
+    def committed(self, batch: Batch, posted: Posted) -> None:
+        """A batch is on disk: tell those who asked. In the writer's thread."""
+        self._catch_up()
+        self.writer = posted.writer
+        for account, number in posted.made.items():
+            account.id = number
+        for entry in batch.closes:
+            self._open.pop(entry.id, None)
+        if not self._recovered:
+            self._recovered = True
+            self.store.post(lambda connection: recover(connection, self.writer))
+        for account, (held, slot) in posted.crossed.items():
+            tell_soft(account, held, slot)
+        answers: dict[asyncio.AbstractEventLoop, list[tuple[LedgerEntry, TidyllmError | None]]] = {}
+        for entry, number, booked in posted.granted:
+            entry.id, entry.booked = number, booked
+            self._open[number] = None
+            answers.setdefault(entry.answer.get_loop(), []).append((entry, None))
+        for entry, error in posted.refused:
+            answers.setdefault(entry.answer.get_loop(), []).append((entry, error))
+        if posted.waiting:
+            with self._lock:
+                self._waiting += posted.waiting
+            self._poll()
+        self._tell(answers)
+
+    def _failed(self, batch: Batch, error: BaseException) -> None:
+        """A batch could not be written: who asked is refused, what was to be settled is kept until it can be."""
+        answers: dict[asyncio.AbstractEventLoop, list[tuple[LedgerEntry, BaseException | None]]] = {}
+        for entry in batch.asks:
+            answers.setdefault(entry.answer.get_loop(), []).append((entry, error))
+        self._tell(answers)
+        if batch.closes or batch.hits:
+            kept = _Work(self, everything=False, batch=Batch(batch.closes, [], batch.hits, batch.open_from))
+            try:
+                self.store.post(kept)
+            except TidyllmError:
+                pass  # the store is closed: these calls are in doubt for whoever recovers this writer
+
+    def _tell(self, answers: dict[asyncio.AbstractEventLoop, list[Any]]) -> None:
+        for loop, list_ in answers.items():
+            try:
+                loop.call_soon_threadsafe(_answer, list_)
+            except RuntimeError:  # the loop is closed: nobody will make these calls
+                for entry, error in list_:
+                    if error is None:
+                        entry.close(Decimal(0))
+
+    def _leave(self, entry: LedgerEntry) -> None:
+        """Whoever asked was cancelled. If the money is his already it goes back; else `_answer` gives it back."""
+        with self._lock:
+            for queue in (self._asks, self._waiting):
+                if entry in queue:
+                    queue.remove(entry)
+        if entry.answer.done() and not entry.answer.cancelled() and entry.answer.exception() is None:
+            entry.close(Decimal(0))
+
+    # -- timers
+
+    def _poll(self) -> None:
+        """Look again soon: other processes settle without telling us."""
+        if self._polling:
+            return
+        for entry in tuple(self._waiting):
+            try:
+                entry.answer.get_loop().call_soon_threadsafe(self._arm)
+            except RuntimeError:
+                continue
+            self._polling = True
+            return
+
+    def _arm(self) -> None:
+        clock.call_later(_POLL, self._again)
+
+    def _again(self) -> None:
+        self._polling = False
+        if self._waiting and not self._queued:
+            with self._lock:
+                loops: Iterable[asyncio.AbstractEventLoop] = [one.answer.get_loop() for one in self._waiting]
+            for loop in loops:
+                self._write(loop)
+                return
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A sign of life, and a look at those who gave none."""
+        if not self._open and not self._waiting:
+            self._beating = None
+            return
+        self.store.post(lambda connection: recover(connection, self.writer))
+        clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
+
+
+def _answer(answers: list[tuple[LedgerEntry, BaseException | None]]) -> None:
+    for entry, error in answers:
+        if entry.answer.done():  # he was cancelled meanwhile
+            if error is None:
+                entry.close(Decimal(0))
+        elif error is None:
+            entry.answer.set_result(entry)
+        else:
+            entry.answer.set_exception(error)
+
+
+class _Work:
+    """One batch, taken when it is written: so late, the batch is as large as can be. Run again, it stays the same."""
+
+    def __init__(self, ledger: Ledger, *, everything: bool, batch: Batch | None = None) -> None:
+        self._ledger = ledger
+        self._everything = everything
+        self._batch = batch
+        self._posted: Posted | None = None
+
+    def pull(self) -> Batch:
+        """What it writes."""
+        if self._batch is None:
+            self._batch = self._ledger.pull(everything=self._everything)
+        return self._batch
+
+    def __call__(self, connection: Connection) -> Posted | None:
+        batch = self.pull()
+        if not batch:
+            return None
+        ledger = self._ledger
+        posted = post_batch(connection, batch, ledger.writer, ledger.name)
+        if not self._everything:
+            ledger.ran(batch, posted)
+        return posted
+
+    def done(self, future: ThreadFuture[Posted | None]) -> None:
+        """It is on disk, or cannot be."""
+        error = future.exception()
+        if error is not None:
+            self._ledger._failed(self.pull(), error)  # pyright: ignore[reportPrivateUsage] - one thing in two classes
+        elif (posted := future.result()) is not None:
+            self._ledger.committed(self.pull(), posted)

@@ -1,0 +1,96 @@
+"""One row of the ledger: its columns in order, its hash, and the statements that write it. It decides nothing.
+
+Each writer (a process) numbers its rows from 1 and hashes each together with the hash before it. A row that was taken
+out, put in or changed breaks the chain of its writer at that place; rows cut off at the end are missed by the number
+and the hash that the writer's own row keeps. The chain shows accidents and careless edits. It is no proof against
+someone who may write to the database and computes the whole chain anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+__all__ = [
+    "COLUMNS",
+    "DOUBT",
+    "GENESIS",
+    "HIT",
+    "INTENT",
+    "SETTLEMENT",
+    "Row",
+    "chained",
+    "harmless_text",
+    "insert_rows",
+    "small_number",
+]
+
+INTENT, SETTLEMENT, DOUBT, HIT = 0, 1, 2, 3
+"""Money set aside before a call; what it cost; that nobody knows what it cost; an answer from a cache."""
+
+COLUMNS = (
+    "writer", "seq", "kind", "entry", "at", "run_id", "span_id", "provider", "target", "model", "route", "key_id",
+    "team", "tags", "booked", "reserved_nanos", "cost_nanos", "saved_nanos", "input_tokens", "output_tokens",
+    "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "request_id", "status", "error",
+)  # fmt: skip
+"""All but the hash, in the order in which they are hashed."""
+
+Row: TypeAlias = tuple[Any, ...]
+
+GENESIS = bytes(16)
+"""What stands before the first row of a writer."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_NAMES = ", ".join((*COLUMNS, "hash"))
+_SQLITE = f"INSERT INTO ledger ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"  # noqa: S608 - our names
+_POSTGRES = f"COPY ledger ({_NAMES}) FROM STDIN"
+
+
+def chained(before: bytes, row: Row) -> bytes:
+    """The hash of `row` behind the row whose hash is `before`."""
+    return blake2b(before + _encode(row), digest_size=16).digest()
+
+
+def insert_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write rows that end with their hash: in one statement, past SQLAlchemy's work for each value."""
+    if connection.dialect.name != "postgresql":
+        connection.exec_driver_sql(_SQLITE, list(rows))
+        return
+    raw: Any = connection.connection.driver_connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(_POSTGRES) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except raw.Error if hasattr(raw, "Error") else _psycopg_error() as error:
+        # In the shape in which the store expects what a driver says.
+        raise DBAPIError(_POSTGRES, None, error, connection_invalidated=bool(raw.closed)) from error
+
+
+def _psycopg_error() -> type[Exception]:
+    from psycopg import Error
+
+    return Error
+
+
+_LONGEST = 500
+
+
+def harmless_text(value: object) -> str | None:
+    """A text that both databases take, of at most 500 characters; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    if len(value) > _LONGEST:
+        value = value[:_LONGEST]
+    if value.isprintable():
+        return value
+    return value.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def small_number(value: object) -> int | None:
+    """A count that fits into the column; None for what is no count."""
+    return value if type(value) is int and 0 <= value < 1 << 62 else None
