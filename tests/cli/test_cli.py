@@ -225,6 +225,15 @@ async def test_ask_without_any_configuration(tmp_path: Path) -> None:
     assert (await run(tmp_path, "ask", "Hi", "--model", "offline/echo")).out == "Hi\n"
 
 
+async def test_ask_goes_where_the_environment_says(tmp_path: Path) -> None:
+    async with serve(play(stream_head() + frames(*CHAT_STREAM))) as server:
+        env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.port}/v1", "OPENAI_API_KEY": "sk-none"}
+        for name in ("openai/gpt-5-mini", "gpt-5-mini"):
+            ended = await run(tmp_path, "ask", "Hi", "-m", name, **env)
+            assert ended.status == 0, ended.err
+        assert [one.headers["authorization"] for one in server.requests] == ["Bearer sk-none"] * 2
+
+
 async def test_ask_reads_the_question_from_standard_input(tmp_path: Path) -> None:
     ended = await run(
         tmp_path, "ask", "-", "-m", "offline/echo", "--system", "Be brief", input="größer\n".encode()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 
 import msgspec
+import pytest
 
 from tidyllm.config import Routes
 from tidyllm.config.check import check
-from tidyllm.config.defaults import found_in_environment, ollama_is_up
+from tidyllm.config.defaults import address_of, found_in_environment, ollama_is_up, provider_from
+from tidyllm.errors import ConfigError
 
 
 def test_without_any_key_every_name_leads_to_the_offline_model() -> None:
@@ -47,3 +49,51 @@ def test_whether_something_listens_on_ollamas_port() -> None:
         port = server.getsockname()[1]
         assert ollama_is_up(f"http://127.0.0.1:{port}")
     assert not ollama_is_up(f"http://127.0.0.1:{port}")
+
+
+def test_an_address_in_the_environment_is_where_the_service_is_and_gets_the_key_set_beside_it() -> None:
+    environment = {"OPENAI_BASE_URL": " http://127.0.0.1:9/v1 ", "OPENAI_API_KEY": "k"}
+    found = found_in_environment(environment, ollama=False).providers["openai"]
+    assert (found.base_url, found.api_key) == ("http://127.0.0.1:9/v1", "env:OPENAI_API_KEY")
+    assert provider_from("openai", {"OPENAI_API_KEY": "k"}).api_key is None, (
+        "its own address finds the key itself"
+    )
+
+
+def test_a_server_of_ones_own_needs_no_key() -> None:
+    settings = found_in_environment({"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}, ollama=False)
+    provider = Routes(settings).providers["anthropic"]
+    assert (provider.base_url, provider.api_key) == ("http://127.0.0.1:9", None)
+    assert settings.models["claude-*"].route == ("anthropic/claude-*",)
+
+
+def test_an_empty_address_is_none() -> None:
+    assert address_of("openai", {"OPENAI_BASE_URL": " "}) is None
+    assert address_of("groq", {"GROQ_BASE_URL": "http://a"}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("10.0.0.5", "http://10.0.0.5:11434"),
+        ("10.0.0.5:8000", "http://10.0.0.5:8000"),
+        (":8000", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("http://0.0.0.0:8000/", "http://127.0.0.1:8000"),
+        ("box", "http://box:11434"),
+        ("http://box", "http://box"),
+        ("https://box/ollama", "https://box/ollama"),
+        ("https://box:8443/ollama/", "https://box:8443/ollama"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("::1", "http://[::1]:11434"),
+        ("[::]", "http://[::1]:11434"),
+    ],
+)
+def test_ollamas_host_is_read_as_ollama_reads_it(given: str, url: str) -> None:
+    assert address_of("ollama", {"OLLAMA_HOST": given}) == url
+
+
+@pytest.mark.parametrize(("kind", "variable"), [("openai", "OPENAI_BASE_URL"), ("ollama", "OLLAMA_HOST")])
+def test_an_address_that_is_none_names_its_variable(kind: str, variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}: .* is no URL to call"):
+        address_of(kind, {variable: "ftp://a b"})

@@ -19,6 +19,8 @@ from tests.gateway.harness import (
     ONCE,
     Door,
     chunk,
+    each_time,
+    json_answer,
     open_request,
     parsed,
     raw_request,
@@ -33,6 +35,7 @@ from tests.models.raw_server import Connection
 CHAT = {"model": "sim", "messages": [{"role": "user", "content": "Hi"}]}
 ASK = msgspec.json.encode(CHAT)
 STREAM = msgspec.json.encode({**CHAT, "model": "fast", "stream": True})
+ANSWER = {"id": "c1", "choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}
 OFFLINE: dict[str, Any] = {
     "providers": {"offline": {"kind": "offline"}},
     "models": {"sim": {"route": ["offline/simulated"]}},
@@ -136,6 +139,33 @@ async def test_providers_found_in_the_environment_are_named_and_not_called(tmp_p
         assert "SIMULATED" not in server.words
         assert "sk-none" not in server.words
         assert (await raw_request(server, b"", method="GET", path="/readyz"))[0] == 200
+
+
+async def test_an_address_in_the_environment_is_used_and_shown(tmp_path: Path) -> None:
+    async with upstream(each_time(json_answer(ANSWER))) as provider:
+        url = f"http://127.0.0.1:{provider.port}/v1"
+        environment = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-none", "OLLAMA_HOST": "127.0.0.1:9"}
+        async with serving(tmp_path, None, **environment) as server:
+            assert f"openai at {url} (OPENAI_BASE_URL)" in server.words
+            assert "Nothing listens at http://127.0.0.1:9 (OLLAMA_HOST)" in server.words
+            body = msgspec.json.encode({**CHAT, "model": "gpt-5-mini"})
+            assert (await raw_request(server, body))[0] == 200
+    assert provider.requests[0].headers["authorization"] == "Bearer sk-none"
+
+
+async def test_a_server_that_would_call_itself_does_not_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    url = f"http://localhost:{port}"
+    status, said = await refused(tmp_path, "--port", port, ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY="k")
+    assert status == 2
+    assert "ANTHROPIC_BASE_URL" in said
+    assert "call itself" in said
+    provider = {"kind": "openai", "base_url": f"{url}/v1"}
+    write_yaml(tmp_path, {"providers": {"me": provider}, "models": {"m": {"route": ["me/m"]}}})
+    status, said = await refused(tmp_path, "--port", port)
+    assert status == 2
+    assert "providers.me.base_url" in said
 
 
 async def test_an_overlay_is_laid_over_the_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from decimal import Decimal
 
@@ -11,7 +12,8 @@ from tidyllm import clock
 from tidyllm.cli.output import harmless, until_the_reader_leaves
 from tidyllm.cli.settings import chosen_file, chosen_routes
 from tidyllm.config import Routes, Settings
-from tidyllm.config.schema import ModelSettings, ProviderSettings
+from tidyllm.config.defaults import provider_from
+from tidyllm.config.schema import ModelSettings
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError, ModelNotFound, StreamInterrupted
 from tidyllm.models import Request, RequestLike, Response
@@ -71,7 +73,7 @@ def _direct(name: str) -> Step[RequestLike, Response]:
     if name == f"{kind}/":
         raise ConfigError(f"model name {name!r} does not say which model.", hint=f"Write {kind}/MODEL.")
     rule = ModelSettings(route=(f"{kind}/*",))
-    routes = Routes(Settings(providers={kind: ProviderSettings(kind=kind)}, models={f"{kind}/*": rule}))
+    routes = Routes(Settings(providers={kind: provider_from(kind, os.environ)}, models={f"{kind}/*": rule}))
     return routes.find(name).step
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
 
 from tidyllm.cli.settings import chosen_file
+from tidyllm.config.defaults import ADDRESSES, address_of
 from tidyllm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def _words(started: Started) -> str:
         f"tidyllm gateway on {url}{workers}",
         f"  models  {', '.join(names[:6])}{' …' if len(names) > 6 else ''}",
     ]
+    lines += _addresses(started) if started.from_environment else []
     simulated = [one.name for one in routes.providers.values() if one.kind.name == "offline"]
     if simulated and started.from_environment:
         lines += [
@@ -67,3 +70,15 @@ def _words(started: Started) -> str:
         f'            -d \'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _addresses(started: Started) -> list[str]:
+    """Where the environment sends us, so that nobody wonders who answered."""
+    lines: list[str] = []
+    for kind, variable in ADDRESSES.items():
+        url = address_of(kind, os.environ)
+        if url is not None and kind in started.routes.providers:
+            lines.append(f"  address {kind} at {url} ({variable})")
+        elif url is not None:
+            lines.append(f"  NOTE    Nothing listens at {url} ({variable}).")
+    return lines

@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 
 from tidyllm.config import Routes
+from tidyllm.config.defaults import ADDRESSES
 from tidyllm.errors import ConfigError
 from tidyllm.gateway.auth import MasterKey, generated_key
 from tidyllm.gateway.worker import Source, Work, given_key, work
+from tidyllm.models.http_target import target
 
 __all__ = ["Started", "serve"]
 
@@ -60,6 +62,7 @@ def serve(
             key_file = _key_file(chosen, local=local)
             key = generated_key(key_file)
             MasterKey(key, where=str(key_file))
+        _refuse_circles(routes, listener, from_environment=source.path is None)
         listener.listen(2048)
         _raise_limit_of_files()
         shown = f"[{chosen}]" if ":" in chosen else chosen
@@ -109,6 +112,25 @@ def _is_loopback(listener: socket.socket) -> bool:
         return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _refuse_circles(routes: Routes, listener: socket.socket, *, from_environment: bool) -> None:
+    """A shell in which clients find this gateway by `OPENAI_BASE_URL` would make it its own provider, without end."""
+    host, port = listener.getsockname()[:2]
+    hosts = {host}
+    if _is_loopback(listener) or host in ("0.0.0.0", "::"):  # noqa: S104 - it is compared, not bound
+        hosts |= {"localhost", "127.0.0.1", "::1"}
+    for name, provider in routes.providers.items():
+        where = target(provider.base_url)
+        if where.port == port and where.host in hosts:
+            variable = ADDRESSES.get(name, "") if from_environment else ""
+            raise ConfigError(
+                f"it is at {where.where}, where this server itself would listen: each call would call itself again.",
+                where=variable or f"providers.{name}.base_url",
+                hint=f"Unset {variable} for the server."
+                if variable
+                else "Choose another address, or --port.",
+            )
 
 
 def _bound(host: str, port: int) -> socket.socket:
