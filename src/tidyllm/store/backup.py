@@ -167,8 +167,10 @@ def _copy_rows(source: Store, target: Store) -> None:
     tables = metadata.sorted_tables
 
     def put(into: Connection) -> None:
+        _triggers(into, "DISABLE")  # a table that is only added to otherwise would refuse to be replaced
         for table in reversed(tables):  # also of a new store: a migration may have put rows into it
-            into.execute(table.delete())
+            if into.execute(select(func.count()).select_from(table)).scalar_one():
+                into.execute(table.delete())
 
         def take(of: Connection) -> None:
             for table in tables:
@@ -183,8 +185,18 @@ def _copy_rows(source: Store, target: Store) -> None:
         if target.dialect == "postgresql":
             for table in tables:
                 _continue_numbers(into, table.name, [column.name for column in table.primary_key.columns])
+        _triggers(into, "ENABLE")
 
     target.write_sync(put)
+
+
+def _triggers(connection: Connection, what: str) -> None:
+    """Those of Postgres, in this transaction alone; those of SQLite see single rows, and a new file has none."""
+    from tidyllm.store.tables import metadata
+
+    if connection.dialect.name == "postgresql":
+        for table in metadata.sorted_tables:
+            connection.execute(text(f'ALTER TABLE "{table.name}" {what} TRIGGER USER'))
 
 
 def _continue_numbers(connection: Connection, table: str, keys: list[str]) -> None:
