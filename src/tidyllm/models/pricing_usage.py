@@ -20,7 +20,11 @@ def bedrock_usage(raw: dict[str, Any]) -> Usage:
     """
     fresh, read = count_in(raw, "inputTokens"), count_in(raw, "cacheReadInputTokens")
     written = count_in(raw, "cacheWriteInputTokens")
-    hour = sum(count_in(part, "inputTokens") or 0 for part in _objects(raw, "cacheDetails") if part.get("ttl") == "1h")
+    hour = sum(
+        count_in(part, "inputTokens") or 0
+        for part in _objects(raw, "cacheDetails")
+        if part.get("ttl") == "1h"
+    )
     return Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         output_tokens=count_in(raw, "outputTokens"),
@@ -56,9 +60,13 @@ def gemini_usage(raw: dict[str, Any]) -> Usage:
 
 
 def _audio(raw: dict[str, Any], name: str) -> int:
-    return sum(count_in(part, "tokenCount") or 0 for part in _objects(raw, name) if part.get("modality") == "AUDIO")
+    return sum(
+        count_in(part, "tokenCount") or 0 for part in _objects(raw, name) if part.get("modality") == "AUDIO"
+    )
 
 
 def _objects(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:
     value = raw.get(name)
-    return [item for item in cast("list[object]", value) if is_object(item)] if isinstance(value, list) else []
+    return (
+        [item for item in cast("list[object]", value) if is_object(item)] if isinstance(value, list) else []
+    )
