@@ -313,3 +313,20 @@ def test_load_reads_and_builds(tmp_path: Path) -> None:
 
 def test_the_examples_in_docstrings_are_true() -> None:
     assert doctest.testmod(factory).failed == 0
+
+
+def test_a_file_that_is_not_there_is_told_with_what_a_program_can_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file nope\.yaml in /.*load\(\).*tidyllm\.model\("):
+        tidyllm.load("nope.yaml")
+    with pytest.raises(ConfigError, match=r"there is no file /.*/nope\.yaml\. Give"):
+        tidyllm.load(tmp_path / "nope.yaml")
+
+
+def test_routes_show_their_names_and_not_all_of_very_many() -> None:
+    providers = {"main": {"kind": "offline"}}
+    few = {"fast": {"route": ["main/echo"]}, "any/*": {"route": ["main/*"]}}
+    assert repr(Routes(settings(providers=providers, models=few))) == "<Routes: fast, any/*>"
+    many = {f"m{place}": {"route": ["main/echo"]} for place in range(10)}
+    shown = repr(Routes(settings(providers=providers, models=many)))
+    assert shown == "<Routes: m0, m1, m2, m3, m4, m5, m6, m7, and 2 more>"
+    assert repr(Routes(settings())) == "<Routes: none>"

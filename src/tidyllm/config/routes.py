@@ -32,6 +32,8 @@ __all__ = ["Route", "Routes", "load"]
 
 _KEPT = 1_000
 """How many routes made from a pattern are kept: callers choose those names, and memory must not grow with them."""
+_SHOWN = 8
+"""Names in the `repr` of routes."""
 _LONGEST_NAME = 200
 """Characters of a name that a caller asks for; no model has a longer one, and near names cost time."""
 
@@ -94,6 +96,11 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
 
     def __len__(self) -> int:
         return len(self._routes)
+
+    def __repr__(self) -> str:
+        names = [*self, *self.patterns]
+        more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return f"<Routes: {', '.join(names[:_SHOWN]) or 'none'}{more}>"
 
     def find(self, name: str) -> Route:
         """The route called `name`.
@@ -229,6 +236,13 @@ def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes
 
     :raises ConfigError: a file is missing or wrong (every problem is named), or a secret is not there.
     """
+    path = Path(path)
+    if not path.exists():
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(
+            f"there is no file {path}{where}.",
+            hint="Give load() its path; for a model without any file there is tidyllm.model('openai/gpt-5-mini').",
+        )
     return Routes(read(path, env=env))
 
 
