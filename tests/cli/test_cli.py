@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -227,9 +228,10 @@ async def test_ask_without_any_configuration(tmp_path: Path) -> None:
 
 async def test_ask_goes_where_the_environment_says(tmp_path: Path) -> None:
     async with serve(play(stream_head() + frames(*CHAT_STREAM))) as server:
-        env = {"OPENAI_BASE_URL": f"http://127.0.0.1:{server.port}/v1", "OPENAI_API_KEY": "sk-none"}
+        url = f"http://127.0.0.1:{server.port}/v1"
         for name in ("openai/gpt-5-mini", "gpt-5-mini"):
-            ended = await run(tmp_path, "ask", "Hi", "-m", name, **env)
+            ask = ("ask", "Hi", "-m", name)
+            ended = await run(tmp_path, *ask, OPENAI_BASE_URL=url, OPENAI_API_KEY="sk-none")
             assert ended.status == 0, ended.err
         assert [one.headers["authorization"] for one in server.requests] == ["Bearer sk-none"] * 2
 
@@ -356,6 +358,50 @@ async def test_an_interrupt_hangs_up_and_is_status_130(tmp_path: Path, begun: bo
     assert ended.status == 130
     assert ended.out == ("\n" if begun else "")
     assert not ended.traceback
+
+
+OFFLINE = "providers: {main: {kind: offline}}\nmodels: {echo: {route: [main/echo]}}\n"
+
+
+async def into(folder: Path, redirection: str, *arguments: str) -> Ended:
+    """Run `tidyllm` with its output where a shell sends it."""
+    command = shlex.join([*COMMAND, *arguments])
+    process = await asyncio.create_subprocess_shell(
+        f"{command} {redirection}",
+        cwd=folder,
+        env=environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ask", "Hi", "-m", "offline/echo"),
+        ("models",),
+        ("models", "--catalog"),
+        ("check",),
+        ("--help",),
+        ("--version",),
+    ],
+)
+async def test_an_output_that_is_full_is_said_in_a_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ended = await into(folder(tmp_path, OFFLINE), "> /dev/full", *arguments)
+    assert ended.status == 1
+    assert ended.err == "tidyllm: writing failed: No space left on device.\n"
+
+
+async def test_whoever_closes_the_output_wants_none(tmp_path: Path) -> None:
+    ended = await into(folder(tmp_path, OFFLINE), ">&-", "ask", "Hi")
+    assert (ended.status, ended.traceback) == (0, False)
+    ended = await into(folder(tmp_path, OFFLINE), "<&-", "ask", "-")
+    assert (ended.status, ended.traceback) == (2, False)
 
 
 async def test_letters_that_the_terminal_lacks_are_shown_as_question_marks(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tidyllm.cli import store
-from tidyllm.cli.output import forgiving, harmless
+from tidyllm.cli.output import forgiving, give_up, harmless
 from tidyllm.errors import ConfigError, TidyllmError
 
 __all__ = ["app", "main"]
@@ -126,6 +126,10 @@ def main() -> None:
         sys.exit(2)
     except TidyllmError as error:
         _complain(error)
+        sys.exit(1)
+    except OSError as error:  # files that are read say so in errors of ours: this is the output
+        give_up()
+        sys.stderr.write(f"tidyllm: writing failed: {error.strerror or error}.\n")
         sys.exit(1)
     except KeyboardInterrupt:  # before a command began, or after it ended
         sys.exit(130)

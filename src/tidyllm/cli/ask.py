@@ -34,7 +34,7 @@ def run(question: str, model: str | None, system: str | None, config: str | None
 def _text(question: str) -> str:
     try:
         if question == "-":
-            question = sys.stdin.buffer.read().decode()
+            question = "" if sys.stdin is None else sys.stdin.buffer.read().decode()
         question.encode()  # an argument in another encoding comes as half characters
     except UnicodeError as error:
         raise ConfigError("the question is not text in UTF-8.") from error

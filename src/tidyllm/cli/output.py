@@ -6,15 +6,30 @@ import contextlib
 import os
 import sys
 from collections.abc import Generator
+from pathlib import Path
+from typing import TextIO
 
-__all__ = ["forgiving", "harmless", "until_the_reader_leaves"]
+__all__ = ["forgiving", "give_up", "harmless", "until_the_reader_leaves"]
 
 
 def forgiving() -> None:
-    """Show a letter that the reader's encoding lacks as `?`, instead of failing in the middle of an answer."""
+    """Show a letter that the reader's encoding lacks as `?`, instead of failing in the middle of an answer. Where there
+    is no output at all (`>&-`), write to nobody.
+    """
+    sys.stdout = sys.stdout or _nobody()
+    sys.stderr = sys.stderr or _nobody()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+
+
+def _nobody() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def give_up() -> None:
+    """Write nothing more to standard output: Python would try once more at its end, and complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def harmless(text: str) -> str:
@@ -31,6 +46,5 @@ def until_the_reader_leaves() -> Generator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain once more when it flushes the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up()
         raise SystemExit(0) from None
