@@ -11,8 +11,9 @@ from tidyllm.access.limits_local import LocalLimits
 from tidyllm.access.limits_redis import RedisLimits
 from tidyllm.access.limits_store import StoreLimits
 from tidyllm.access.lookup import Lookup
-from tidyllm.access.problems import Conflict, Forbidden, Missing
+from tidyllm.access.problems import Conflict, Forbidden, Missing, SignOnDown
 from tidyllm.access.roles import Actor, Role
+from tidyllm.access.sessions import Session, Sessions, csrf_token
 from tidyllm.access.specs import (
     KeyChange,
     KeySpec,
@@ -21,15 +22,18 @@ from tidyllm.access.specs import (
     TeamChange,
     TeamSpec,
 )
+from tidyllm.access.sso import OIDC, Fetch, Login, OIDCSettings, Person
 from tidyllm.access.teams import Organisations, Teams
 
 __all__ = [
+    "OIDC",
     "Actor",
     "AuditLog",
     "Backend",
     "Chain",
     "Conflict",
     "Entry",
+    "Fetch",
     "Forbidden",
     "Key",
     "KeyChange",
@@ -38,14 +42,20 @@ __all__ = [
     "Lease",
     "Limits",
     "LocalLimits",
+    "Login",
     "Lookup",
     "Missing",
+    "OIDCSettings",
     "Organisation",
     "OrganisationChange",
     "OrganisationSpec",
     "Organisations",
+    "Person",
     "RedisLimits",
     "Role",
+    "Session",
+    "Sessions",
+    "SignOnDown",
     "StoreLimits",
     "Subject",
     "Team",
@@ -53,4 +63,5 @@ __all__ = [
     "TeamSpec",
     "Teams",
     "check",
+    "csrf_token",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "Window",
     "checked",
     "field_of",
+    "is_name",
 ]
 
 # Control characters, line separators and what turns the direction of text: they could forge lines of logs and tables.
@@ -173,6 +174,11 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [one for one in cast("list[object]", value) if isinstance(one, str)]
     return []
+
+
+def is_name(text: str) -> bool:
+    """Whether a team or an organisation can have this name."""
+    return _WHOLE["team"][0].fullmatch(text) is not None and not text.endswith("\n")
 
 
 def _encodes(text: str) -> bool:

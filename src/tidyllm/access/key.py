@@ -118,7 +118,9 @@ def usd(value: int | None) -> Decimal | None:
     if value is None:
         return None
     dollars = (Decimal(value) * _NANO).normalize()
-    return dollars if dollars.as_tuple().exponent <= 0 else dollars.quantize(Decimal(1))  # 100, and not 1E+2
+    return (
+        dollars.quantize(Decimal(1)) if dollars == dollars.to_integral_value() else dollars
+    )  # 100, not 1E+2
 
 
 def limited(limits: Mapping[str, Any]) -> bool:

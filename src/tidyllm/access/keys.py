@@ -1,4 +1,4 @@
-"""Acts on virtual keys, and finding one by its secret. It knows the store and the audit log, not who may do what."""
+"""Acts on virtual keys, and finding one by its secret. It knows the store, the audit log and who may do what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tidyllm.access.key import Key, State, plain
 from tidyllm.access.lookup import Lookup
 from tidyllm.access.problems import Conflict, Missing
 from tidyllm.access.rows import key_of, row_of, spec_of, team_of
-from tidyllm.access.secret import digest, new_id, new_secret, prefix
+from tidyllm.access.secret import ID, digest, new_id, new_secret, prefix
 from tidyllm.access.specs import KeyChange, KeySpec, laid_over
 from tidyllm.access.teams import find_team, next_version
 from tidyllm.errors import ConfigError
@@ -30,6 +30,8 @@ LONGEST_OVERLAP = 30 * 86400
 
 class Keys:
     """Virtual keys by id. Each act is one transaction together with its line in the audit log.
+
+    Every act may raise `Forbidden`: `by` has no role for it. Keys with a role are for admins alone.
 
     `lookup`: how secrets are found, and how long what was found is believed; see `Lookup`.
     """
@@ -51,6 +53,7 @@ class Keys:
 
         :raises ConfigError: a field is wrong. :raises Conflict: its team is missing.
         """
+        by.must("keys" if spec.role is None else "roles")
         spec = checked(spec)
         key_id = new_id()
         secret = new_secret(key_id)
@@ -115,7 +118,8 @@ class Keys:
         """
 
         def work(conn: Connection) -> Key:
-            before = _alive(conn, key_id)
+            before = _alive(conn, key_id, by)
+            by.must("roles" if change.role else "keys")
             spec = checked(laid_over(spec_of(before, KeySpec), change))
             _need_team(conn, spec.team)
             row = row_of(spec, now=clock.now())
@@ -144,7 +148,7 @@ class Keys:
 
             from tidyllm.store.tables.access import key_secrets as table
 
-            before = _alive(conn, key_id)
+            before = _alive(conn, key_id, by)
             now = clock.now()
             if before.old_secret_until is not None and before.old_secret_until > now:
                 left = before.old_secret_until - now
@@ -174,6 +178,7 @@ class Keys:
 
         def work(conn: Connection) -> Key:
             before = _key(conn, key_id)
+            by.must("keys" if before.role is None else "roles")
             if before.revoked_at is not None:
                 return before
             row = {"revoked_at": clock.now(), "old_secret_until": None}
@@ -200,14 +205,16 @@ def _key(conn: Connection, key_id: str) -> Key:
     from tidyllm.store.tables.access import keys
 
     query = sa.select(keys).where(keys.c.id == key_id)
-    row = conn.execute(query).mappings().first()
+    # What cannot be an id is not asked for: Postgres has no text with a NUL in it.
+    row = conn.execute(query).mappings().first() if ID.fullmatch(key_id) else None
     if row is None:
         raise Missing(f"there is no key {key_id[:100]!r}.", where="key")
     return key_of(row, None if row["team"] is None else find_team(conn, row["team"]))
 
 
-def _alive(conn: Connection, key_id: str) -> Key:
+def _alive(conn: Connection, key_id: str, by: Actor) -> Key:
     key = _key(conn, key_id)
+    by.must("keys" if key.role is None else "roles")
     if key.revoked_at is not None:
         raise Conflict(f"the key {key_id} is revoked.", where="key", hint="Create a new one.")
     return key

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tidyllm.errors import AuthError, ConfigError
+from tidyllm.errors import AuthError, ConfigError, Refused
 
-__all__ = ["Conflict", "Forbidden", "Missing"]
+__all__ = ["Conflict", "Forbidden", "Missing", "SignOnDown"]
 
 
 class Missing(ConfigError):
@@ -23,3 +23,9 @@ class Forbidden(AuthError):
     def __init__(self, message: str, *, what: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.what = what
+
+
+class SignOnDown(Refused):
+    """The identity provider cannot be reached, or does not answer as OpenID Connect has it."""
+
+    default_hint = "Try again later, or use an admin key."

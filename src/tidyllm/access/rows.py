@@ -53,9 +53,8 @@ def row_of(spec: KeySpec | TeamSpec | OrganisationSpec, *, now: float) -> dict[s
 
 def spec_of(thing: Key | Team | Organisation, kind: type[T]) -> T:
     """What would have to be asked for to get this thing; its expiry is left out."""
-    values: dict[str, Any] = {
-        name: getattr(thing, name) for name in kind.__struct_fields__ if hasattr(thing, name)
-    }
+    names = [name for name in kind.__struct_fields__ if hasattr(thing, name)]
+    values: dict[str, Any] = {name: getattr(thing, name) for name in names}
     for name in ("limit_usd", "soft_usd"):
         values[name] = None if values[name] is None else float(values[name])
     return kind(**values)

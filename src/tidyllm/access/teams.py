@@ -1,4 +1,4 @@
-"""Acts on teams and organisations. It knows the store and the audit log, not who may do what."""
+"""Acts on teams and organisations. It knows the store, the audit log and who may do what."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidyllm import clock
 from tidyllm.access.audit import record
-from tidyllm.access.fields import checked
+from tidyllm.access.fields import checked, is_name
 from tidyllm.access.key import Organisation, Team, plain
 from tidyllm.access.problems import Conflict, Missing
 from tidyllm.access.rows import organisation_of, row_of, spec_of, team_of
@@ -22,7 +22,7 @@ __all__ = ["Organisations", "Teams", "find_team", "next_version"]
 
 
 class Teams:
-    """Teams by name. Each act is one transaction together with its line in the audit log."""
+    """Teams by name. Each act is one transaction together with its line in the audit log, and is for admins."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -32,6 +32,7 @@ class Teams:
 
         :raises ConfigError: a field is wrong. :raises Conflict: the name is taken, or its organisation is missing.
         """
+        by.must("teams")
         spec = checked(spec)
 
         def work(conn: Connection) -> Team:
@@ -71,6 +72,7 @@ class Teams:
 
         :raises Missing: there is no such team. :raises ConfigError: a field is wrong.
         """
+        by.must("teams")
 
         def work(conn: Connection) -> Team:
             import sqlalchemy as sa
@@ -93,6 +95,8 @@ class Teams:
     async def delete(self, name: str, *, by: Actor) -> None:
         """:raises Missing: there is no such team. :raises Conflict: there are keys in it, be they revoked or not."""
 
+        by.must("teams")
+
         def work(conn: Connection) -> None:
             import sqlalchemy as sa
 
@@ -113,13 +117,14 @@ class Teams:
 
 
 class Organisations:
-    """Organisations by name."""
+    """Organisations by name. What is said of `Teams` holds here."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def create(self, spec: OrganisationSpec, *, by: Actor) -> Organisation:
         """:raises ConfigError: a field is wrong. :raises Conflict: the name is taken."""
+        by.must("organisations")
         spec = checked(spec)
 
         def work(conn: Connection) -> Organisation:
@@ -156,6 +161,7 @@ class Organisations:
 
     async def update(self, name: str, change: OrganisationChange, *, by: Actor) -> Organisation:
         """:raises Missing: there is no such organisation. :raises ConfigError: a field is wrong."""
+        by.must("organisations")
 
         def work(conn: Connection) -> Organisation:
             import sqlalchemy as sa
@@ -180,6 +186,8 @@ class Organisations:
 
     async def delete(self, name: str, *, by: Actor) -> None:
         """:raises Missing: there is no such organisation. :raises Conflict: there are teams in it."""
+
+        by.must("organisations")
 
         def work(conn: Connection) -> None:
             import sqlalchemy as sa
@@ -216,7 +224,7 @@ def find_team(conn: Connection, name: str) -> Team | None:
     from tidyllm.store.tables.access import teams
 
     query = sa.select(teams).where(teams.c.name == name)
-    row = conn.execute(query).mappings().first()
+    row = conn.execute(query).mappings().first() if is_name(name) else None
     return None if row is None else team_of(row)
 
 
@@ -233,7 +241,7 @@ def _find_organisation(conn: Connection, name: str) -> Organisation | None:
     from tidyllm.store.tables.access import organisations as table
 
     query = sa.select(table).where(table.c.name == name)
-    row = conn.execute(query).mappings().first()
+    row = conn.execute(query).mappings().first() if is_name(name) else None
     return None if row is None else organisation_of(row)
 
 

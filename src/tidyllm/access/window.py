@@ -49,7 +49,11 @@ class Window(msgspec.Struct, array_like=True):
         limit = subject.requests_per_minute
         if limit is not None and (used := sum(self.requests)) + 1 > limit:
             return Denied(
-                "requests_per_minute", used, limit, self._wait(self.requests, used + 1 - limit, now)
+                subject.name,
+                "requests_per_minute",
+                used,
+                limit,
+                self._wait(self.requests, used + 1 - limit, now),
             )
         limit = subject.tokens_per_minute
         if limit is not None and (used := sum(self.tokens)) + tokens > limit:
