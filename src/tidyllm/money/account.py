@@ -37,7 +37,7 @@ class Account:
     :raises ConfigError: a limit is negative, not finite or no dollars, or the window is unknown.
     """
 
-    __slots__ = ("id", "limit", "name", "parent", "slots", "soft", "told", "window", "__weakref__")
+    __slots__ = ("__weakref__", "id", "limit", "name", "parent", "slots", "soft", "told", "window")
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tidyllm.money.facts import Facts, Outcome
 from tidyllm.money.process import host_name, process_started
 from tidyllm.money.row import GENESIS, Row, chained, insert_rows
 
@@ -59,13 +60,24 @@ class Chain:
     def _sql(self, statement: str) -> str:
         return statement.replace("?", self._marks)
 
-    def add(self, kind: int, entry: int | None, *columns: Any) -> int:
+    def add(
+        self,
+        kind: int,
+        entry: int | None,
+        facts: Facts,
+        booked: str | None,
+        reserved: int | None,
+        cost: int | None,
+        saved: int | None,
+        outcome: Outcome,
+    ) -> int:
         """Add a row of `kind` about `entry` (None: this row begins one). Returns the entry's number."""
-        self.seq += 1
-        number = entry_number(self.writer, self.seq) if entry is None else entry
-        row = (self.writer, self.seq, kind, number, self._now, *columns)
-        self._head = chained(self._head, row)
-        self._rows.append((*row, self._head))
+        self.seq = seq = self.seq + 1
+        writer = self.writer
+        number = writer << WRITER_SHIFT | seq if entry is None else entry
+        row = (writer, seq, kind, number, self._now, *facts, booked, reserved, cost, saved, *outcome)
+        self._head = head = chained(self._head, row)
+        self._rows.append((*row, head))
         return number
 
     def write(self, open_from: int | None) -> None:

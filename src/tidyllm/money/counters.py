@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from tidyllm.money.account import Account, Held
 
-__all__ = ["Counters"]
+__all__ = ["Counters", "Place"]
 
 _ADD = (
     "INSERT INTO budget_counters (budget_id, slot, spent_nanos, reserved_nanos, doubt_nanos) VALUES (?, ?, ?, ?, ?)"
@@ -17,16 +17,37 @@ _ADD = (
     " reserved_nanos = budget_counters.reserved_nanos + excluded.reserved_nanos,"
     " doubt_nanos = budget_counters.doubt_nanos + excluded.doubt_nanos"
 )
-_ROLLING = (
-    "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters WHERE budget_id = ? AND slot >= ?"
-)
+_ROLLING = "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters WHERE budget_id = ? AND slot >= ?"
 _BUDGET = (
-    "INSERT INTO budgets (name, parent_id, limit_nanos, soft_nanos, {window}, changed_at)"
+    'INSERT INTO budgets (name, parent_id, limit_nanos, soft_nanos, "window", changed_at)'
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET parent_id = excluded.parent_id,"
-    " limit_nanos = excluded.limit_nanos, soft_nanos = excluded.soft_nanos, {window} = excluded.{window},"
+    ' limit_nanos = excluded.limit_nanos, soft_nanos = excluded.soft_nanos, "window" = excluded."window",'
     " changed_at = excluded.changed_at RETURNING id"
 )
 _AT_ONCE = 400
+
+
+class Place:
+    """One account in one batch: the row that money is booked in now, and what counts against the limit."""
+
+    __slots__ = ("account", "added", "first", "limit", "reserved", "row", "slots", "spent")
+
+    def __init__(self, account: Account, number: int, now: float) -> None:
+        self.account = account
+        self.limit = account.limit
+        self.row = (number, account.window.slot(now))
+        self.first = account.window.first(now)
+        self.spent = 0
+        self.reserved = 0
+        self.added = 0
+        """Reserved by this batch."""
+        self.slots: dict[int, int] = {}
+        """What counts by slot, as it was before this batch."""
+
+    @property
+    def held(self) -> Held:
+        """What counts against the limit."""
+        return Held(self.spent, self.reserved)
 
 
 class Counters:
@@ -39,33 +60,19 @@ class Counters:
         self.made: dict[Account, int] = {}
         """Rows of accounts that were not known yet; to be kept once this work was committed."""
         self._changes: dict[tuple[int, int], list[int]] = {}
-        self._slots: dict[int, dict[int, list[int]]] = {}
-        self._place: dict[Account, tuple[int, int]] = {}
-        self._now_at: dict[int, int] = {}
+        self._places: dict[int, Place] = {}
+        self._paths: dict[int, tuple[Place, ...]] = {}
 
     def sql(self, statement: str) -> str:
         """With the marks that this driver wants."""
         return statement if self._sqlite else statement.replace("?", "%s")
 
-    def load(self, accounts: Iterable[Account]) -> None:
-        """Read what counts now for each of them, before anything is changed; unknown ones are made."""
-        fixed: list[tuple[int, int]] = []
-        for account in accounts:
-            if account in self._place:
-                continue
-            number = account.id or self.made.get(account) or self._make(account)
-            slot = account.window.slot(self.now)
-            self._place[account] = (number, slot)
-            self._now_at[number] = slot
-            if number in self._slots:
-                continue
-            self._slots[number] = found = {}
-            if account.window.kind == "rolling":
-                first = account.window.first(self.now)
-                rows = self._connection.exec_driver_sql(self.sql(_ROLLING), (number, first))
-                found.update({at: [spent, reserved] for at, spent, reserved in rows})
-            else:
-                fixed.append((number, slot))
+    def load(self, paths: Iterable[tuple[Account, ...]]) -> None:
+        """Read what counts now for all accounts, before anything is changed; unknown accounts are made."""
+        fixed: list[Place] = []
+        for path in paths:
+            if id(path) not in self._paths:
+                self._paths[id(path)] = tuple([self._place(account, fixed) for account in path])
         for start in range(0, len(fixed), _AT_ONCE):
             part = fixed[start : start + _AT_ONCE]
             wanted = ", ".join(["(?, ?)"] * len(part))
@@ -74,61 +81,62 @@ class Counters:
                     "SELECT budget_id, slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"  # noqa: S608 - marks only
                     f" WHERE (budget_id, slot) IN (VALUES {wanted})"
                 ),
-                tuple(number for pair in part for number in pair),
+                tuple([number for place in part for number in place.row]),
             )
             for number, slot, spent, reserved in rows:
-                self._slots[number][slot] = [spent, reserved]
+                place = self._places[number]
+                place.spent, place.reserved = spent, reserved
+                place.slots[slot] = spent + reserved
+
+    def _place(self, account: Account, fixed: list[Place]) -> Place:
+        number = account.id or self.made.get(account) or self._make(account)
+        place = self._places.get(number)
+        if place is None:
+            self._places[number] = place = Place(account, number, self.now)
+            if account.window.kind != "rolling":
+                fixed.append(place)
+                return place
+            for slot, spent, reserved in self._connection.exec_driver_sql(
+                self.sql(_ROLLING), (number, place.first)
+            ):
+                place.spent += spent
+                place.reserved += reserved
+                place.slots[slot] = spent + reserved
+        return place
 
     def _make(self, account: Account) -> int:
         parent = account.parent
         above = None if parent is None else parent.id or self.made.get(parent) or self._make(parent)
         values = (account.name, above, account.limit, account.soft, str(account.window), self.now)
-        statement = self.sql(_BUDGET.format(window='"window"'))
+        statement = self.sql(_BUDGET)
         number = int(self._connection.exec_driver_sql(statement, values).scalar_one())
         self.made[account] = number
         return number
 
-    def held(self, account: Account) -> Held:
-        """What counts against its limit, with what this batch has changed so far."""
-        slots = self._slots[self._place[account][0]]
-        if len(slots) == 1:
-            spent, reserved = next(iter(slots.values()))
-            return Held(spent, reserved)
-        return Held(sum(one[0] for one in slots.values()), sum(one[1] for one in slots.values()))
+    def places(self, path: tuple[Account, ...]) -> tuple[Place, ...]:
+        """Where the money of this very path is booked; it was loaded."""
+        return self._paths[id(path)]
 
-    def by_slot(self, account: Account) -> dict[int, int]:
-        """What counts, by slot."""
-        return {slot: sum(one) for slot, one in self._slots[self._place[account][0]].items()}
-
-    def place(self, account: Account) -> tuple[int, int]:
-        """Its row now: account and slot."""
-        return self._place[account]
-
-    def change(self, place: tuple[int, int], spent: int, reserved: int, doubt: int) -> None:
-        """Add to one row."""
-        change = self._changes.get(place)
+    def change(self, row: tuple[int, int], spent: int, reserved: int, doubt: int) -> None:
+        """Add to one row of counters."""
+        change = self._changes.get(row)
         if change is None:
-            self._changes[place] = [spent, reserved, doubt]
+            self._changes[row] = [spent, reserved, doubt]
         else:
             change[0] += spent
             change[1] += reserved
             change[2] += doubt
-        if place[0] in self._slots:
-            self._apply(place[0], place[1], spent, reserved, doubt)
-
-    def _apply(self, number: int, slot: int, spent: int, reserved: int, doubt: int) -> None:
-        slots = self._slots.get(number)
-        if slots is None:
-            return
-        one = slots.get(slot)
-        if one is not None:
-            one[0] += spent + doubt
-            one[1] += reserved
-        elif self._now_at.get(number) == slot:
-            slots[slot] = [spent + doubt, reserved]
+        place = self._places.get(row[0])
+        if place is not None and row[1] >= place.first:
+            place.spent += spent + doubt
+            place.reserved += reserved
 
     def write(self) -> None:
         """Write the differences: in one statement, always in the same order."""
-        rows = [(*place, *change) for place, change in sorted(self._changes.items()) if any(change)]
+        for place in self._places.values():
+            if place.added:
+                change = self._changes.setdefault(place.row, [0, 0, 0])
+                change[1] += place.added
+        rows = [(*row, *change) for row, change in sorted(self._changes.items()) if any(change)]
         if rows:
             self._connection.exec_driver_sql(self.sql(_ADD), rows)

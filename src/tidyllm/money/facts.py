@@ -93,7 +93,9 @@ def _tags(tags: Mapping[str, str]) -> str | None:
     own = {
         key: text
         for name, value in tags.items()
-        if name not in _OF_OURS and (key := harmless_text(name)) and (text := harmless_text(value)) is not None
+        if name not in _OF_OURS
+        and (key := harmless_text(name))
+        and (text := harmless_text(value)) is not None
     }
     return _json(own).decode() if own else None
 

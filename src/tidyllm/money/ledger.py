@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tidyllm import clock
-from tidyllm.core import AttemptFinished, AttemptStarted, Context
+from tidyllm.core import AttemptStarted, Context
 from tidyllm.errors import TidyllmError
 from tidyllm.money.account import Account
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.entry import LedgerEntry
-from tidyllm.money.facts import facts_of, outcome_of
+from tidyllm.money.facts import facts_of
 from tidyllm.money.nanos import to_nanos
 from tidyllm.money.posting import Batch, Hit, Posted, post_batch
 from tidyllm.money.recovery import recover, sign_off
@@ -72,7 +72,12 @@ class Ledger:
     # -- asking and settling
 
     async def take(
-        self, path: tuple[Account, ...], amount: int | None, what: str, attempt: AttemptStarted | None, wait: float
+        self,
+        path: tuple[Account, ...],
+        amount: int | None,
+        what: str,
+        attempt: AttemptStarted | None,
+        wait: float,
     ) -> LedgerEntry:
         """Set money aside in all accounts of `path` and write the intent, or do neither; see `Till.take`.
 
@@ -113,16 +118,12 @@ class Ledger:
         saved_usd: Decimal | None,
         provider: str = "cache",
         accounts: Iterable[Account] = (),
-        ended: AttemptFinished | None = None,
     ) -> None:
-        """Write down that a cache answered, and the dollars that saved (None: unknown). It never waits.
-
-        `ended`: of the call whose answer it was, for its tokens.
-        """
+        """Write down that a cache answered, and the dollars that saved (None: unknown). It never waits."""
         facts = facts_of(AttemptStarted(ctx, 0, provider, target, model), tuple(accounts))
         saved = None if saved_usd is None else to_nanos(saved_usd)
         with self._lock:
-            self._hits.append(Hit(facts, outcome_of(ended), saved))
+            self._hits.append(Hit(facts, saved))
         self._post()
 
     def post(self, entry: LedgerEntry) -> None:

@@ -50,7 +50,12 @@ class LocalTill:
         self._waiting: list[_Waiting] = []
 
     async def take(
-        self, path: tuple[Account, ...], amount: int | None, what: str, attempt: AttemptStarted | None, wait: float
+        self,
+        path: tuple[Account, ...],
+        amount: int | None,
+        what: str,
+        attempt: AttemptStarted | None,
+        wait: float,
     ) -> LocalEntry:
         """As `Till.take`. What it writes down of `attempt` is nothing."""
         asked = priced(path, amount, what)

@@ -20,7 +20,9 @@ LARGEST_NANOS = 1_000_000_000 * 1_000_000_000
 """A billion dollars: what a limit can be at most. Sums of two such still fit into 63 bits."""
 
 _EXACT = Context(prec=60)
-_WRITTEN = re.compile(r"\$?\s*(?P<number>[-+]?[0-9_,]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(?P<currency>USD|usd|\$)?")
+_WRITTEN = re.compile(
+    r"\$?\s*(?P<number>[-+]?[0-9_,]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(?P<currency>USD|usd|\$)?"
+)
 
 
 def to_nanos(usd: Decimal) -> int:

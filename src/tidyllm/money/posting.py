@@ -15,16 +15,14 @@ from tidyllm import clock
 from tidyllm.errors import BudgetExceeded
 from tidyllm.money.account import Account, Held, exceeded, judge
 from tidyllm.money.chain import WRITER_SHIFT, Chain
-from tidyllm.money.counters import Counters
+from tidyllm.money.counters import Counters, Place
 from tidyllm.money.entry import LedgerEntry
-from tidyllm.money.facts import Facts, Outcome
+from tidyllm.money.facts import NO_FACTS, NO_OUTCOME, Facts
 from tidyllm.money.local import free_at
 from tidyllm.money.row import DOUBT, HIT, INTENT, SETTLEMENT
 from tidyllm.money.sums import DailySums
 
 __all__ = ["Batch", "Hit", "Posted", "post_batch"]
-
-_NONE: tuple[None, ...] = (None,) * 9
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Hit:
     """An answer that a cache gave: what it saved, in nano-dollars (None: unknown)."""
 
     facts: Facts
-    outcome: Outcome
     saved: int | None
 
 
@@ -74,19 +71,15 @@ def post_batch(connection: Connection, batch: Batch, writer: int | None, name: s
     counters = Counters(connection, now)
     chain = Chain(connection, now, writer, name)
     posted = Posted(chain.writer, counters.made)
-    sums = DailySums()
-    counters.load(account for ask in batch.asks for account in ask.path)
-    doubted = _doubted(connection, batch.closes, chain.writer)
-    for entry in batch.closes:
-        _settle(entry, chain, counters, sums, now, was_doubted=entry.id in doubted)
+    sums = DailySums(now)
+    counters.load([ask.path for ask in batch.asks])
+    if batch.closes:
+        _settle(batch.closes, chain, counters, sums, _doubted(connection, batch.closes, chain.writer))
     for hit in batch.hits:
-        saved = hit.saved
-        chain.add(HIT, None, *hit.facts, None, None, None, saved, *hit.outcome)
-        sums.add(now, hit.facts, None, hits=1, saved_nanos=saved or 0)
-    texts: dict[tuple[tuple[int, int], ...], str] = {}
-    moment = clock.monotonic()
-    for ask in batch.asks:
-        _decide(ask, chain, counters, posted, texts, moment)
+        chain.add(HIT, None, hit.facts, None, None, None, hit.saved, NO_OUTCOME)
+        sums.add(hit.facts, NO_OUTCOME, hits=1, saved_nanos=hit.saved or 0)
+    if batch.asks:
+        _decide(batch.asks, chain, counters, posted)
     counters.write()
     sums.write(connection)
     first_open = None if chain.replaced is not None else batch.open_from
@@ -96,75 +89,86 @@ def post_batch(connection: Connection, batch: Batch, writer: int | None, name: s
     return posted
 
 
-def _decide(
-    ask: LedgerEntry,
-    chain: Chain,
-    counters: Counters,
-    posted: Posted,
-    texts: dict[tuple[tuple[int, int], ...], str],
-    moment: float,
-) -> None:
-    amount = ask.amount
-    wait = False
-    for account in ask.path:
-        if account.limit is None:
+def _decide(asks: Sequence[LedgerEntry], chain: Chain, counters: Counters, posted: Posted) -> None:
+    """In order: each gets the money from all its accounts, or is refused, or goes on waiting."""
+    booked: dict[int, tuple[tuple[tuple[int, int], ...], str]] = {}
+    moment = clock.monotonic()
+    for ask in asks:
+        amount = ask.amount
+        places = counters.places(ask.path)
+        blocked = False
+        for place in places:
+            if place.limit is not None and place.spent + place.reserved + amount > place.limit:
+                blocked = True
+        if blocked:
+            error = _refusal(ask, places, moment)
+            if error is None:
+                posted.waiting.append(ask)
+            else:
+                posted.refused.append((ask, error))
             continue
-        held = counters.held(account)
-        verdict = judge(account, held, amount)
+        for place in places:
+            place.reserved += amount
+            place.added += amount
+            if place.account.soft is not None and place.spent + place.reserved > place.account.soft:
+                posted.crossed[place.account] = (place.held, place.row[1])
+        where = booked.get(id(places))
+        if where is None:
+            rows = tuple([place.row for place in places])
+            booked[id(places)] = where = rows, ",".join([f"{number}:{slot}" for number, slot in rows])
+        reserved = amount if ask.priced else None
+        number = chain.add(INTENT, None, ask.facts, where[1], reserved, None, None, NO_OUTCOME)
+        posted.granted.append((ask, number, where[0]))
+
+
+def _refusal(ask: LedgerEntry, places: Sequence[Place], moment: float) -> BudgetExceeded | None:
+    """Why not; None: it is worth to wait for calls under way."""
+    for place in places:
+        verdict = judge(place.account, place.held, ask.amount)
         if verdict == "refuse" or (verdict == "wait" and moment >= ask.until):
-            when = free_at(account, counters.by_slot(account), amount, held)
-            posted.refused.append((ask, exceeded(account, held, amount, ask.what, when)))
-            return
-        wait = wait or verdict == "wait"
-    if wait:
-        posted.waiting.append(ask)
-        return
-    booked = tuple([counters.place(account) for account in ask.path])
-    for place in booked:
-        counters.change(place, 0, amount, 0)
-    for account in ask.path:
-        if account.soft is not None:
-            held = counters.held(account)
-            if held.spent + held.reserved > account.soft:
-                posted.crossed[account] = (held, counters.place(account)[1])
-    text = texts.get(booked)
-    if text is None:
-        texts[booked] = text = ",".join(f"{number}:{slot}" for number, slot in booked)
-    reserved = amount if ask.priced else None
-    number = chain.add(INTENT, None, *ask.facts, text, reserved, None, None, *_NONE[:8])
-    posted.granted.append((ask, number, booked))
+            when = free_at(place.account, place.slots, ask.amount, place.held)
+            return exceeded(place.account, place.held, ask.amount, ask.what, when)
+    return None
 
 
 def _settle(
-    entry: LedgerEntry, chain: Chain, counters: Counters, sums: DailySums, now: float, *, was_doubted: bool
+    closes: Sequence[LedgerEntry], chain: Chain, counters: Counters, sums: DailySums, doubted: set[int]
 ) -> None:
-    amount, cost, outcome, facts = entry.amount, entry.cost, entry.outcome, entry.facts
-    doubtful = entry.doubtful
-    if was_doubted and doubtful:
-        return  # others have written so already
-    spent = 0 if cost is None else cost
-    for place in entry.booked:
-        if doubtful:
-            counters.change(place, 0, -amount, amount)
-        elif was_doubted:
-            counters.change(place, spent, 0, -amount)
+    """What was set aside becomes spent, or in doubt; what others had put in doubt becomes spent."""
+    changes: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for entry in closes:
+        amount, cost, outcome = entry.amount, entry.cost, entry.outcome
+        doubtful = cost is None and entry.doubtful
+        change = changes.get(entry.booked)
+        if change is None:
+            changes[entry.booked] = change = [0, 0, 0]
+        calls, doubts, in_doubt = 1 if entry.counted else 0, 0, 0
+        if doubted and entry.id in doubted:
+            if doubtful:
+                continue  # others have written so already
+            change[2] -= amount
+            calls, doubts, in_doubt = 0, -1, -amount
         else:
-            counters.change(place, spent, -amount, 0)
-    kind = DOUBT if doubtful else SETTLEMENT
-    reserved = amount if entry.priced else None
-    chain.add(kind, entry.id, *_NONE, None, reserved, cost, None, *outcome)
-    numbers = {"calls": 0 if was_doubted or not entry.counted else 1}
-    if outcome.error is not None:
-        numbers["errors"] = 1
-    if doubtful:
-        numbers["doubts"], numbers["doubt_nanos"] = 1, amount
-    elif cost is None:
-        numbers["unpriced"] = 1
-    else:
-        numbers["cost_nanos"] = cost
-    if was_doubted:
-        numbers["doubts"], numbers["doubt_nanos"] = -1, -amount
-    sums.add(now, facts, outcome, **numbers)
+            change[1] -= amount
+        if doubtful:
+            change[2] += amount
+            doubts, in_doubt = 1, amount
+        elif cost is not None:
+            change[0] += cost
+        kind = DOUBT if doubtful else SETTLEMENT
+        chain.add(kind, entry.id, NO_FACTS, None, amount if entry.priced else None, cost, None, outcome)
+        sums.settled(
+            entry.facts,
+            outcome,
+            calls,
+            cost or 0,
+            1 if cost is None and not doubtful else 0,
+            doubts,
+            in_doubt,
+        )
+    for rows, change in changes.items():
+        for row in rows:
+            counters.change(row, *change)
 
 
 def _doubted(connection: Connection, closes: Sequence[LedgerEntry], writer: int) -> set[int]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from tidyllm import clock
 from tidyllm.money.chain import Chain
 from tidyllm.money.counters import Counters
-from tidyllm.money.facts import NO_OUTCOME, Facts
+from tidyllm.money.facts import NO_FACTS, NO_OUTCOME, Facts
 from tidyllm.money.process import alive
 from tidyllm.money.row import DOUBT
 from tidyllm.money.sums import DailySums
@@ -86,7 +86,7 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
         return 0
     chain = Chain(connection, now, writer, name)
     counters = Counters(connection, now)
-    sums = DailySums()
+    sums = DailySums(now)
     for entry, *columns in left:
         facts = Facts(*columns[:9])
         booked, reserved = columns[9:]
@@ -95,8 +95,8 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
             account, _, slot = place.partition(":")
             counters.change((int(account), int(slot)), 0, -amount, amount)
         outcome = NO_OUTCOME._replace(error="Crashed")
-        chain.add(DOUBT, entry, *(None,) * 9, None, reserved, None, None, *outcome)
-        sums.add(now, facts, outcome, calls=1, doubts=1, doubt_nanos=amount)
+        chain.add(DOUBT, entry, NO_FACTS, None, reserved, None, None, outcome)
+        sums.settled(facts, outcome, 1, 0, 0, 1, amount)
     counters.write()
     sums.write(connection)
     own = connection.exec_driver_sql(
@@ -108,5 +108,3 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
 
 def _percent(statement: str) -> str:
     return statement.replace("?", "%s")
-
-

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlalchemy import Connection
 
 from tidyllm.money.facts import Facts, Outcome
@@ -15,8 +13,6 @@ NUMBERS = (
     "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
 _KEYS = ("day", "team", "key_id", "target", "model", "route")
-_AT = {name: place for place, name in enumerate(NUMBERS)}
-_TOKENS = _AT["input_tokens"]
 
 _UPSERT = (
     f"INSERT INTO spend_daily ({', '.join((*_KEYS, *NUMBERS))})"  # noqa: S608 - our own names
@@ -24,43 +20,56 @@ _UPSERT = (
     f" ON CONFLICT ({', '.join(_KEYS)}) DO UPDATE SET "
     + ", ".join(f"{name} = spend_daily.{name} + excluded.{name}" for name in NUMBERS)
 )
-_Key = tuple[int, str, str, str, str, str]
+_Key = tuple[str | None, str | None, str | None, str | None, str | None]
 
 
 class DailySums:
-    """What one batch adds, by day, team, key, target, model and route."""
+    """What one batch adds to the day of `at`, by team, key, target, model and route."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: float) -> None:
+        self._day = int(at // 86_400)
         self._sums: dict[_Key, list[int]] = {}
 
-    def add(self, at: float, facts: Facts, outcome: Outcome | None = None, **numbers: int) -> None:
-        """Add `numbers` (see `NUMBERS`) and the tokens of `outcome` to the day of `at`."""
-        key = (
-            int(at // 86_400),
-            facts.team or "",
-            facts.key_id or "",
-            facts.target or "",
-            facts.model or "",
-            facts.route or "",
-        )
+    def _of(self, facts: Facts) -> list[int]:
+        key = (facts[7], facts[6], facts[3], facts[4], facts[5])  # team, key, target, model, route
         sums = self._sums.get(key)
         if sums is None:
             self._sums[key] = sums = [0] * len(NUMBERS)
-        for name, number in numbers.items():
-            sums[_AT[name]] += number
-        if outcome is not None:
-            place = _TOKENS
-            for tokens in outcome[:5]:
-                if tokens:
-                    sums[place] += tokens
-                place += 1
+        return sums
 
-    def as_mapping(self) -> Mapping[_Key, list[int]]:
-        """What was added, for whoever compares."""
-        return self._sums
+    def settled(
+        self, facts: Facts, outcome: Outcome, calls: int, cost: int, unpriced: int, doubts: int, in_doubt: int
+    ) -> None:
+        """Add one settled attempt: the first five numbers, its tokens, and its error."""
+        sums = self._of(facts)
+        sums[0] += calls
+        sums[1] += cost
+        if unpriced or doubts:
+            sums[2] += unpriced
+            sums[3] += doubts
+            sums[4] += in_doubt
+        if outcome[7] is not None:
+            sums[7] += 1
+        into, out, read, written, thought = outcome[:5]
+        sums[8] += into or 0
+        sums[9] += out or 0
+        if read or written or thought:
+            sums[10] += read or 0
+            sums[11] += written or 0
+            sums[12] += thought or 0
+
+    def add(self, facts: Facts, outcome: Outcome, **numbers: int) -> None:
+        """Add `numbers` (see `NUMBERS`), and the tokens of `outcome`."""
+        self.settled(facts, outcome._replace(error=None), 0, 0, 0, 0, 0)
+        sums = self._of(facts)
+        for name, number in numbers.items():
+            sums[NUMBERS.index(name)] += number
 
     def write(self, connection: Connection) -> None:
         """Add all to the table, in one statement and always in the same order."""
         if self._sums:
             mark = _UPSERT if connection.dialect.name == "sqlite" else _UPSERT.replace("?", "%s")
-            connection.exec_driver_sql(mark, [(*key, *sums) for key, sums in sorted(self._sums.items())])
+            rows = sorted(
+                (self._day, *[part or "" for part in key], *sums) for key, sums in self._sums.items()
+            )
+            connection.exec_driver_sql(mark, rows)

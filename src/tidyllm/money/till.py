@@ -48,7 +48,12 @@ class Till(Protocol):
     """Sets money aside over a whole path of the tree at once, or not at all."""
 
     async def take(
-        self, path: tuple[Account, ...], amount: int | None, what: str, attempt: AttemptStarted | None, wait: float
+        self,
+        path: tuple[Account, ...],
+        amount: int | None,
+        what: str,
+        attempt: AttemptStarted | None,
+        wait: float,
     ) -> Entry:
         """Set `amount` nano-dollars aside (None: the price is unknown) in each account of `path`.
 

@@ -60,7 +60,8 @@ class Window(msgspec.Struct, frozen=True):
         seconds = int(found["number"]) * _UNITS[found["unit"]]
         if not _SHORTEST <= seconds <= _LONGEST:
             raise ConfigError(
-                f"a rolling window of {seconds} s cannot be kept; expected {_SHORTEST} to {_LONGEST} s.", where=where
+                f"a rolling window of {seconds} s cannot be kept; expected {_SHORTEST} to {_LONGEST} s.",
+                where=where,
             )
         return cls("rolling", seconds)
 

@@ -101,7 +101,6 @@ ledger = Table(
         sqlite_where=text("kind IN (1, 2)"),
         postgresql_where=text("kind IN (1, 2)"),
     ),
-    Index("ix_ledger_run_id", "run_id", sqlite_where=text("kind = 0"), postgresql_where=text("kind = 0")),
     sqlite_with_rowid=False,
 )
 

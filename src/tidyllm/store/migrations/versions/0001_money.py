@@ -87,13 +87,6 @@ def upgrade() -> None:
         sqlite_where=text("kind IN (1, 2)"),
         postgresql_where=text("kind IN (1, 2)"),
     )
-    op.create_index(
-        "ix_ledger_run_id",
-        "ledger",
-        ["run_id"],
-        sqlite_where=text("kind = 0"),
-        postgresql_where=text("kind = 0"),
-    )
     op.create_table(
         "spend_daily",
         Column("day", Integer, primary_key=True, autoincrement=False),
