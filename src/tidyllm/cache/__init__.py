@@ -1,0 +1,31 @@
+"""Answers that are used again: exact, shared among equal calls at once, and similar where that is asked for.
+
+It knows steps, models and stores; it does not know which routes have a cache.
+"""
+
+from tidyllm.cache.answers import TENANT_TAG, AnswerCache
+from tidyllm.cache.backend import Backend, Lease
+from tidyllm.cache.caching import CONTROL_TAG
+from tidyllm.cache.control import CacheControl
+from tidyllm.cache.counts import Counts
+from tidyllm.cache.memory import MemoryCache
+from tidyllm.cache.semantic import Embedder, Similar
+from tidyllm.cache.shared import RedisCache
+from tidyllm.cache.step import Cache
+from tidyllm.cache.stored import StoreCache
+
+__all__ = [
+    "CONTROL_TAG",
+    "TENANT_TAG",
+    "AnswerCache",
+    "Backend",
+    "Cache",
+    "CacheControl",
+    "Counts",
+    "Embedder",
+    "Lease",
+    "MemoryCache",
+    "RedisCache",
+    "Similar",
+    "StoreCache",
+]
