@@ -17,7 +17,9 @@ from tidyllm.access.problems import Conflict
 from tidyllm.errors import ConfigError
 
 __all__ = [
+    "ID_PATTERN",
     "IP",
+    "NAME_PATTERN",
     "Count",
     "Endpoint",
     "Label",
@@ -35,7 +37,9 @@ __all__ = [
 
 # Control characters, line separators and what turns the direction of text: they could forge lines of logs and tables.
 _UNSEEN = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ID_PATTERN = r"^[a-z0-9]{12}$"
+"""Of keys."""
+NAME_PATTERN = _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _LABEL = rf"^[^{_UNSEEN}\u0020][^{_UNSEEN}]{{0,199}}$"
 _TEXT = rf"^[^{_UNSEEN}]{{0,500}}$"
 _MODEL = r"^[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}$"

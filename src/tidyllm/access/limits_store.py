@@ -75,7 +75,7 @@ class StoreLimits:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append(((names, what), future))
-        if self._writing is None or self._writing.done():
+        if self._writing is None or self._writing.done() or self._writing.get_loop() is not loop:
             self._writing = loop.create_task(self._write())
         return await future
 

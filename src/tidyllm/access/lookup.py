@@ -98,8 +98,9 @@ class Lookup:
         return _good(found)
 
     def _read_soon(self) -> asyncio.Task[None]:
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.get_running_loop().create_task(self._read_news())
+        loop = asyncio.get_running_loop()
+        if self._reading is None or self._reading.done() or self._reading.get_loop() is not loop:
+            self._reading = loop.create_task(self._read_news())
             self._reading.add_done_callback(_looked_at)
         return self._reading
 

@@ -37,7 +37,7 @@ def row_of(spec: KeySpec | TeamSpec | OrganisationSpec, *, now: float) -> dict[s
     settings = {
         name: it for name, it in values.items() if name not in _IN_COLUMNS and it not in (None, (), [], {})
     }
-    row = {
+    row: dict[str, Any] = {
         "limit_nanos": nanos(spec.limit_usd),
         "window": spec.window,
         "soft_nanos": nanos(spec.soft_usd),

@@ -1,0 +1,146 @@
+"""What a request of the admin API asks for: its body and its query, checked field by field. It knows no acts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from tidyllm.access.fields import Label, Name, checked, field_of
+from tidyllm.access.keys import LONGEST_OVERLAP
+from tidyllm.errors import BadRequest
+
+__all__ = [
+    "AuditQuery",
+    "CallbackQuery",
+    "KeysQuery",
+    "LoginQuery",
+    "Rotation",
+    "SpendQuery",
+    "body",
+    "given",
+    "query",
+]
+
+_LARGEST = 256 * 1024
+"""Bytes of a body: the longest key with all of its tags has half of that."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+_Unset = msgspec.UnsetType
+_Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+_Id = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{12}$")]
+_Day = Annotated[str, msgspec.Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$")]
+_Opaque = Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the secret before is good beside the new one."""
+
+    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_OVERLAP)] = 0
+
+
+class KeysQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which keys; `after` is `next` of the page before."""
+
+    limit: _Limit = 100
+    after: _Id | _Unset = msgspec.UNSET
+    team: Name | _Unset = msgspec.UNSET
+    owner: Label | _Unset = msgspec.UNSET
+    state: Literal["active", "expired", "revoked"] | _Unset = msgspec.UNSET
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which acts, the newest first; `before` is `next` of the page before."""
+
+    limit: _Limit = 100
+    before: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | _Unset = msgspec.UNSET
+    actor: Label | _Unset = msgspec.UNSET
+    act: Annotated[str, msgspec.Meta(pattern=r"^[a-z]+\.[a-z]+$", max_length=64)] | _Unset = msgspec.UNSET
+    subject: Label | _Unset = msgspec.UNSET
+
+
+class SpendQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How spending is summed up: `by` what, from the day `since` on, to the day `until`, which is left out."""
+
+    by: Literal["key", "team", "organisation", "model", "provider", "day", "tag"] = "day"
+    tag: Name | _Unset = msgspec.UNSET
+    """Its name, for `by=tag`."""
+    since: _Day | _Unset = msgspec.UNSET
+    until: _Day | _Unset = msgspec.UNSET
+    key: _Id | _Unset = msgspec.UNSET
+    team: Name | _Unset = msgspec.UNSET
+
+
+class LoginQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to go after the sign-on: a path of this server."""
+
+    return_to: Annotated[str, msgspec.Meta(pattern=r"^/([A-Za-z0-9._~-][A-Za-z0-9._~/-]{0,199})?$")] = (
+        "/admin/v1/me"
+    )
+
+
+class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What the identity provider sends the browser back with; it may add parameters of its own."""
+
+    code: _Opaque | _Unset = msgspec.UNSET
+    state: _Opaque | _Unset = msgspec.UNSET
+    iss: _Opaque | _Unset = msgspec.UNSET
+    error: _Opaque | _Unset = msgspec.UNSET
+
+
+async def body(request: Request, kind: type[T]) -> T:
+    """The body as `kind`; one without any bytes is an empty object.
+
+    :raises BadRequest: it is too long, is no JSON, or a field is wrong, which the error names.
+    """
+    content_type = request.headers.get("content-type", "")
+    # A form or plain text could come from any site's page; JSON cannot, without asking first.
+    if content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
+        raise BadRequest(
+            f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
+        )
+    raw = bytearray()
+    try:
+        async for piece in request.stream():
+            raw += piece
+            if len(raw) > _LARGEST:
+                raise BadRequest(f"the body has more than {_LARGEST:,} bytes.", field="body")
+    except ClientDisconnect as error:
+        raise BadRequest("the body broke off.", field="body") from error
+    try:
+        asked = msgspec.json.decode(bytes(raw) or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error}.", field=field_of(error) or "body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not JSON: {error}.", field="body") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply.", field="body") from None
+    return checked(asked)
+
+
+def query(request: Request, kind: type[T]) -> T:
+    """The query as `kind`.
+
+    :raises BadRequest: a parameter is not known, comes twice or is wrong; the error names it.
+    """
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise BadRequest(f"{name[:100]!r} comes twice.", field=name[:100])
+        values[name] = value
+    try:
+        asked = msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{error}.", field=field_of(error) or "query") from None
+    # `$` of a pattern lets a line end pass, which no parameter has.
+    for name, value in values.items():
+        if "\n" in value or "\x00" in value:
+            raise BadRequest(f"{value[:100]!r} is not allowed: it must be one line.", field=name[:100])
+    return asked
+
+
+def given(asked: msgspec.Struct) -> dict[str, Any]:
+    """The parameters that were given, or have a default, by name."""
+    values = {name: getattr(asked, name) for name in asked.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}
