@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidyllm.access.audit import AuditLog, Chain, Entry
 from tidyllm.access.guard import check
-from tidyllm.access.key import Key, Organisation, Subject, Team
+from tidyllm.access.key import Cap, Key, Organisation, Subject, Team
 from tidyllm.access.keys import Keys
 from tidyllm.access.limits import Backend, Lease, Limits
 from tidyllm.access.limits_local import LocalLimits
@@ -30,6 +30,7 @@ __all__ = [
     "Actor",
     "AuditLog",
     "Backend",
+    "Cap",
     "Chain",
     "Conflict",
     "Entry",

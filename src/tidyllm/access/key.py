@@ -10,7 +10,7 @@ import msgspec
 
 from tidyllm.access.roles import Role
 
-__all__ = ["Key", "Organisation", "State", "Subject", "Team", "limited", "nanos", "plain", "usd"]
+__all__ = ["Cap", "Key", "Organisation", "State", "Subject", "Team", "limited", "nanos", "plain", "usd"]
 
 _NANO = Decimal("1e-9")
 
@@ -24,6 +24,15 @@ class Subject(msgspec.Struct, frozen=True):
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """What may be spent under a name (`key:ID`, `team:NAME`, `org:NAME`); without `limit_usd` it is only counted."""
+
+    name: str
+    limit_usd: Decimal | None = None
+    window: str = "none"
+    soft_usd: Decimal | None = None
 
 
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +97,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Of its team."""
     subjects: tuple[Subject, ...] = ()
     """Whose limits a request under this key is counted on: the key and its team, each only if it has any."""
+    caps: tuple[Cap, ...] = ()
+    """What it spends is counted on: the key, its team, its organisation."""
 
     def state(self, now: float) -> State:
         """Whether it is good at `now`, in seconds since 1970."""
@@ -96,7 +107,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
 
-_OF_OTHERS = ("team_models", "organisation", "subjects")
+_OF_OTHERS = ("team_models", "organisation", "subjects", "caps")
 
 
 def plain(thing: Key | Team | Organisation) -> dict[str, Any]:

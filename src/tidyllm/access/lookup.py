@@ -16,7 +16,7 @@ from tidyllm import clock
 from tidyllm.access.key import Key
 from tidyllm.access.rows import key_of
 from tidyllm.access.secret import looks_right
-from tidyllm.access.teams import find_team
+from tidyllm.access.teams import find_organisation, find_team
 from tidyllm.errors import AuthError, StoreDown
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ def _load(conn: Connection, digest: str) -> tuple[int, tuple[Key, float | None] 
     if row is None:
         return version, None
     team = None if row["team"] is None else find_team(conn, row["team"])
-    return version, (key_of(row, team), row["ends_at"])
+    above = None if team is None or team.organisation is None else find_organisation(conn, team.organisation)
+    return version, (key_of(row, team, above), row["ends_at"])
 
 
 def _good(found: _Found) -> Key:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from tidyllm.access.key import Key, Organisation, Subject, Team, limited, nanos, usd
+from tidyllm.access.key import Cap, Key, Organisation, Subject, Team, limited, nanos, usd
 from tidyllm.access.roles import Role
 from tidyllm.access.specs import KeySpec, OrganisationSpec, TeamSpec
 
@@ -84,7 +84,7 @@ def team_of(row: RowMapping) -> Team:
     return Team(name=row["name"], organisation=row["organisation"], **_common(row))
 
 
-def key_of(row: RowMapping, team: Team | None) -> Key:
+def key_of(row: RowMapping, team: Team | None, organisation: Organisation | None = None) -> Key:
     """The key in a row of `keys`, with what its team adds."""
     common = _common(row)
     subjects: Sequence[Subject] = ()
@@ -99,7 +99,19 @@ def key_of(row: RowMapping, team: Team | None) -> Key:
         team_models=team.models if team else (),
         organisation=team.organisation if team else None,
         subjects=tuple(subjects),
+        caps=tuple(_caps(row["id"], common, team, organisation)),
     )
+
+
+def _caps(
+    key_id: str, key: dict[str, Any], team: Team | None, organisation: Organisation | None
+) -> Iterator[Cap]:
+    yield Cap(f"key:{key_id}", key["limit_usd"], key["window"], key["soft_usd"])
+    if team is not None:
+        yield Cap(f"team:{team.name}", team.limit_usd, team.window, team.soft_usd)
+    if organisation is not None:
+        one = organisation
+        yield Cap(f"org:{one.name}", one.limit_usd, one.window, one.soft_usd)
 
 
 _KEY_COLUMNS = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidyllm.access.roles import Actor
     from tidyllm.store import Store
 
-__all__ = ["Organisations", "Teams", "find_team", "next_version"]
+__all__ = ["Organisations", "Teams", "find_organisation", "find_team", "next_version"]
 
 
 class Teams:
@@ -132,7 +132,7 @@ class Organisations:
 
             from tidyllm.store.tables.access import organisations as table
 
-            if _find_organisation(conn, spec.name) is not None:
+            if find_organisation(conn, spec.name) is not None:
                 raise Conflict(f"there is an organisation {spec.name!r} already.", where="name")
             now = clock.now()
             conn.execute(sa.insert(table).values(created_at=now, **row_of(spec, now=now)))
@@ -235,7 +235,8 @@ def _team(conn: Connection, name: str) -> Team:
     return team
 
 
-def _find_organisation(conn: Connection, name: str) -> Organisation | None:
+def find_organisation(conn: Connection, name: str) -> Organisation | None:
+    """The organisation of this name, if there is one."""
     import sqlalchemy as sa
 
     from tidyllm.store.tables.access import organisations as table
@@ -246,14 +247,14 @@ def _find_organisation(conn: Connection, name: str) -> Organisation | None:
 
 
 def _organisation(conn: Connection, name: str) -> Organisation:
-    organisation = _find_organisation(conn, name)
+    organisation = find_organisation(conn, name)
     if organisation is None:
         raise _missing("organisation", name)
     return organisation
 
 
 def _need_organisation(conn: Connection, name: str | None) -> None:
-    if name is not None and _find_organisation(conn, name) is None:
+    if name is not None and find_organisation(conn, name) is None:
         raise Conflict(f"there is no organisation {name!r}.", where="organisation", hint="Create it first.")
 
 
