@@ -65,7 +65,7 @@ class Budget:
                 hint="Name whose it is: name='team:search'.",
             )
         self.account = Account(
-            name or _next_name(),
+            _next_name() if name is None else name,
             limit_usd,
             window,
             soft_usd=soft_usd,

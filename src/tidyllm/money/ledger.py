@@ -28,6 +28,7 @@ from tidyllm.money.posting import Batch, Hit, Posted, post_batch
 from tidyllm.money.recovery import recover, sign_off
 from tidyllm.money.standing import standing_of
 from tidyllm.money.till import Standing, priced, tell_soft
+from tidyllm.money.verify import Verified, verify
 from tidyllm.store import Store
 
 __all__ = ["Ledger"]
@@ -136,6 +137,14 @@ class Ledger:
         """How an account stands now, in all processes together."""
         now = clock.now()
         return await self.store.write(lambda connection: standing_of(connection, account, now))
+
+    async def verify(self) -> Verified:
+        """Whether the ledger is whole: chains, entries, counters and sums, computed anew from its rows."""
+        return await self.store.read(verify)
+
+    async def recover(self) -> int:
+        """Mark what dead writers left open as in doubt; returns how many. It happens by itself every ten seconds."""
+        return await self.store.write(lambda connection: recover(connection, self.writer))
 
     async def flush(self) -> None:
         """Return when all that was closed before is on disk."""

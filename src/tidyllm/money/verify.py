@@ -1,0 +1,167 @@
+"""Is the ledger whole? Chains, entries, and sums are computed anew from its rows. It reads everything and mends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from tidyllm.money.row import COLUMNS, DOUBT, GENESIS, INTENT, SETTLEMENT, chained
+
+__all__ = ["Verified", "verify"]
+
+_MOST = 1_000
+"""Problems that are listed; the rest is counted."""
+_SELECT = f"SELECT {', '.join((*COLUMNS, 'hash'))} FROM ledger ORDER BY writer, seq"  # noqa: S608 - our own names
+_AT = {name: place for place, name in enumerate(COLUMNS)}
+
+
+class Verified(msgspec.Struct):
+    """What was found."""
+
+    rows: int = 0
+    entries: int = 0
+    settled: int = 0
+    in_doubt: int = 0
+    open: int = 0
+    """Calls under way, or of a process that died and has not been noticed yet."""
+    problems: list[str] = []
+    more_problems: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is missing and nothing was changed."""
+        return not self.problems
+
+    def wrong(self, problem: str) -> None:
+        """Note one more."""
+        if len(self.problems) < _MOST:
+            self.problems.append(problem)
+        else:
+            self.more_problems += 1
+
+
+def verify(connection: Connection) -> Verified:
+    """Walk the whole ledger, in memory for each entry that is open: about a million rows in ten seconds."""
+    found = Verified()
+    entries: dict[int, tuple[Any, ...]] = {}
+    counters: dict[tuple[int, int], list[int]] = {}
+    marked: dict[int, int] = {}
+    closed: set[int] = set()
+    late: list[tuple[Any, ...]] = []
+    for row in _walk(connection, found):
+        kind, entry = row[_AT["kind"]], row[_AT["entry"]]
+        if kind == INTENT:
+            entries[entry] = row
+            _book(counters, row, 0, row[_AT["reserved_nanos"]] or 0, 0)
+        elif kind in (SETTLEMENT, DOUBT):
+            late.append(row)
+    # A writer's rows come before those of later writers, and it may be a later one that settles.
+    for row in sorted(late, key=lambda one: (one[_AT["kind"]] == SETTLEMENT, one[_AT["at"]])):
+        _close(row, entries, marked, closed, counters, found)
+    found.entries = len(entries)
+    found.settled = len(closed)
+    found.in_doubt = len(set(marked) - closed)
+    found.open = len(set(entries) - closed - set(marked))
+    _compare(connection, counters, found)
+    return found
+
+
+def _walk(connection: Connection, found: Verified) -> Iterator[tuple[Any, ...]]:
+    """All rows, each checked against the one before it."""
+    writers = {
+        number: (seq, bytes(head))
+        for number, seq, head in connection.exec_driver_sql("SELECT id, seq, head FROM ledger_writers")
+    }
+    writer, seq, head = 0, 0, GENESIS
+    ended: dict[int, tuple[int, bytes]] = {}
+    result = connection.execution_options(yield_per=5_000).exec_driver_sql(_SELECT)
+    for given in result:
+        row = (*(bytes(one) if isinstance(one, memoryview) else one for one in given[:-1]),)
+        found.rows += 1
+        if row[0] != writer:
+            ended[writer] = seq, head
+            writer, seq, head = row[0], 0, GENESIS
+        if row[1] != seq + 1:
+            found.wrong(f"writer {writer}: rows {seq + 1} to {row[1] - 1} are missing")
+            seq = row[1]
+        else:
+            seq += 1
+            if chained(head, row) != bytes(given[-1]):
+                found.wrong(f"writer {writer}: row {seq} was changed, or does not follow the one before it")
+        head = bytes(given[-1])
+        yield row
+    ended[writer] = seq, head
+    for number, (last, hash_) in writers.items():
+        if ended.get(number, (0, GENESIS)) != (last, hash_):
+            found.wrong(f"writer {number}: its last row is {ended.get(number, (0,))[0]}, it wrote {last}")
+    for number in sorted(set(ended) - set(writers) - {0}):
+        found.wrong(f"writer {number} is not in the list of writers")
+
+
+def _close(
+    row: tuple[Any, ...],
+    entries: dict[int, tuple[Any, ...]],
+    marked: dict[int, int],
+    closed: set[int],
+    counters: dict[tuple[int, int], list[int]],
+    found: Verified,
+) -> None:
+    entry, cost = row[_AT["entry"]], row[_AT["cost_nanos"]]
+    intent = entries.get(entry)
+    where = f"writer {row[0]}: row {row[1]}"
+    if intent is None:
+        found.wrong(f"{where} settles entry {entry}, which does not exist")
+        return
+    amount = intent[_AT["reserved_nanos"]] or 0
+    if row[_AT["kind"]] == DOUBT:
+        if entry in marked:
+            found.wrong(f"{where} puts entry {entry} in doubt a second time")
+            return
+        marked[entry] = amount
+        _book(counters, intent, 0, -amount, amount)
+        return
+    if entry in closed:
+        found.wrong(f"{where} settles entry {entry} a second time")
+        return
+    closed.add(entry)
+    _book(counters, intent, cost or 0, 0 if entry in marked else -amount, -marked.get(entry, 0))
+
+
+def _book(
+    counters: dict[tuple[int, int], list[int]], intent: tuple[Any, ...], spent: int, reserved: int, doubt: int
+) -> None:
+    for place in (intent[_AT["booked"]] or "").split(","):
+        if place:
+            account, _, slot = place.partition(":")
+            sums = counters.setdefault((int(account), int(slot)), [0, 0, 0])
+            sums[0] += spent
+            sums[1] += reserved
+            sums[2] += doubt
+
+
+def _compare(connection: Connection, counters: dict[tuple[int, int], list[int]], found: Verified) -> None:
+    """The counters of budgets and the sums by day must be what the rows say."""
+    kept = {
+        (account, slot): [spent, reserved, doubt]
+        for account, slot, spent, reserved, doubt in connection.exec_driver_sql(
+            "SELECT budget_id, slot, spent_nanos, reserved_nanos, doubt_nanos FROM budget_counters"
+        )
+    }
+    for place in sorted(set(kept) | set(counters)):
+        has, is_ = kept.get(place, [0, 0, 0]), counters.get(place, [0, 0, 0])
+        if has != is_:
+            found.wrong(
+                f"budget {place[0]}, slot {place[1]}: counters say spent, reserved, in doubt {has}, rows say {is_}"
+            )
+    rows = connection.exec_driver_sql(
+        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT), CAST(COALESCE(SUM(saved_nanos), 0) AS BIGINT) FROM ledger"
+    ).one()
+    days = connection.exec_driver_sql(
+        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT), CAST(COALESCE(SUM(saved_nanos), 0) AS BIGINT)"
+        " FROM spend_daily"
+    ).one()
+    if tuple(rows) != tuple(days):
+        found.wrong(f"the sums by day say cost and savings {tuple(days)}, rows say {tuple(rows)}")
