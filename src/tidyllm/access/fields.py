@@ -114,7 +114,7 @@ def field_of(error: msgspec.ValidationError) -> str | None:
     """The field that a message of msgspec complains of; None when it is the whole value."""
     text = str(error)
     if quoted := _QUOTED.search(text):
-        return (quoted[1] or quoted[2])[:100]
+        return (quoted[1] or quoted[2] or "")[:100]
     return found[1] or None if (found := _AT.search(text)) else None
 
 
@@ -129,9 +129,7 @@ def checked(spec: T) -> T:
         value: object = getattr(spec, name)
         if value is not msgspec.UNSET:
             values[name] = value
-            _check_text(
-                name, value, _WHOLE["team"] if type(spec).__name__ != "KeySpec" and name == "name" else None
-            )
+            _check_text(name, value, named=type(spec).__name__.startswith(("Team", "Organisation")))
     try:
         spec = msgspec.convert(values, type(spec))
     except msgspec.ValidationError as error:
@@ -153,9 +151,9 @@ def _complaint(name: str, value: object, error: Exception) -> str:
     return f"{str(error).partition(' - at ')[0]}."
 
 
-def _check_text(name: str, value: object, rule: tuple[re.Pattern[str], str] | None) -> None:
-    """The whole of each text against its pattern, and what a pattern cannot say."""
-    pattern, allowed = rule or _WHOLE.get(name, (None, ""))
+def _check_text(name: str, value: object, *, named: bool) -> None:
+    """The whole of each text against its pattern, and what a pattern cannot say. `named`: `name` is an id, too."""
+    pattern, allowed = _WHOLE.get("team" if named and name == "name" else name, (None, ""))
     if pattern is None:
         return
     for text in _texts(value):

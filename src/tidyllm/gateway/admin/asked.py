@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -90,7 +90,7 @@ class CallbackQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def body(request: Request, kind: type[T]) -> T:
-    """The body as `kind`; one without any bytes is an empty object.
+    """The body as `kind`. Where every field may be left out, so may the body of a POST.
 
     :raises BadRequest: it is too long, is no JSON, or a field is wrong, which the error names.
     """
@@ -100,6 +100,7 @@ async def body(request: Request, kind: type[T]) -> T:
         raise BadRequest(
             f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
         )
+    nothing = b"{}" if request.method == "POST" else b""
     raw = bytearray()
     try:
         async for piece in request.stream():
@@ -109,7 +110,7 @@ async def body(request: Request, kind: type[T]) -> T:
     except ClientDisconnect as error:
         raise BadRequest("the body broke off.", field="body") from error
     try:
-        asked = msgspec.json.decode(bytes(raw) or b"{}", type=kind)
+        asked = msgspec.convert(_whole(msgspec.json.decode(bytes(raw) or nothing)), kind)
     except msgspec.ValidationError as error:
         raise BadRequest(f"{error}.", field=field_of(error) or "body") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -117,6 +118,17 @@ async def body(request: Request, kind: type[T]) -> T:
     except RecursionError:
         raise BadRequest("the body is nested too deeply.", field="body") from None
     return checked(asked)
+
+
+def _whole(value: object) -> object:
+    """Floats without a fraction as integers: to JSON they are the same, and some clients know no other numbers."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, list):
+        return [_whole(one) for one in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in cast("dict[str, object]", value).items()}
+    return value
 
 
 def query(request: Request, kind: type[T]) -> T:

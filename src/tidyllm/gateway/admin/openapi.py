@@ -75,7 +75,7 @@ def _operation(one: Operation, schemas: dict[int, Any], components: dict[str, An
         told["parameters"] = parameters
     if one.body is not None:
         content = {"application/json": {"schema": schemas[id(one.body)]}}
-        told["requestBody"] = {"required": True, "content": content}
+        told["requestBody"] = {"required": one.method != "POST" or _needed(one.body), "content": content}
     answer: dict[str, Any] = {"description": one.summary}
     if one.status in (302, 303):
         answer["headers"] = {"location": {"schema": {"type": "string"}}}
@@ -95,6 +95,11 @@ def _operation(one: Operation, schemas: dict[int, Any], components: dict[str, An
         str(status): {"description": _ERRORS[status], "content": failed} for status in sorted(statuses)
     }
     return told
+
+
+def _needed(body: type[msgspec.Struct]) -> bool:
+    """Whether it has a field that cannot be left out."""
+    return any(field.required for field in msgspec.structs.fields(body))
 
 
 def _mended(name: str, schema: dict[str, Any]) -> dict[str, Any]:
