@@ -9,6 +9,7 @@ from tidyllm.cache.caching import CONTROL_TAG
 from tidyllm.cache.control import CacheControl
 from tidyllm.cache.counts import Counts
 from tidyllm.cache.memory import MemoryCache
+from tidyllm.cache.prompt import MarkPolicy, mark_body, mark_request, prompt_cache_saved_usd
 from tidyllm.cache.semantic import Embedder, Similar
 from tidyllm.cache.shared import RedisCache
 from tidyllm.cache.step import Cache
@@ -24,8 +25,12 @@ __all__ = [
     "Counts",
     "Embedder",
     "Lease",
+    "MarkPolicy",
     "MemoryCache",
     "RedisCache",
     "Similar",
     "StoreCache",
+    "mark_body",
+    "mark_request",
+    "prompt_cache_saved_usd",
 ]

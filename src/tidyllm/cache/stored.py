@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidyllm import clock
@@ -30,8 +31,8 @@ class StoreCache(Backend):
 
     - `max_bytes`, `max_entries`: bounds over all who share the database; the least recently used go first. They are
       looked at every few hundred answers, so that they may be passed by as much for a while. 1 GB and a million.
-    - `front_bytes`: memory of this process in front of it, where an answer is for up to `front_seconds`: what is deleted
-      elsewhere may be given out here for as long. 16 MB and 30 s; 0 bytes: none.
+    - `front_bytes`: memory of this process in front of it, where an answer is for up to `front_seconds`: what is
+      deleted elsewhere may be given out here for as long. 16 MB and 30 s; 0 bytes: none.
 
     An answer that could not be written is logged and counted in `lost`.
 
@@ -143,7 +144,7 @@ class StoreCache(Backend):
                 return
             connection.execute(table.delete().where(table.c.key.in_(gone)))
 
-    def _write(self, work: Any) -> None:
+    def _write(self, work: Callable[[Connection], None]) -> None:
         self.store.post(work, lost=self._lose)
 
     def _lose(self, error: BaseException) -> None:
