@@ -1,0 +1,116 @@
+"""Linear fits over hashed prompts, by their likeness to each other. It knows matrices, not routes.
+
+With a few thousand prompts and many more features the likeness of every two prompts is the smaller table: solved once
+for each weight of the penalty, it gives the fit for all targets and, with folds left out, honest predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from tidyllm.routing.features import BITS, FAMILIES, Hashed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+    Array32: TypeAlias = NDArray[np.float32]
+
+__all__ = ["SHAPE_SHARE", "Likeness", "rarity", "solve", "standard", "weighed"]
+
+SHAPE_SHARE = 0.02
+"""How much the shape of prompts counts beside their words."""
+_BLOCK = 4096
+
+
+def rarity(prompts: Sequence[Hashed], bits: int = BITS) -> list[Array32]:
+    """For each family and place how telling it is: the logarithm of one over the share of prompts that have it."""
+    import numpy as np
+
+    found: list[Array32] = []
+    for family in range(FAMILIES):
+        seen = np.zeros(1 << bits, np.int64)
+        for prompt in prompts:
+            seen[prompt.places[family]] += 1
+        found.append(np.log((1 + len(prompts)) / (1 + seen)).astype(np.float32))
+    return found
+
+
+def weighed(prompt: Hashed, rare: Sequence[Array32]) -> list[Array32]:
+    """The weights of a prompt's places by family, each family of length √½, so that the prompt has length one."""
+    import numpy as np
+
+    found: list[Array32] = []
+    for family in range(FAMILIES):
+        values = prompt.counts[family] * rare[family][prompt.places[family]]
+        length = float(np.sqrt(values @ values))
+        found.append(values * np.float32(0.7071067811865476 / length if length else 0.0))
+    return found
+
+
+def standard(shapes: Array) -> tuple[Array, Array]:
+    """Mean and spread of each column; a column without spread gets one, so that it says nothing."""
+    import numpy as np
+
+    spread = shapes.std(0)
+    return shapes.mean(0), np.where(spread > 1e-9, spread, 1.0)
+
+
+class Likeness:
+    """How alike every two of these prompts are, in words and in shape.
+
+    `shapes` are standardised already.
+    """
+
+    def __init__(self, prompts: Sequence[Hashed], shapes: Array, bits: int = BITS) -> None:
+        import numpy as np
+
+        self.prompts = prompts
+        self.shapes = shapes
+        self.bits = bits
+        self.rare = rarity(prompts, bits)
+        self._weights = [weighed(prompt, self.rare) for prompt in prompts]
+        scaled = (shapes * np.sqrt(SHAPE_SHARE / shapes.shape[1])).astype(np.float32)
+        self.table: Array32 = scaled @ scaled.T
+        for family in range(FAMILIES):
+            self._add(family)
+
+    def _add(self, family: int) -> None:
+        """Add the likeness in one family, some thousand places at a time, so that memory stays small."""
+        import numpy as np
+
+        sizes = [len(prompt.places[family]) for prompt in self.prompts]
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        columns = np.concatenate([prompt.places[family] for prompt in self.prompts])
+        values = np.concatenate([weights[family] for weights in self._weights])
+        order = np.argsort(columns, kind="stable")
+        rows, columns, values = rows[order], columns[order], values[order]
+        cuts = np.searchsorted(columns, np.arange(0, (1 << self.bits) + _BLOCK, _BLOCK))
+        for at, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+            if start == stop:
+                continue
+            used, place = np.unique(columns[start:stop] - at * _BLOCK, return_inverse=True)
+            block = np.zeros((len(sizes), len(used)), np.float32)
+            block[rows[start:stop], place] = values[start:stop]
+            self.table += block @ block.T
+
+    def heads(self, alphas: Array) -> tuple[list[Array32], Array]:
+        """The fit written as weights of places (by family) and of shapes, for each column of `alphas`."""
+        import numpy as np
+
+        words = [np.zeros((1 << self.bits, alphas.shape[1]), np.float32) for _ in range(FAMILIES)]
+        for prompt, weights, alpha in zip(self.prompts, self._weights, alphas.astype(np.float32), strict=True):
+            for family in range(FAMILIES):
+                words[family][prompt.places[family]] += np.outer(weights[family], alpha)
+        return words, (self.shapes.T @ alphas) * (SHAPE_SHARE / self.shapes.shape[1])
+
+
+def solve(table: Array32, targets: Array, penalty: float) -> Array:
+    """The `alphas` of the ridge fit: `table @ alphas` are its predictions. Targets are centred already."""
+    import numpy as np
+
+    square = table.copy()
+    square[np.diag_indices(len(square))] += np.float32(penalty)
+    return np.linalg.solve(square, targets.astype(np.float32)).astype(np.float64)

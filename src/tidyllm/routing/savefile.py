@@ -1,0 +1,182 @@
+"""A learned policy as a file of JSON text: its facts for people, its weights as base64 of small numbers. No pickle."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from tidyllm.errors import ConfigError
+from tidyllm.routing.features import BITS, FAMILIES, SHAPES
+from tidyllm.routing.foreign import Foreign
+from tidyllm.routing.learned import Facts, LearnedPolicy, Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = ["read", "write"]
+
+_FORMAT = "tidyllm routing policy"
+_VERSION = 1
+
+
+class _Packed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A matrix: bytes from -127 to 127 in rows, times one `scale` for each column."""
+
+    rows: int
+    scale: tuple[float, ...]
+    data: str
+
+
+class _Foreign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    inverse: tuple[tuple[float, ...], ...]
+    far: float
+    unknown: float
+    seen: str
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    format: str
+    version: int
+    facts: Facts
+    shape_names: tuple[str, ...]
+    shape_mean: tuple[float, ...]
+    shape_spread: tuple[float, ...]
+    mean: tuple[float, ...]
+    shapes: tuple[tuple[float, ...], ...]
+    foreign: _Foreign
+    rare: tuple[_Packed, ...]
+    words: tuple[_Packed, ...]
+
+
+class _Head(msgspec.Struct):
+    format: str = ""
+    version: int = 0
+
+
+def write(policy: LearnedPolicy, path: Path) -> None:
+    """Write beside `path` and move it there, so that no reader ever sees half a policy."""
+    import numpy as np
+
+    weights = policy.weights
+    file = _File(
+        format=_FORMAT,
+        version=_VERSION,
+        facts=policy.facts,
+        shape_names=SHAPES,
+        shape_mean=tuple(weights.shape_mean.tolist()),
+        shape_spread=tuple(weights.shape_spread.tolist()),
+        mean=tuple(weights.mean.tolist()),
+        shapes=tuple(map(tuple, weights.shapes.tolist())),
+        foreign=_Foreign(
+            inverse=tuple(map(tuple, weights.foreign.inverse.tolist())),
+            far=weights.foreign.far,
+            unknown=weights.foreign.unknown,
+            seen=_text(np.packbits(weights.foreign.seen).tobytes()),
+        ),
+        rare=tuple(_pack(each[:, None]) for each in weights.rare),
+        words=tuple(_pack(each) for each in weights.words),
+    )
+    data = msgspec.json.format(msgspec.json.encode(file), indent=1)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with beside.open("wb") as out:
+                out.write(data + b"\n")
+                out.flush()
+                os.fsync(out.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror or error}.", where=str(path)) from error
+
+
+def read(path: Path) -> LearnedPolicy:
+    """:raises ConfigError: it is missing, damaged, not a policy, or of a newer version."""
+    import numpy as np
+
+    where = str(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}.", where=where) from error
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format != _FORMAT:
+            raise ConfigError("is not a routing policy.", where=where, hint="Make one with `tidyllm route train`.")
+        if head.version != _VERSION:
+            raise ConfigError(
+                f"is a policy of version {head.version}; this program reads version {_VERSION}.",
+                where=where,
+                hint="Train it again, or use the program that wrote it.",
+            )
+        file = msgspec.json.decode(data, type=_File)
+        foreign = file.foreign
+        seen = np.unpackbits(np.frombuffer(_bytes(foreign.seen), np.uint8))
+        weights = Weights(
+            words=[_unpack(each) for each in file.words],
+            shapes=np.array(file.shapes, float),
+            mean=np.array(file.mean, float),
+            rare=[_unpack(each)[:, 0] for each in file.rare],
+            shape_mean=np.array(file.shape_mean, float),
+            shape_spread=np.array(file.shape_spread, float),
+            foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
+        )
+        _check(file, weights)
+    except (msgspec.DecodeError, ValueError, binascii.Error, zlib.error) as error:
+        raise ConfigError(f"is damaged: {error}.", where=where, hint="Train it again.") from error
+    return LearnedPolicy(file.facts, weights)
+
+
+def _check(file: _File, weights: Weights) -> None:
+    """:raises ValueError: parts do not fit together."""
+    facts, columns = file.facts, len(file.facts.routes) + len(file.facts.groups)
+    fits = (
+        file.shape_names == SHAPES
+        and weights.shapes.shape == (len(SHAPES), columns)
+        and weights.mean.shape == (columns,)
+        and weights.shape_mean.shape == weights.shape_spread.shape == (len(SHAPES),)
+        and weights.foreign.inverse.shape == (len(SHAPES), len(SHAPES))
+        and weights.foreign.seen.shape == (1 << 18,)
+        and [each.shape for each in weights.words] == [(1 << BITS, columns)] * FAMILIES
+        and [each.shape for each in weights.rare] == [(1 << BITS,)] * FAMILIES
+        and facts.safe in facts.routes
+        and len(facts.routes) == len(facts.costs_usd) == len(facts.offset) == len(facts.slope) == len(facts.singles)
+        and all(len(each) == len(facts.routes) for each in facts.group_quality)
+        and len(facts.group_quality) == len(facts.groups)
+        and bool(facts.curve)
+    )
+    if not fits:
+        raise ValueError("its parts do not fit together")
+
+
+def _pack(matrix: Array) -> _Packed:
+    import numpy as np
+
+    scale = np.abs(matrix).max(0) / 127
+    small = np.rint(matrix / np.where(scale > 0, scale, 1)).astype(np.int8)
+    return _Packed(rows=len(matrix), scale=tuple(scale.tolist()), data=_text(small.tobytes()))
+
+
+def _unpack(packed: _Packed) -> Array:
+    import numpy as np
+
+    small = np.frombuffer(_bytes(packed.data), np.int8).reshape(packed.rows, len(packed.scale))
+    return small.astype(np.float32) * np.array(packed.scale, np.float32)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text, validate=True))
