@@ -6,7 +6,6 @@ and ends with the run that asked for it. Import the functions from anywhere; no 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
 import os
@@ -177,18 +176,22 @@ def _shared(name: str, make: Callable[[Path], Server]) -> int:
 
 
 def _start_keeper(name: str) -> None:
-    keeper = subprocess.Popen(
-        [sys.executable, __file__, name, str(_HOME), str(_run_pid())],
-        stdin=subprocess.DEVNULL,
-        stdout=(_HOME / f"{name}.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
-    )
+    log = _HOME / f"{name}.log"
+    with log.open("wb") as file:
+        # It goes on in a child of its own, so that nothing of it is left to wait for here.
+        subprocess.run(
+            [sys.executable, __file__, name, str(_HOME), str(_run_pid())],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},
+            check=True,
+        )
     end = time.monotonic() + _SECONDS
     while not (_HOME / f"{name}.port").exists():
-        if keeper.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{name} does not start: {(_HOME / f'{name}.log').read_text()[-2000:]}")
+        if (_HOME / f"{name}.failed").exists() or time.monotonic() > end:
+            raise RuntimeError(f"{name} does not start: {log.read_text()[-2000:]}")
         time.sleep(0.05)
 
 
@@ -208,17 +211,23 @@ def _locked(name: str) -> Generator[None]:
 
 def _keep(name: str, home: Path, run: int) -> None:
     """The keeper: one server, until the run that asked for it has ended, however it ended."""
-    server = (postgres if name == "postgres" else redis)(home / name)
-    atexit.register(shutil.rmtree, home, True)
+    server: Server | None = None
     try:
+        server = (postgres if name == "postgres" else redis)(home / name)
         server.start()
         whole = home / f"{name}.whole"
         whole.write_text(str(server.port))
         whole.rename(home / f"{name}.port")
         while _lives(run):
             time.sleep(0.2)
+    except BaseException:
+        (home / f"{name}.failed").touch()
+        raise
     finally:
-        server.close()
+        if server is not None:
+            server.close()
+        if not _lives(run):
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _lives(pid: int) -> bool:
@@ -273,4 +282,5 @@ def _redis_answers(server: Server) -> bool:
 
 
 if __name__ == "__main__":
-    _keep(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    if os.fork() == 0:
+        _keep(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -25,7 +25,7 @@ from tidyllm.store.location import Location, locate
 from tidyllm.store.schema import migrate
 from tidyllm.store.store import Store
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "continue_numbers", "restore"]
 
 _ROWS = 2_000
 _BESIDE = ("", "-wal", "-shm")
@@ -46,7 +46,7 @@ def backup(target: Path, url: str | Path | None = None, *, force: bool = False) 
     try:
         if location.path is not None:
             inspect_file(location, create=False)
-            _copy_pages(location.path, part)
+            _copy_pages(location.path, part, mode="rw")  # not "ro", which leaves a log behind
         else:
             with closing(Store.open(url, create=False)) as source, closing(Store.open(part)) as copy:
                 _copy_rows(source, copy)
@@ -135,12 +135,14 @@ def _into_server(ready: Path, location: Location, url: str | Path | None, *, for
         _copy_rows(source, store)
 
 
-def _copy_pages(source: Path, target: Path, *, new: bool = True) -> None:
+def _copy_pages(source: Path, target: Path, *, new: bool = True, mode: str = "ro") -> None:
     if new:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as old,
+            closing(
+                sqlite3.connect(f"{source.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
+            ) as old,
             closing(sqlite3.connect(target, timeout=30)) as copy,
         ):
             old.backup(copy)
@@ -184,7 +186,7 @@ def _copy_rows(source: Store, target: Store) -> None:
         source.read_snapshot(take)
         if target.dialect == "postgresql":
             for table in tables:
-                _continue_numbers(into, table.name, [column.name for column in table.primary_key.columns])
+                continue_numbers(into, table.name, [column.name for column in table.primary_key.columns])
         _triggers(into, "ENABLE")
 
     target.write_sync(put)
@@ -199,7 +201,7 @@ def _triggers(connection: Connection, what: str) -> None:
             connection.execute(text(f'ALTER TABLE "{table.name}" {what} TRIGGER USER'))
 
 
-def _continue_numbers(connection: Connection, table: str, keys: list[str]) -> None:
+def continue_numbers(connection: Connection, table: str, keys: list[str]) -> None:
     """Rows came with their numbers; the next one is to follow them."""
     for key in keys:
         named = {"table": table, "key": key}

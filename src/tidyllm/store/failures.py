@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Literal
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -61,8 +62,17 @@ def ours(error: BaseException, store: str) -> BaseException:
         mapped = StoreError(f"store {store} is corrupt: {said}.", hint=hint)
     else:
         mapped = StoreError(f"store {store} refused: {type(cause).__name__}: {said}.")
-    mapped.__cause__ = error
+    mapped.__cause__ = _without_values(error, said)
     return mapped
+
+
+def _without_values(error: SQLAlchemyError, said: str) -> SQLAlchemyError:
+    """The same error, but for the values of the row, which Postgres repeats below its message."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError) or cause is None or not hasattr(cause, "diag"):
+        return error
+    kind: Callable[[str], BaseException] = type(cause)
+    return type(error)(error.statement, None, kind(said), hide_parameters=True)
 
 
 def _words(cause: BaseException | None) -> str:

@@ -78,4 +78,5 @@ def _look_through(path: Path) -> None:
             return  # a lock, a folder that cannot be written: opening it will say it better
         found = str(error)
     if found != "ok":
-        raise StoreError(f"store {path} is corrupt: {found}.", hint=_HINT)
+        said = str(found).splitlines()[-1]  # the first line only names the database
+        raise StoreError(f"store {path} is corrupt: {said}.", hint=_HINT)

@@ -71,7 +71,12 @@ def _file(path: str) -> Location:
         raise ConfigError(f"{path!r} is no path of a file; {_EXPECTED}", where="store")
     if path == ":memory:":
         return Location("sqlite", "sqlite://")
-    full = Path(path).expanduser().absolute()
+    try:
+        full = Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(
+            f"{path!r}: nobody of that name has a home here; {_EXPECTED}", where="store"
+        ) from None
     return Location("sqlite", f"sqlite:///{full}", path=full)
 
 

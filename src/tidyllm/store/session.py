@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, RootTransaction, text
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RootTransaction, event, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from tidyllm.errors import StoreError
 from tidyllm.store.inserts import Inserts
@@ -22,6 +26,9 @@ class Session:
         self._postgres = engine.dialect.name == "postgresql"
         self._connection: Connection | None = None
         self._transaction: RootTransaction | None = None
+        self._inside = False
+        event.listen(engine, "commit", self._refuse)
+        event.listen(engine, "rollback", self._refuse)
         self.inserts = Inserts(engine.dialect)
         self.doubtful: str | None = None
         """Postgres: the transaction whose commit began and was never answered."""
@@ -35,11 +42,21 @@ class Session:
             self._connection.execute(_ALONE)
         return self._connection
 
-    def check(self) -> None:
-        """:raises StoreError: a work ended the transaction that it shares with others."""
-        if self._transaction is None or not self._transaction.is_active:
+    def run(self, work: Callable[[Connection], Any], connection: Connection) -> Any:
+        """What `work` returns.
+
+        :raises StoreError: it ended the transaction that it shares with others; nothing of it was kept.
+        """
+        self._inside = True
+        try:
+            return work(connection)
+        finally:
+            self._inside = False
+
+    def _refuse(self, connection: Connection) -> None:
+        if self._inside:
             raise StoreError(
-                "a work ended the transaction it was given.",
+                "a work tried to end the transaction it was given.",
                 hint="Leave commit and rollback to the store; raise an error to undo a work.",
             )
 
@@ -59,13 +76,18 @@ class Session:
     def rollback(self) -> None:
         """Undo what was begun; a connection that cannot even do that is given up."""
         transaction, self._transaction = self._transaction, None
+        connection = self._connection
         try:
-            if transaction is not None:
+            if transaction is not None and transaction.is_active:
                 transaction.rollback()
-        except SQLAlchemyError:
+            elif transaction is not None and connection is not None:
+                connection.connection.rollback()  # refused in `_refuse`, SQLAlchemy believes that it has ended
+                self._connection = None
+                connection.close()
+        except Exception:  # noqa: BLE001 - of SQLAlchemy, or of a driver
             self.drop()
         else:
-            if self._connection is not None and self._connection.invalidated:
+            if connection is not None and connection.invalidated:
                 self.drop()
 
     def drop(self) -> None:
@@ -74,7 +96,8 @@ class Session:
         self._transaction = None
         if connection is not None:
             try:
-                connection.invalidate()
+                if not isinstance(self._engine.pool, StaticPool):  # a store in memory is its connection
+                    connection.invalidate()
                 connection.close()
             except SQLAlchemyError:
                 pass

@@ -70,6 +70,7 @@ class SharedState:
                 health_check_interval=0,
                 retry=Retry(NoBackoff(), 0),
             )
+            pool.make_connection()  # not made yet, only its options are read
         except (ValueError, TypeError):
             # Their message may hold the URL, and so the password.
             raise ConfigError(

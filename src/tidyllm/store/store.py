@@ -88,7 +88,8 @@ class Store:
             ensure(store._readers, store._writer_engine, location, create=create or store._in_memory)
         except SQLAlchemyError as error:
             store.close()
-            raise ours(error, location.name) from error
+            mapped = ours(error, location.name)
+            raise mapped from mapped.__cause__
         except BaseException:
             store.close()
             raise
@@ -136,12 +137,14 @@ class Store:
             return self._read(work)
         except SQLAlchemyError as error:
             if self.dialect == "sqlite" or kind_of(error) == "refused":
-                raise ours(error, self.name) from error
+                mapped = ours(error, self.name)
+                raise mapped from mapped.__cause__
         # The server may have been restarted since this connection was last used; a new one will tell.
         try:
             return self._read(work)
         except SQLAlchemyError as error:
-            raise ours(error, self.name) from error
+            mapped = ours(error, self.name)
+            raise mapped from mapped.__cause__
 
     def _read(self, work: Work[T]) -> T:
         with self._readers.connect() as connection, connection.begin():
@@ -156,7 +159,8 @@ class Store:
                 with connection.begin():
                     return work(connection)
         except SQLAlchemyError as error:
-            raise ours(error, self.name) from error
+            mapped = ours(error, self.name)
+            raise mapped from mapped.__cause__
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -168,8 +168,7 @@ class Writer:
                 for table, given in rows.items():
                     session.inserts.insert(connection, table, given)
                 rows.clear()
-                item.result = item.work(connection)
-                session.check()
+                item.result = session.run(item.work, connection)
             for table, given in rows.items():
                 session.inserts.insert(connection, table, given)
             session.commit()
