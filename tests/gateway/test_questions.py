@@ -398,3 +398,67 @@ async def test_what_was_left_out_is_told_in_a_header_whole_and_streamed() -> Non
             dropped = set(headers["x-tidyllm-dropped"].split(", "))
             assert {"seed", "frequency_penalty", "store"} <= dropped
             assert not {"seed", "frequency_penalty", "store"} & set(provider.bodies[-1])
+
+
+SOFT: list[tuple[str, str, dict[str, Any]]] = [
+    ("openai_chat", "logit_bias", {"logit_bias": {"50256": -100}}),
+    ("openai_chat", "logprobs", {"logprobs": True, "top_logprobs": 3}),
+    ("openai_chat", "frequency_penalty", {"frequency_penalty": 0.5}),
+    ("openai_chat", "reasoning_effort", {"reasoning_effort": "heroic"}),
+    ("openai_responses", "top_logprobs", {"top_logprobs": 3}),
+    ("openai_responses", "include", {"include": ["message.output_text.logprobs"]}),
+    ("openai_responses", "reasoning.mode", {"reasoning": {"mode": "pro"}}),
+]
+
+
+@pytest.mark.parametrize(("format", "named", "fields"), SOFT, ids=[f"{f}-{n}" for f, n, _ in SOFT])
+async def test_a_lenient_provider_of_another_format_loses_what_only_weighs_words_and_says_so(
+    format: str, named: str, fields: dict[str, Any]
+) -> None:
+    for lenient in (True, False):
+        async with between("anthropic", lenient=lenient) as (running, provider):
+            provider.answer = ANSWER
+            status, headers, answer = await raw_request(running, body_of(format, fields), path=PATHS[format])
+            if lenient:
+                assert status == 200
+                assert named in headers["x-tidyllm-dropped"].split(", ")
+                assert not fields.keys() & provider.bodies[-1].keys()
+            else:
+                assert status == 400
+                assert "lenient" in msgspec.json.decode(answer)["error"]["message"]
+
+
+async def test_a_budget_for_a_task_is_lost_at_a_lenient_provider_and_nothing_else_of_its_section() -> None:
+    async with between("openai", lenient=True) as (running, provider):
+        provider.answer = ANSWER
+        budget = {"task_budget": {"type": "tokens", "total": 9000}}
+        for section, status in ((budget, 200), ({**budget, "unheard_of": 1}, 400)):
+            body = body_of("anthropic", {"output_config": section})
+            assert (await raw_request(running, body, path="/v1/messages"))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("format", "named", "fields"),
+    [one for one in REFUSED if one[1] not in ("logprobs", "logit_bias", "tools[0]")],
+)
+async def test_what_a_request_is_about_is_refused_by_lenient_providers_too(
+    format: str, named: str, fields: dict[str, Any]
+) -> None:
+    kind = "openai" if format == "anthropic" else "anthropic"
+    async with between(kind, lenient=True) as (running, provider):
+        status, _, answer = await raw_request(running, body_of(format, fields), path=PATHS[format])
+        assert status == 400
+        assert named in msgspec.json.decode(answer)["error"]["message"]
+        assert not provider.bodies
+
+
+async def test_without_its_only_tool_a_request_to_a_lenient_provider_speaks_of_no_tools() -> None:
+    fields = {"tools": [{"type": "web_search"}], "tool_choice": "auto", "parallel_tool_calls": False}
+    for kind in ("anthropic", "ollama", "openai"):
+        async with between(kind, lenient=True) as (running, provider):
+            provider.answer = ANSWER
+            body = body_of("openai_responses", fields)
+            status, headers, _ = await raw_request(running, body, path="/v1/responses")
+            assert status == 200
+            assert "tools[0]" in headers["x-tidyllm-dropped"]
+            assert not fields.keys() & provider.bodies[-1].keys()

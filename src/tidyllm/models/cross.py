@@ -38,7 +38,9 @@ _USER_LENGTH: Final = 64  # what OpenAI takes, in characters
 Report = Callable[[str], None]
 
 
-def crossing(request: Request, source: str | None, target: str, *, report: Report | None = None) -> Request:
+def crossing(
+    request: Request, source: str | None, target: str, *, report: Report | None = None, lenient: bool = False
+) -> Request:
     """The request, which came in the format `source`, for an encoder of the format `target`.
 
     With `source` None the request was made by hand: its `extra` fields are meant for the provider and stay; parts of
@@ -57,13 +59,15 @@ def crossing(request: Request, source: str | None, target: str, *, report: Repor
     - Tools get the default of their own format for `strict`, and an empty schema where they have none; files get a
       name: the Responses format would otherwise be strict, and refuse.
 
-    `report` is called with the name of every field that was left out or changed.
+    `report` is called with the name of every field that was left out or changed. With `lenient` that are also those
+    which choose among words, ask for numbers beside the answer, or for an effort that nobody else knows; what the
+    request is about (`previous_response_id`, `container`, more than one answer) is refused all the same.
 
     :raises Unsupported: `extra` holds a field of the source that is neither harmless nor known to the target.
     """
     if source == target:
         return without_loans(request, report or _unheard)
-    walk = _Request(source, target, report or _unheard)
+    walk = _Request(source, target, report or _unheard, lenient=lenient)
     changes: dict[str, Any] = {}
     if source is not None:
         changes["extra"] = walk.top_level(request.extra)
@@ -117,7 +121,7 @@ class _Request(Crossing):
             else:
                 kept[outer] = value
         elif not rule.harmless(value):
-            self.refuse(name)
+            self.lose(name) if rule.soft(value) else self.refuse(name)
         elif rule.reported and value != rule.default:
             self.report(name)
 
@@ -162,7 +166,7 @@ class _Request(Crossing):
             elif isinstance(given, str) and given in _EFFORTS:
                 effort = effort or cast("Effort", given)
             else:
-                self.refuse(f"{outer}.{inner}")
+                self.lose(f"{outer}.{inner}")
         if budget is not None and self.target != "anthropic":
             self.report("thinking_tokens")
             if budget and effort is None:

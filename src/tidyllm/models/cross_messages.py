@@ -33,8 +33,11 @@ _ITEM_FIELDS: Final = frozenset({
 class Crossing:
     """One way from `source` (None: made by hand) to another format. `report` hears of what is left out."""
 
-    def __init__(self, source: str | None, target: str, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, source: str | None, target: str, report: Callable[[str], None], *, lenient: bool = False
+    ) -> None:
         self.source = source
+        self.lenient = lenient
         self.target = target
         self.report = report
 
@@ -48,6 +51,21 @@ class Crossing:
             or f"only the {source} format has it, and this request goes to a provider of another format",
             hint="Leave it out, or send the request to a provider of its own format.",
         )
+
+    def lose(self, field: str) -> None:
+        """Something without which the request still asks the same.
+
+        :raises Unsupported: unless lenient.
+        """
+        if not self.lenient:
+            source = self.source or "foreign"
+            raise Unsupported(
+                field,
+                format=self.target,
+                why=f"only the {source} format has it, and this request goes to a provider of another format",
+                hint="Leave it out, send the request to a provider of its own format, or make the provider lenient.",
+            )
+        self.report(field)
 
     def messages(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The messages that are left, each with what is left of it.
@@ -122,6 +140,12 @@ class Crossing:
             return None if own is None else self.part(own, at)
         if isinstance(part, Opaque) and part.format != self.target and part.data.get("type") == "refusal":
             return self._refusal(part, at)
+        if (
+            isinstance(part, Opaque)
+            and part.format != self.target
+            and part.data.get("type") == "item_reference"
+        ):
+            self.refuse(at, "an 'item_reference' stands for a text that only its own provider keeps")
         return self.part(part, at)
 
     def _inner(self, part: Part, at: str) -> Part:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidyllm.errors import Unsupported
 
-__all__ = ["Losses"]
+__all__ = ["Losses", "without_empty_tools"]
 
 
 class Losses:
@@ -29,3 +31,12 @@ class Losses:
     def note(self, field: str) -> None:
         """Something that changes nothing for the model: reported, never raised."""
         self.names.append(field)
+
+
+def without_empty_tools(body: dict[str, Any]) -> None:
+    """Take out of an encoded request what is said about tools when all of them were left out: providers refuse an empty
+    list, and a choice of nothing.
+    """
+    if body.get("tools") == []:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)

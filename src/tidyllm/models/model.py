@@ -21,6 +21,7 @@ from tidyllm.models.formats import family, provider_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
 from tidyllm.models.given import checked_request
 from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport, default_transport
+from tidyllm.models.losses import without_empty_tools
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.passthrough import forwarded_body, whole_answer
 from tidyllm.models.piece import Finish, Piece, Served, Start, UsagePiece
@@ -251,7 +252,9 @@ class Model(Step[RequestLike, Response]):
         """
         left_out: list[str] = []
         if isinstance(x, Forward):
-            request = crossing(x.request(), x.format, self.format.name, report=left_out.append)
+            request = crossing(
+                x.request(), x.format, self.format.name, report=left_out.append, lenient=self.lenient
+            )
             request = msgspec.structs.replace(request, model=self.model)
         else:
             request = crossing(checked_request(x, self.model), None, self.format.name, report=left_out.append)
@@ -269,6 +272,8 @@ class Model(Step[RequestLike, Response]):
         self, request: Request, left_out: tuple[str, ...], *, stream: bool
     ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
         encoded = self.format.encode_request(request, stream=stream, lenient=self.lenient)
+        if encoded.dropped:
+            without_empty_tools(encoded.body)
         if stream and not self.provider.kind.stream_usage and "stream_options" not in request.extra:
             encoded.body.pop("stream_options", None)  # some services refuse what asks for usage
         fit_window(self.format.name, encoded.body, request, self.info)
