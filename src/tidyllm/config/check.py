@@ -131,7 +131,7 @@ class _Walk:
                 if set(required) <= set(_STAND_INS)
                 else _UNUSABLE
             )
-        return "" if isinstance(kind, inspect.StrType) else {}
+        return "" if isinstance(kind, inspect.StrType) else _UNUSABLE
 
     def _list(self, value: object, wanted: inspect.VarTupleType, where: Where) -> Any:
         if not isinstance(value, list):
