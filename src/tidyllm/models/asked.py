@@ -26,7 +26,7 @@ _SERVICE = ("batch", "flex", "priority", "ultrafast")
 # Keys of JSON, never words inside a text: those have a backslash before the quote.
 _ELSEWHERE = re.compile(
     rb'(?<!\\)"(?:images?|image_url|input_image|files?|file_id|file_data|input_file|document|audio|input_audio'
-    rb'|video_url|previous_response_id|conversation|prompt|container)"'
+    rb'|video|video_url|file_?data|fileData|inlineData|previous_response_id|conversation|prompt|container|additional_tools)"'
 )
 _TOOLS = re.compile(rb'(?<!\\)"(?:tools|response_format|output_config|output_format|json_schema|functions)"')
 _OF_TOOLS = 1_000
@@ -127,12 +127,16 @@ def bound_usd(
 
 
 def closer_usd(
-    body: bytes, asked: Asked, info: ModelInfo | None, *, operation: str = "chat"
+    body: bytes, asked: Asked, info: ModelInfo | None, *, room_usd: Decimal, operation: str = "chat"
 ) -> Decimal | None:
     """As `bound_usd`, with the counter given to `set_input_counter`: closer, but it reads the whole body, so it is for
-    where the other one does not fit. None when the counter knows no better.
+    where the other one does not fit. None when the counter knows no better, and without counting when the answer alone
+    does not fit into `room_usd`.
     """
-    if info is None or not _counters or asked.own_calls != 0 or asked.known_tools:
+    if info is None or not _counters or asked.own_calls != 0:
+        return None
+    answer = _usd(0, asked, info, operation)
+    if answer is None or answer > room_usd:
         return None
     into, wide = _counters[0](body, info), bound_tokens(body, asked, info)
     if into is None or (wide is not None and into >= wide):

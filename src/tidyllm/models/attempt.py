@@ -85,9 +85,11 @@ class Attempt:
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
             try:
                 await self._put_aside(budget, bound)
-            except BudgetExceeded:
-                closer = closer_usd(body, asked, self._model.info, operation=self._operation)
-                if closer is None:
+            except BudgetExceeded as full:
+                room = Decimal(full.limit_usd) - Decimal(full.spent_usd) - Decimal(full.reserved_usd)
+                info = self._model.info
+                closer = closer_usd(body, asked, info, room_usd=room, operation=self._operation)
+                if closer is None or closer > room:
                     raise
                 await self._put_aside(budget, closer)
 
