@@ -31,6 +31,7 @@ __all__ = [
     "Usd",
     "Window",
     "checked",
+    "explained",
     "field_of",
     "is_name",
 ]
@@ -133,14 +134,19 @@ def checked(spec: T) -> T:
     try:
         spec = msgspec.convert(values, type(spec))
     except msgspec.ValidationError as error:
-        name = field_of(error)
-        raise ConfigError(_complaint(name or "", values.get(name or ""), error), where=name) from None
+        raise explained(error, values) from None
     limit, soft = getattr(spec, "limit_usd", None), getattr(spec, "soft_usd", None)
     if isinstance(soft, int | float) and isinstance(limit, int | float) and soft > limit:
         raise Conflict(
             f"{soft:g} passes limit_usd, {limit:g}.", where="soft_usd", hint="A soft limit warns before."
         )
     return spec
+
+
+def explained(error: msgspec.ValidationError, values: Mapping[str, Any]) -> ConfigError:
+    """The same in our words: the field, its value, and what is allowed."""
+    name = field_of(error)
+    return ConfigError(_complaint(name or "", values.get(name or ""), error), where=name)
 
 
 def _complaint(name: str, value: object, error: Exception) -> str:

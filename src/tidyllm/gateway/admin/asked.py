@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from tidyllm.access.fields import Label, Name, checked, field_of
+from tidyllm.access.fields import Label, Name, checked, explained, field_of
 from tidyllm.access.keys import LONGEST_OVERLAP
 from tidyllm.errors import BadRequest
 
@@ -31,7 +31,7 @@ _Unset = msgspec.UnsetType
 _Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _Id = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{12}$")]
 _Day = Annotated[str, msgspec.Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$")]
-_Opaque = Annotated[str, msgspec.Meta(max_length=4096)]
+_Opaque = Annotated[str, msgspec.Meta(pattern="^[ -~]{0,2048}$", max_length=2048)]
 
 
 class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +100,7 @@ async def body(request: Request, kind: type[T]) -> T:
         raise BadRequest(
             f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
         )
+    values: object = None
     nothing = b"{}" if request.method == "POST" else b""
     raw = bytearray()
     try:
@@ -110,9 +111,12 @@ async def body(request: Request, kind: type[T]) -> T:
     except ClientDisconnect as error:
         raise BadRequest("the body broke off.", field="body") from error
     try:
-        asked = msgspec.convert(_whole(msgspec.json.decode(bytes(raw) or nothing)), kind)
+        values = _whole(msgspec.json.decode(bytes(raw) or nothing))
+        asked = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"{error}.", field=field_of(error) or "body") from None
+        if not isinstance(values, dict):
+            raise BadRequest(f"{error}.", field="body") from None
+        raise explained(error, cast("dict[str, object]", values)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not JSON: {error}.", field="body") from None
     except RecursionError:

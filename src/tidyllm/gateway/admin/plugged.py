@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidyllm.access import Missing
-from tidyllm.errors import BadRequest
+from tidyllm.access import Conflict, Missing
 from tidyllm.gateway.admin import shapes
 from tidyllm.gateway.admin.answers import answer
 from tidyllm.gateway.admin.asked import SpendQuery, query
@@ -37,7 +36,7 @@ def plugged_operations(spend: Spending | None, requests: RequestFinder | None) -
             asker.actor.must("read")
             asked = query(request, SpendQuery)
             if isinstance(asked.since, str) and isinstance(asked.until, str) and asked.since > asked.until:
-                raise BadRequest("until is before since: no day lies between them.", field="until")
+                raise Conflict("no day lies between since and this day.", where="until")
             return answer({"data": await spend(asked)})
 
         found.append(
@@ -50,6 +49,7 @@ def plugged_operations(spend: Spending | None, requests: RequestFinder | None) -
                 tag="money",
                 query=SpendQuery,
                 answer=shapes.Spend,
+                errors=(409,),
             )
         )
     if requests is not None:
