@@ -154,6 +154,29 @@ def test_a_run_of_its_own_is_a_new_sampled_trace() -> None:
     assert found[1] != 0
 
 
+class Keeping:
+    """A hook that keeps all traces, or none."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        self.keeps = keeps
+
+    def __call__(self, event: object, /) -> None:
+        """Nothing is kept of it."""
+
+    def keeps_trace(self, ctx: Context) -> bool:
+        return self.keeps
+
+
+@pytest.mark.parametrize("came_in", [None, HEADER, HEADER[:-2] + "00"])
+def test_a_trace_goes_out_as_kept_when_a_hook_keeps_it_and_else_as_not(came_in: str | None) -> None:
+    def flags(*keeps: bool) -> int:
+        return Context.new(trace_parent=came_in, hooks=tuple(Keeping(keeps=one) for one in keeps)).trace_flags
+
+    assert flags(True) == flags(False, True) == 1
+    assert flags(False) == flags(False, False) == 0
+    assert flags() == (1 if came_in is None else int(came_in[-2:]))
+
+
 def test_a_given_run_id_is_the_trace_and_a_given_trace_its_parent() -> None:
     run_id = "1" * 32
     ctx = Context.new(run_id=run_id, trace_parent=HEADER)

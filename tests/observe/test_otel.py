@@ -181,6 +181,23 @@ async def test_nothing_is_made_of_a_trace_that_is_not_kept() -> None:
     assert memory.spans == ()
 
 
+@given(st.integers(1, 2**128 - 1), st.floats(0, 1))
+def test_what_is_called_is_told_whether_its_trace_is_kept_here(trace: int, ratio: float) -> None:
+    memory = Memory(ratio=ratio)
+    ctx = Context.new(run_id=f"{trace:032x}", hooks=(memory.hook,))
+    verdict = TraceIdRatioBased(ratio).should_sample(None, trace, "x").decision
+    assert ctx.trace_parent.endswith("-01" if verdict is Decision.RECORD_AND_SAMPLE else "-00")
+
+
+def test_a_trace_that_came_in_keeps_its_flag_whatever_our_ratio() -> None:
+    memory = Memory(ratio=0.0)
+    for flag in ("00", "01"):
+        header = f"00-{'1' * 32}-{'2' * 16}-{flag}"
+        assert Context.new(trace_parent=header, hooks=(memory.hook,)).trace_parent.endswith(flag)
+    own = Memory(ratio=0.0, parent_based=False).hook
+    assert Context.new(trace_parent=f"00-{'1' * 32}-{'2' * 16}-01", hooks=(own,)).trace_parent.endswith("-00")
+
+
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
 def test_a_ratio_is_between_0_and_1(ratio: float) -> None:
     with pytest.raises(ConfigError, match="between 0 and 1"):

@@ -64,15 +64,22 @@ class Place(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def trace_flags(self) -> int:
-        """Flags of the trace that goes on here, 8 bits; bit 0 says that it is sampled. 1 for a new trace."""
-        return self.scope.trace_flags
+        """Flags of the trace that goes on from here, 8 bits; bit 0 says that it is sampled.
+
+        Where a hook keeps traces, it says whether it keeps this one: it then has `keeps_trace(ctx)`. Where none does,
+        the flags are those that came in, and 1 for a new trace.
+        """
+        flags = self.scope.trace_flags
+        asked = [getattr(hook, "keeps_trace", None) for hook in self.scope.hooks]
+        kept = [keeps(self) for keeps in asked if keeps is not None]
+        return flags if not kept else flags | 1 if any(kept) else flags & ~1
 
     @property
     def trace_parent(self) -> str:
         """The W3C `traceparent` header for a call made from here."""
         # A call that nobody watches has no span: what comes next belongs to the span that came in.
         span = self.span_id or self.scope.parent_span or getrandbits(64) or 1
-        return format_traceparent(self.trace_id, span, self.scope.trace_flags)
+        return format_traceparent(self.trace_id, span, self.trace_flags)
 
     @property
     def path(self) -> tuple[str, ...]:

@@ -96,6 +96,10 @@ class Otel:
         elif isinstance(event, Retrying | FellBack | BreakerChanged) and self._sampled(event.ctx):
             self._mark(event)
 
+    def keeps_trace(self, ctx: Context) -> bool:
+        """Whether the spans of this run are kept. What is called from it is told by the flags of `traceparent`."""
+        return self._sampled(ctx)
+
     def close(self) -> None:
         """Hand over what waits, and stop the processor. Blocks for as long as the processor's `shutdown` does."""
         self.processor.shutdown()
@@ -163,7 +167,7 @@ class Otel:
 
     def _sampled(self, ctx: Context) -> bool:
         if self._parent_based and ctx.scope.parent_span:
-            return bool(ctx.trace_flags & TraceFlags.SAMPLED)
+            return bool(ctx.scope.trace_flags & TraceFlags.SAMPLED)
         return (ctx.trace_id & _LOW) < self._bound
 
     def _epoch(self, moment: float) -> int:
