@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidyllm.core import AttemptFinished
 from tidyllm.money.account import Account
-from tidyllm.money.facts import NO_OUTCOME, Facts, Outcome, outcome_of
+from tidyllm.money.facts import NO_OUTCOME, NOT_SENT, Facts, Outcome, outcome_of
 from tidyllm.money.nanos import LARGEST_NANOS, to_nanos
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ class LedgerEntry:
 
     def close(self, cost_usd: Decimal | None, ended: AttemptFinished | None = None) -> None:
         """As `settle`, with how the attempt ended; `ended=None`: nothing was sent."""
-        self._close(cost_usd, outcome_of(ended), counted=ended is not None or cost_usd != 0)
+        if ended is None and cost_usd == 0:
+            self._close(cost_usd, NOT_SENT, counted=False)
+        else:
+            self._close(cost_usd, outcome_of(ended), counted=True)
 
     def _close(self, cost_usd: Decimal | None, outcome: Outcome, *, counted: bool) -> None:
         if self.closed:

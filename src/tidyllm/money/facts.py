@@ -11,7 +11,7 @@ from tidyllm.core import AttemptFinished, AttemptStarted, Context
 from tidyllm.money.account import Account
 from tidyllm.money.row import harmless_text, small_number
 
-__all__ = ["NO_FACTS", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
+__all__ = ["NO_FACTS", "NOT_SENT", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
 
 KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
 """Tags that name whose call it is, where the budgets above it do not."""
@@ -47,6 +47,8 @@ class Outcome(NamedTuple):
 
 NO_FACTS = Facts(*(None,) * 9)
 NO_OUTCOME = Outcome(*(None,) * 8)
+NOT_SENT = NO_OUTCOME._replace(error="NotSent")
+"""Money was set aside, and nothing was sent: that is no call."""
 
 _json = msgspec.json.Encoder(order="sorted").encode
 

@@ -48,7 +48,7 @@ class DailySums:
             sums[2] += unpriced
             sums[3] += doubts
             sums[4] += in_doubt
-        if outcome[7] is not None:
+        if outcome[7] is not None and calls:
             sums[7] += 1
         into, out, read, written, thought = outcome[:5]
         sums[8] += into or 0
