@@ -30,6 +30,7 @@ from tidyllm.models.provider import Endpoint, Provider
 from tidyllm.models.reading import ContentReader, error_body, json_object, read_events, read_pieces
 from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
+from tidyllm.models.secret import Secrets
 from tidyllm.models.window import check_window, fit_window
 
 __all__ = ["Model"]
@@ -67,6 +68,7 @@ class Model(Step[RequestLike, Response]):
         self.transport = transport or default_transport()
         self.info = info
         self.lenient = lenient
+        self._secrets = Secrets(provider)
         self.span_attributes: Mapping[str, Any] = server_attributes(provider.base_url)
 
     if TYPE_CHECKING:  # the same method: here with the type of its pieces
@@ -147,11 +149,12 @@ class Model(Step[RequestLike, Response]):
                 await batches.aclose()
         except BaseException as error:
             partial = self._told(seen.response(), attempt) if count else None
+            self._at(error, attempt)
             if isinstance(error, Exception) and count:
                 broken = self._at(_interrupted(error, count, partial), attempt)
                 await attempt.failed(broken, partial)
                 raise broken from error
-            await attempt.failed(self._at(error, attempt), partial)
+            await attempt.failed(error, partial)
             raise
         await attempt.succeeded(self._told(seen.response(), attempt))
 
@@ -306,6 +309,9 @@ class Model(Step[RequestLike, Response]):
         return _priced(known, self.info)
 
     def _at(self, error: _E, attempt: Attempt) -> _E:
+        """The error with where it happened, and without our key: from here on callers, logs and traces see it."""
+        if isinstance(error, Exception):
+            self._secrets.clean(error)
         if isinstance(error, ModelError):
             error.at(provider=self.provider.name, model=self.model, request_id=attempt.request_id)
         return error
