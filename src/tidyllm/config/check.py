@@ -35,12 +35,16 @@ def check(data: object) -> tuple[Settings | None, list[Problem]]:
     lost = walk.lost
     if not settings.providers and any(len(where) < 2 for where in lost):  # they may be what is misspelt
         lost.add(("models",))
-    problems = walk.problems + [one for one in broken_rules(settings) if not _below(one.where, lost)]
+    problems = walk.problems + [one for one in broken_rules(settings) if not _depends(one.where, lost)]
     return (None if problems else settings), problems
 
 
-def _below(where: Where, places: set[Where]) -> bool:
-    return any(where[:length] in places for length in range(len(where) + 1))
+def _depends(where: Where, lost: set[Where]) -> bool:
+    """Whether what a rule says of this place may be owed to a lost one: at or above it, or a key of a section that the
+    rule judges as a whole.
+    """
+    above = any(where[:length] in lost for length in range(len(where) + 1))
+    return above or any(place[:-1] == where for place in lost if place)
 
 
 _UNUSABLE: Any = object()
