@@ -6,7 +6,7 @@ deadline. The library, the command line and the gateway use these same steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from tidyllm.config.read import read
-from tidyllm.config.schema import BreakerSettings, ModelSettings, ProviderSettings, Settings
+from tidyllm.config.schema import BreakerSettings, CacheSettings, ModelSettings, ProviderSettings, Settings
 from tidyllm.config.secrets import secret
-from tidyllm.core import Step
+from tidyllm.config.stores import Stores
+from tidyllm.core import Context, Step
 from tidyllm.errors import ConfigError, ModelNotFound
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.factory import build, known_at
@@ -26,6 +27,7 @@ from tidyllm.models.model import Model
 from tidyllm.models.provider import Provider, provider
 from tidyllm.models.request import RequestLike
 from tidyllm.models.response import Response
+from tidyllm.money.facts import KEY_TAG, TEAM_TAG
 from tidyllm.resilience import Breakers, CircuitBreaker, Fallback, Limit, Limiter, Retry, Timeout
 
 __all__ = ["Route", "Routes", "load"]
@@ -59,18 +61,22 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         *,
         transport: Transport | None = None,
         earlier: Routes | None = None,
+        stores: Stores | None = None,
         only_shown: bool = False,
     ) -> None:
-        """`earlier`: the routes that these replace. Circuit breakers and limits that did not change go on as they are.
+        """`stores`: where answers are kept and money is counted; default: those of `earlier`, else their own.
+        `earlier`: the routes that these replace. Circuit breakers and limits that did not change go on as they are.
         `only_shown`: nobody will call them, so no secret need be there.
 
         :raises ConfigError: a secret is missing.
         """
         self.settings = settings
+        self._only_shown = only_shown
         self._transport = transport
         self._catalog = Catalog.default().with_(settings.catalog) if settings.catalog else Catalog.default()
         self._own = frozenset(settings.catalog)
         self._breakers = Breakers(None if earlier is None else earlier._breakers)
+        self.stores = stores or (Stores(settings) if earlier is None else earlier.stores)
         self._limiters: dict[str, Limiter] = {} if earlier is None else earlier._limiters_for(settings)
         self.providers: dict[str, Provider] = {
             name: _provider(name, one, only_shown=only_shown) for name, one in settings.providers.items()
@@ -176,7 +182,20 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
             whole = Limit(whole, limiter=self._limiter(rule, settings), max_wait=settings.limit.max_wait)
         if settings.deadline is not None:
             whole = Timeout(whole, total=settings.deadline)
+        if settings.cache is not None and not self._only_shown:
+            whole = self._cached(whole, settings.cache, rule)
         return Route(name, whole.named(name), tuple(models))
+
+    def _cached(self, step: Step[Any, Any], settings: CacheSettings, rule: str) -> Step[Any, Any]:
+        from tidyllm.cache import AnswerCache
+
+        return AnswerCache(
+            step,
+            settings.ttl,
+            store=self.stores.cache(settings, where=f"models.{rule}.cache"),
+            vary=settings.vary,
+            tenant=_TENANTS[settings.share],
+        )
 
     def _guarded(self, model: Model, rule: str, settings: ModelSettings) -> Step[Any, Any]:
         timeout, retry = settings.timeout, settings.retry
@@ -220,6 +239,18 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
             for rule, limiter in self._limiters.items()
             if rule in after and after[rule].limit == before[rule].limit
         }
+
+
+def _tenant(*tags: str) -> Callable[[Context], str]:
+    """Who may have whose answers: the value of the first of these tags that a run has."""
+
+    def tenant(ctx: Context) -> str:
+        return next((f"{tag}={value}" for tag in tags if (value := ctx.tags.get(tag))), "")
+
+    return tenant
+
+
+_TENANTS = {"key": _tenant(KEY_TAG), "team": _tenant(TEAM_TAG, KEY_TAG), "all": _tenant()}
 
 
 def _asdict(settings: msgspec.Struct) -> dict[str, Any]:

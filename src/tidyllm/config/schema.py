@@ -10,14 +10,22 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 __all__ = [
+    "AccessSettings",
     "BreakerSettings",
+    "CacheSettings",
+    "ChoiceSettings",
+    "ExperimentSettings",
     "LimitSettings",
     "ModelSettings",
+    "MoneySettings",
     "ObserveSettings",
     "ProviderSettings",
+    "RedisSettings",
     "RetrySettings",
     "ServerSettings",
     "Settings",
+    "SignOnSettings",
+    "StoreSettings",
     "TimeoutSettings",
     "is_reference",
     "is_secret",
@@ -26,7 +34,7 @@ __all__ = [
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
-_SECRETS = frozenset({"api_key", "master_key", "headers"})
+_SECRETS = frozenset({"api_key", "client_secret", "headers", "master_key", "url"})
 
 
 def is_secret(key: object) -> bool:
@@ -125,17 +133,64 @@ class LimitSettings(_Section, frozen=True):
     max_wait: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+class CacheSettings(_Section, frozen=True):
+    """Answers of a route that are given again to equal requests."""
+
+    ttl: Seconds = 3600.0
+    """Seconds an answer is kept."""
+    share: Literal["key", "team", "all"] = "team"
+    """Who gets whose answers: one key its own, a team (a key without one: its own), or everybody."""
+    store: Literal["memory", "store", "redis"] = "memory"
+    """Of this process, in the database, or in Redis: the last also makes one call of equal ones across workers."""
+    max_mb: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 64.0
+    max_entries: Count = 100_000
+    vary: tuple[str, ...] = ()
+    """Names of tags of a request that must be equal as well."""
+
+
+class ExperimentSettings(_Section, frozen=True):
+    """Two ways or more, compared on real traffic."""
+
+    name: str
+    arms: Annotated[dict[str, Annotated[float, msgspec.Meta(gt=0)]], msgspec.Meta(min_length=2)]
+    """Names of models here, each with its share; the first one is what the others are compared with."""
+    sticky: Literal["key", "user"] = "key"
+    """Who stays with an arm: a key, or a user as the request names him."""
+
+
+class ChoiceSettings(_Section, frozen=True):
+    """How one of several models is chosen for each request."""
+
+    among: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
+    """Names of models here, the safest last."""
+    by: Literal["task", "weight", "latency", "price", "policy"] = "price"
+    tasks: dict[str, str] = {}
+    """With `task`: the model for each task; others go to the last one of `among`."""
+    weights: dict[str, Annotated[float, msgspec.Meta(gt=0)]] = {}
+    policy: str | None = None
+    """With `policy`: the file that `tidyllm route train` wrote."""
+    needs: tuple[str, ...] = ()
+    """Abilities that a model must have."""
+    regions: tuple[str, ...] = ()
+    """Where data may go; empty: anywhere."""
+
+
 class ModelSettings(_Section, frozen=True):
     """One name that callers use, and the way to an answer behind it."""
 
-    route: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    route: tuple[str, ...] = ()
     """Targets `provider/model`, tried in order. `*` in a name matches anything; in a target it is what matched."""
+    choose: ChoiceSettings | None = None
+    """In place of a route: one of several models is chosen for each request."""
+    ab: ExperimentSettings | None = None
+    """In place of a route: requests are divided among models, and these compared."""
     deadline: Seconds | None = 600.0
     """Seconds for all attempts and targets together."""
     retry: RetrySettings = RetrySettings()
     timeout: TimeoutSettings = TimeoutSettings()
     breaker: BreakerSettings = BreakerSettings()
     limit: LimitSettings | None = None
+    cache: CacheSettings | None = None
 
 
 class ObserveSettings(_Section, frozen=True):
@@ -149,6 +204,55 @@ class ObserveSettings(_Section, frozen=True):
     content: bool = False
 
 
+class StoreSettings(_Section, frozen=True):
+    """The database of keys, budgets, the ledger and kept answers."""
+
+    url: str | None = None
+    """A path, `postgresql://…`, `env:NAME` or `file:PATH`; default: the variable TIDYLLM_STORE_URL, else
+    `~/.local/share/tidyllm/store.db`."""
+
+
+class RedisSettings(_Section, frozen=True):
+    """What many workers share: limits of keys, and kept answers."""
+
+    url: str = "env:TIDYLLM_REDIS_URL"
+
+
+class AccessSettings(_Section, frozen=True):
+    """Virtual keys, beside the master key."""
+
+    on_store_down: Literal["refuse", "allow"] = "refuse"
+    """While limits cannot be counted together: refuse calls, or let each process count for itself."""
+    required_tags: tuple[str, ...] = ()
+    """Names that each request must give in its header `x-tidyllm-tags`."""
+    proxies: tuple[str, ...] = ()
+    """Addresses and networks of load balancers: what they say in `x-forwarded-for` is believed."""
+
+
+class MoneySettings(_Section, frozen=True):
+    """A cap over everything that goes through this gateway; keys, teams and organisations have theirs in the store."""
+
+    limit_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    window: str = "month"
+    """`none`, `day`, `week`, `month` (of the calendar, UTC) or `rolling:SECONDS`."""
+    soft_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    wait: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
+    """Seconds a call waits for others to settle when nothing else is in its way."""
+
+
+class SignOnSettings(_Section, frozen=True):
+    """People who sign on to the admin side by OpenID Connect."""
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+    """`env:NAME` or `file:PATH`; none for a public client."""
+    redirect_url: str = "http://127.0.0.1:8400/admin/v1/signon/callback"
+    role_claim: str = "roles"
+    roles: dict[str, Literal["admin", "operator", "viewer"]] = {}
+    """What a value of the claim makes of a person; who has none of them is refused."""
+
+
 class Settings(_Section, frozen=True):
     """The whole file."""
 
@@ -157,4 +261,10 @@ class Settings(_Section, frozen=True):
     models: dict[str, ModelSettings] = {}
     catalog: dict[str, dict[str, Any]] = {}
     """More models for the catalogue, `provider/model` to its facts."""
+    store: StoreSettings | None = None
+    """Left out: the store is used where TIDYLLM_STORE_URL is set or its file exists."""
+    redis: RedisSettings | None = None
+    access: AccessSettings = AccessSettings()
+    money: MoneySettings = MoneySettings()
+    sign_on: SignOnSettings | None = None
     observe: ObserveSettings = ObserveSettings()

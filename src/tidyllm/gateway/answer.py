@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidyllm.core import AttemptStarted, Context, Event
+from tidyllm.core import Context
 from tidyllm.core.events import default_hooks
 from tidyllm.errors import BadRequest, TidyllmError
-from tidyllm.gateway.asgi import Fields, Headers, Receive, Scope, Send, field_value, send_bytes
+from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
 from tidyllm.gateway.client import ClientWatch
 from tidyllm.gateway.heads import parse
 from tidyllm.gateway.protocol import connection_of
 from tidyllm.gateway.reply import Draining, encode_error, id_fields, send_error, told
+from tidyllm.gateway.tally import Tally
 from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
 from tidyllm.models.piece import Start
@@ -24,6 +25,7 @@ from tidyllm.models.request import Request
 
 if TYPE_CHECKING:
     from tidyllm.config import Route
+    from tidyllm.gateway.admit import Ticket
     from tidyllm.gateway.app import Gateway
     from tidyllm.models.format import StreamEncoder
     from tidyllm.models.response import Response
@@ -33,29 +35,6 @@ __all__ = ["Answering"]
 _EVENT_STREAM = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
-class _Attempts:
-    """Counts what was sent for one request. It keeps no event: those refer to the run, and the run to this."""
-
-    __slots__ = ("count", "model", "target")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.target = ""
-        self.model = ""
-
-    def __call__(self, event: Event, /) -> None:
-        if isinstance(event, AttemptStarted):
-            self.count += 1
-            self.target, self.model = event.target, event.model
-
-    def fields(self) -> Fields:
-        """What the headers of the answer say of it."""
-        if not self.count:
-            return ()
-        served = field_value(f"{self.target}/{self.model}")
-        return ((b"x-tidyllm-attempts", str(self.count).encode()), (b"x-tidyllm-model", served))
-
-
 class Answering:
     """One request to one of the endpoints that call models. `status` is what it was answered with, once it was.
 
@@ -63,7 +42,7 @@ class Answering:
     """
 
     __slots__ = (
-        "_attempts", "_receive", "_scope", "_send", "_started", "_unread", "ctx", "endpoint", "gateway",
+        "_receive", "_scope", "_send", "_started", "_tally", "_unread", "ctx", "endpoint", "gateway",
         "headers", "status",
     )  # fmt: skip
 
@@ -77,9 +56,9 @@ class Answering:
         self._send = send
         self._started = False
         self._unread = True
-        self._attempts = _Attempts()
+        self._tally = Tally()
         self.ctx = Context.new(
-            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._attempts)
+            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._tally)
         )
 
     @property
@@ -91,11 +70,20 @@ class Answering:
         """Answer. Every failure is told to the caller in his own format; a caller who is gone is told nothing."""
         watch = ClientWatch(self._scope, self._receive)
         try:
-            await self.gateway.authenticate(self.headers)
-            model, call = parse(self.endpoint, await self._body(), self.headers)
-            route = self.gateway.routes.find(model)
-            with watch:
-                await (self._stream(route, call) if call.stream else self._whole(route, call))
+            caller = await self.gateway.authenticate(self.headers)
+            body = await self._body()
+            model, call = parse(self.endpoint, body, self.headers)
+            admission = self.gateway.admission
+            if admission is None:
+                await self._go(self.gateway.routes.find(model), call, watch)
+            else:
+                ticket = await admission.admit(
+                    caller, self._scope, self.headers, model=model, call=call, size=len(body)
+                )
+                try:
+                    await self._go(self._routed(ticket, model), call, watch)
+                finally:
+                    await ticket.leave(self._tally.tokens)
         except ClientGone:
             self.status = 499
         except asyncio.CancelledError:
@@ -115,6 +103,17 @@ class Answering:
             await self._fail(BadRequest("the request is nested too deeply."))
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
             await self._fail(self._unforeseen(error))
+
+    async def _go(self, route: Route, call: Forward, watch: ClientWatch) -> None:
+        with watch:
+            await (self._stream(route, call) if call.stream else self._whole(route, call))
+
+    def _routed(self, ticket: Ticket, model: str) -> Route:
+        if ticket.tags or ticket.budget is not None:
+            self.ctx = self.ctx.with_(tags=ticket.tags or None, budget=ticket.budget)
+        admission = self.gateway.admission
+        self._tally.ledger = None if admission is None else admission.ledger
+        return self.gateway.routes.find(model)
 
     async def _body(self) -> bytes:
         server = self.gateway.settings.server
@@ -137,7 +136,7 @@ class Answering:
             body = response.body
         else:
             body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response))
-        fields = [*id_fields(self.request_id, self.endpoint), *self._attempts.fields()]
+        fields = [*id_fields(self.request_id, self.endpoint), *self._tally.fields()]
         if response.dropped:
             fields.append(_dropped(response.dropped))
         if response.cost_usd is not None:
@@ -172,7 +171,7 @@ class Answering:
         await self._send({"type": "http.response.body", "body": data})
 
     async def _start(self, piece: object) -> None:
-        fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._attempts.fields()]
+        fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._tally.fields()]
         if isinstance(piece, Start) and piece.served is not None and piece.served.dropped:
             fields.append(_dropped(piece.served.dropped))
         self.status = 200
@@ -197,7 +196,7 @@ class Answering:
                 error,
                 self.endpoint,
                 request_id=self.request_id,
-                fields=self._attempts.fields(),
+                fields=self._tally.fields(),
             )
             return
         # The server stops in the middle of a stream.

@@ -12,8 +12,9 @@ from tidyllm import clock
 from tidyllm.config import Routes, Settings
 from tidyllm.core import Context
 from tidyllm.errors import TidyllmError
+from tidyllm.gateway.admit import Admission
 from tidyllm.gateway.answer import Answering
-from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, send_bytes, send_json
+from tidyllm.gateway.asgi import Application, Headers, Receive, Scope, Send, send_bytes, send_json
 from tidyllm.gateway.auth import Authenticator, Caller
 from tidyllm.gateway.heads import PATHS
 from tidyllm.gateway.listing import list_models
@@ -47,6 +48,10 @@ class Gateway:
     ) -> None:
         self.routes = routes
         self.authenticator = authenticate
+        self.admission: Admission | None = None
+        """Keys, limits and money; None: `authenticate` alone says who may call."""
+        self.admin: Application | None = None
+        """Answers what is under `/admin/v1`."""
         self.traffic = traffic or Traffic()
         self.open_metrics = open_metrics
         self.draining = False
@@ -60,6 +65,8 @@ class Gateway:
 
     async def authenticate(self, headers: Headers) -> Caller:
         """:raises AuthError: whoever sent these headers may not call."""
+        if self.admission is not None:
+            return await self.admission.identify(headers)
         return _ANYONE if self.authenticator is None else await self.authenticator(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,10 +75,12 @@ class Gateway:
             endpoint = PATHS.get(path) or PATHS.get(path := _plain(path))
             if endpoint is not None and scope["method"] == "POST" and not self.draining:
                 await self._answer(endpoint, path, scope, receive, send)
+            elif self.admin is not None and path.startswith("/admin/"):
+                await self.admin(scope, receive, send)
             else:
                 await self._simple(path, scope, receive, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
         else:
             raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']!r}")
 
@@ -128,6 +137,24 @@ class Gateway:
             query = scope.get("query_string", b"")
             await send_json(send, 200, list_models(self.routes, headers, path[len("/v1/models/") :], query))
 
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        answers: dict[str, Any] = {
+            "lifespan.startup": "lifespan.startup.complete",
+            "lifespan.shutdown": "lifespan.shutdown.complete",
+        }
+        while True:
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                return  # the loop ends without a word
+            if message["type"] == "lifespan.shutdown":
+                await default_transport().aclose()
+                if self.admission is not None:
+                    await self.admission.aclose()
+            await send({"type": answers[message["type"]]})
+            if message["type"] == "lifespan.shutdown":
+                return
+
     def report(self, request_id: str, error: BaseException) -> None:
         """A failure that nobody foresaw: told to whoever runs the gateway, with the request's id."""
         self._log.error("request %s failed unexpectedly", request_id, exc_info=error)
@@ -160,20 +187,3 @@ def _instead(path: str) -> str:
         return "Let the client's base_url end in /v1."
     near = get_close_matches(path[:100], known, 1)
     return f"Did you mean {near[0]}?" if near else f"Paths are {', '.join(known)}."
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    answers: dict[str, Any] = {
-        "lifespan.startup": "lifespan.startup.complete",
-        "lifespan.shutdown": "lifespan.shutdown.complete",
-    }
-    while True:
-        try:
-            message = await receive()
-        except asyncio.CancelledError:
-            return  # the loop ends without a word
-        if message["type"] == "lifespan.shutdown":
-            await default_transport().aclose()
-        await send({"type": answers[message["type"]]})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -8,11 +8,22 @@ from urllib.parse import quote
 
 import msgspec
 
-__all__ = ["Fields", "Headers", "Receive", "Scope", "Send", "field_value", "send_bytes", "send_json"]
+__all__ = [
+    "Application",
+    "Fields",
+    "Headers",
+    "Receive",
+    "Scope",
+    "Send",
+    "field_value",
+    "send_bytes",
+    "send_json",
+]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Fields: TypeAlias = Iterable[tuple[bytes, bytes]]
 """Headers of an answer, names in lower case."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from tidyllm.access.key import Key
 from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.errors import AuthError, ConfigError
 
@@ -23,6 +24,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Whoever sent a request; `name` is safe to log."""
 
     name: str
+    key: Key | None = None
+    """None: the master key, which may do everything."""
 
 
 class Authenticator(Protocol):

@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
+from tidyllm.access.problems import Forbidden
 from tidyllm.errors import (
     AuthError,
     BadRequest,
+    BudgetExceeded,
     ConfigError,
     ModelError,
+    PriceUnknown,
     Refused,
     StreamInterrupted,
     TidyllmError,
@@ -62,6 +65,9 @@ _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (WrongEncoding, 415),
     (MethodNotAllowed, 405),
     (NotFound, 404),
+    (Forbidden, 403),
+    (BudgetExceeded, 402),  # no 429: clients would try again, and nothing would be different
+    (PriceUnknown, 402),
     (_OurFault, 502),
 )
 """Where the status is another one than `models.status` has for the class."""

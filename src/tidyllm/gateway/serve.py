@@ -68,7 +68,7 @@ def serve(
         shown = f"[{chosen}]" if ":" in chosen else chosen
         url = f"http://{shown}:{listener.getsockname()[1]}"
         tell(Started(url, routes, key_file, count, source.path is None))
-        task = Work(source, settings, key, open_metrics=local)
+        task = Work(source, settings, key, open_metrics=local, workers=count)
         if count == 1:
             work(task, listener)
         else:

@@ -23,6 +23,7 @@ from tidyllm import clock
 from tidyllm.config import Routes, Settings, read, secret
 from tidyllm.config.defaults import found_in_environment, ollama_is_up
 from tidyllm.errors import TidyllmError
+from tidyllm.gateway.admit import Admission
 from tidyllm.gateway.app import Gateway
 from tidyllm.gateway.auth import MasterKey
 from tidyllm.gateway.protocol import Bounds, guarded
@@ -52,6 +53,7 @@ class Work(msgspec.Struct, frozen=True):
     settings: Settings
     key: str
     open_metrics: bool = False
+    workers: int = 1
 
 
 def given_key(settings: Settings) -> str | None:
@@ -131,6 +133,8 @@ class _Server(uvicorn.Server):
         self._gateway.routes = routes
         if key is not None:
             self._gateway.authenticator = key
+        if self._gateway.admission is not None:
+            self._gateway.admission.renew(routes.settings, key)
         self._log.info("the configuration was reloaded: models %s", ", ".join([*routes, *routes.patterns]))
         for name in _fixed_changes(before.settings, routes.settings):
             self._log.warning("%s has changed: this takes effect with the next start", name)
@@ -149,18 +153,14 @@ def _fixed_changes(before: Settings, after: Settings) -> list[str]:
         for name in ("host", "port", "workers")
         if getattr(before.server, name) != getattr(after.server, name)
     ]
-    return changed + (["observe"] if before.observe != after.observe else [])
+    sections = ("access", "observe", "redis", "sign_on", "store")
+    return changed + [name for name in sections if getattr(before, name) != getattr(after, name)]
 
 
 def work(task: Work, listener: socket.socket, *, supervised: bool = False) -> None:
     """Serve on `listener` until a signal says to stop."""
     seen = observe(task.settings.observe)
-    gateway = Gateway(
-        Routes(task.settings),
-        authenticate=MasterKey(task.key),
-        traffic=Traffic(seen.metrics),
-        open_metrics=task.open_metrics,
-    )
+    gateway = _gateway(task, Traffic(seen.metrics))
     config = uvicorn.Config(
         gateway,
         http=guarded(lambda: Bounds(head=gateway.settings.server.header_timeout)),
@@ -181,6 +181,19 @@ def work(task: Work, listener: socket.socket, *, supervised: bool = False) -> No
         _Server(config, gateway, task.source, supervised=supervised).run([listener])
     finally:
         seen.close()
+
+
+def _gateway(task: Work, traffic: Traffic) -> Gateway:
+    routes = Routes(task.settings)
+    master = MasterKey(task.key)
+    gateway = Gateway(routes, authenticate=master, traffic=traffic, open_metrics=task.open_metrics)
+    stores = routes.stores
+    gateway.admission = admission = Admission(task.settings, stores, master, workers=task.workers)
+    if stores.store is not None:
+        from tidyllm.gateway.backstage import backstage
+
+        gateway.admin = backstage(admission, stores.store, task.settings)
+    return gateway
 
 
 def _calm_garbage_collection() -> None:

@@ -1,0 +1,88 @@
+"""The admin side of this gateway: its API with this gateway's keys, books and sign-on. It parses nothing itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from tidyllm.access import OIDC, OIDCSettings, Role
+from tidyllm.config import Settings, secret
+from tidyllm.errors import BadRequest, ConfigError
+from tidyllm.gateway.admin import SpendQuery, admin_app, fetcher
+from tidyllm.gateway.admit import Admission
+from tidyllm.gateway.asgi import Application, Headers
+from tidyllm.store import Store
+
+__all__ = ["backstage"]
+
+
+def backstage(admission: Admission, store: Store, settings: Settings) -> Application:
+    """Everything under `/admin/v1`.
+
+    :raises ConfigError: the settings of the sign-on are wrong.
+    """
+
+    async def master(headers: Mapping[str, str], /) -> Any:
+        return await admission.master(headers)
+
+    return admin_app(
+        store,
+        keys=admission.keys,
+        master=master,
+        sso=_sign_on(settings),
+        spend=lambda asked: _spend(store, asked),
+        requests=lambda request_id: _request(store, request_id),
+        client_ip=lambda request: admission.address(request.scope, Headers(request.scope["headers"])) or None,
+    )
+
+
+def _sign_on(settings: Settings) -> OIDC | None:
+    given = settings.sign_on
+    if given is None:
+        return None
+    hidden = given.client_secret
+    return OIDC(
+        OIDCSettings(
+            issuer=given.issuer,
+            client_id=given.client_id,
+            client_secret=None if hidden is None else secret(hidden, where="sign_on.client_secret"),
+            redirect_uri=given.redirect_url,
+            roles_claim=given.role_claim,
+            roles={value: Role(role) for value, role in given.roles.items()},
+        ),
+        fetcher(),
+    )
+
+
+async def _spend(store: Store, asked: SpendQuery) -> Sequence[Any]:
+    from tidyllm.money.spend import By, spend
+
+    if asked.by not in get_args(By):
+        raise BadRequest(
+            f"by={asked.by} is not offered.", field="by", hint=f"One of {', '.join(get_args(By))}."
+        )
+    since, until = (_day(value) for value in (asked.since, asked.until))
+    try:
+        report = await store.read(lambda conn: spend(conn, asked.by, since=since, until=until))  # pyright: ignore[reportArgumentType]
+    except ConfigError as error:
+        raise BadRequest(error.message, field="since") from error
+    return [msgspec.to_builtins(row) for row in (*report.rows, report.total)]
+
+
+def _day(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
+    return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC).timestamp()
+
+
+async def _request(store: Store, request_id: str) -> Mapping[str, Any] | None:
+    from tidyllm.money.requests import request_report
+
+    try:
+        report = await store.read(lambda conn: request_report(conn, request_id))
+    except ConfigError:
+        return None
+    return None if report is None else msgspec.to_builtins(report)
