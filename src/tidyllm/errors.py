@@ -273,7 +273,10 @@ class StoreError(TidyllmError):
 
 
 class StoreDown(StoreError):
-    """The database or Redis cannot be reached now, or has no room. What was asked for was not done."""
+    """The database or Redis cannot be reached now, or has no room.
+
+    What was asked for was not done; where the connection broke before the answer, the message says that nobody knows.
+    """
 
     retryable = True
     default_hint = "See whether its server runs and its disk has room, then try again."

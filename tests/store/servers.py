@@ -67,6 +67,10 @@ class Server:
                 )
             time.sleep(0.05)
 
+    def send(self, what: signal.Signals) -> None:
+        """Send it a signal: SIGSTOP makes it hang, SIGCONT go on."""
+        os.kill(self.pid, what)
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT breaks connections and flushes, SIGKILL is a crash."""
         process, self._process = self._process, None

@@ -18,7 +18,7 @@ __all__ = ["Item", "deliver"]
 class Item:
     """A work, or a row for a table; with the future of whoever waits, or `lost` for when it could not be written."""
 
-    __slots__ = ("error", "future", "lost", "result", "row", "since", "table", "work")
+    __slots__ = ("error", "future", "lost", "result", "row", "table", "work")
 
     def __init__(
         self,
@@ -35,8 +35,6 @@ class Item:
         self.lost = lost
         self.result: Any = None
         self.error: BaseException | None = None
-        self.since: float | None = None
-        """When it was first found that the database is away; None before that."""
 
     def fail(self, error: BaseException) -> None:
         """Remember that it was not written. A future takes no StopIteration: that would end the one who awaits."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, RootTransaction, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from tidyllm.errors import StoreError
+from tidyllm.errors import StoreDown, StoreError
 from tidyllm.store.inserts import Inserts
 
 __all__ = ["Session"]
@@ -105,7 +105,7 @@ class Session:
     def committed(self) -> bool:
         """Whether the doubtful transaction was committed after all.
 
-        :raises SQLAlchemyError: the server is still away.
+        :raises SQLAlchemyError: the server is still away. :raises StoreDown: it is not decided yet.
         """
         number = self.doubtful
         if number is None:
@@ -113,6 +113,8 @@ class Session:
         with self._engine.connect() as connection:
             asked = {"number": number}
             status = connection.execute(text("SELECT pg_xact_status(CAST(:number AS xid8))"), asked).scalar()
+        if status == "in progress":  # the server has not noticed yet that we left
+            raise StoreDown("a commit that was interrupted has not ended yet.")
         self.doubtful = None
         return status == "committed"
 

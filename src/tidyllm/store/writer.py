@@ -26,6 +26,8 @@ _BATCH = 5_000
 """Items in one transaction at most: other processes wait meanwhile."""
 _LINGER = 0.005
 """Seconds that what nobody waits for may gather: a thread woken for each would cost more than the rows."""
+_NEWS = 0.5
+"""Seconds for which it is believed that the database is still away; then the next write tries again."""
 _TRIES = 5
 _log = logging.getLogger("tidyllm.store")
 
@@ -44,6 +46,8 @@ class Writer:
         self._lingers = False
         self._closing = False
         self._down_since: float | None = None
+        self._tried_at = 0.0
+        self._busy = False
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
         self.lost = 0
@@ -91,8 +95,12 @@ class Writer:
                 thread.start()
 
     def _gone(self) -> bool:
+        """Whether the database has been away for long, and somebody has just found it so, or is about to see."""
         since = self._down_since
-        return since is not None and clock.monotonic() - since >= self._patience
+        if since is None:
+            return False
+        now = clock.monotonic()
+        return now - since >= self._patience and (self._busy or now - self._tried_at < _NEWS)
 
     def _lose(self, item: Item, error: BaseException) -> None:
         self.lost += 1
@@ -134,6 +142,7 @@ class Writer:
     def _write(self, batch: list[Item]) -> None:
         tries = 0
         while batch:
+            self._busy = True
             try:
                 self._together(batch)
             except BaseException as error:  # noqa: BLE001 - a work may raise anything; whoever waits for it gets that
@@ -150,6 +159,8 @@ class Writer:
                 self._down_since = None
                 deliver(batch)
                 return
+            finally:
+                self._busy = False
 
     def _together(self, batch: list[Item]) -> None:
         """All in one transaction, rows of one table in one statement; a work sees the rows put before it."""
@@ -191,28 +202,38 @@ class Writer:
 
     def _outlast(self, batch: list[Item], error: BaseException) -> list[Item]:
         """The database is away: wait a little; returns what is still to be written."""
-        now = clock.monotonic()
+        now = self._tried_at = clock.monotonic()
         if self._down_since is None:
             self._down_since = now
             _log.warning("store %s is away: %s", self._name, ours(error, self._name))
-        self._session.drop()
+        session = self._session
+        session.drop()
+        since = self._down_since
         kept: list[Item] = []
         gone: list[Item] = []
         for item in batch:
-            if item.since is None:
-                item.since = now
-            if item.future is not None and (self._closing or now - item.since >= self._patience):
-                item.fail(ours(error, self._name))
+            if item.future is not None and (self._closing or now - since >= self._patience):
+                item.fail(ours(error, self._name) if session.doubtful is None else self._unknown(error))
                 gone.append(item)
             elif self._closing:
                 self._lose(item, ours(error, self._name))
             else:
                 kept.append(item)
         deliver(gone)
-        if kept:
+        if not kept:
+            session.doubtful = None  # nobody is left who would have to know
+        else:
             self._wake.clear()
             self._wake.wait(min(0.5, max(0.02, now - self._down_since)))
         return kept
+
+    def _unknown(self, error: BaseException) -> StoreDown:
+        unknown = StoreDown(
+            f"the connection to {self._name} broke during a commit, so that nobody knows whether it was done.",
+            hint="Look before you do it again.",
+        )
+        unknown.__cause__ = ours(error, self._name)
+        return unknown
 
 
 def _parts(batch: list[Item]) -> list[list[Item]]:

@@ -1,0 +1,108 @@
+"""A database that goes away and comes back: who waits is told, what nobody waits for is kept, losses are counted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from tests.store.servers import Server, postgres
+from tests.store.stores import count, names, note, notes, opened
+from tidyllm.errors import StoreDown
+from tidyllm.store import Store
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A Postgres of the test's own."""
+    folder = Path(tempfile.mkdtemp(prefix="tidyllm-own-"))  # not pytest's, where only we may go
+    folder.chmod(0o755)
+    one = postgres(folder / "postgres")
+    one.start()
+    try:
+        yield one
+    finally:
+        one.close()
+        folder.rmdir()
+
+
+def url_of(server: Server) -> str:
+    return f"postgresql://tidy:pass%2Fword@127.0.0.1:{server.port}/postgres"
+
+
+async def test_a_server_that_was_restarted_is_used_again(server: Server) -> None:
+    with opened(url_of(server)) as store:
+        await store.append(notes, note("before"))
+        assert await store.read(count) == 1
+        for how in (signal.SIGINT, signal.SIGKILL):
+            server.stop(how)
+            server.start()
+            assert "before" in await store.read(names)
+            await store.append(notes, note(how.name))
+        assert await store.read(names) == ["before", "SIGINT", "SIGKILL"]
+
+
+async def test_while_the_server_is_away_writers_are_told_and_posts_are_kept(server: Server) -> None:
+    lost: list[BaseException] = []
+    with opened(url_of(server), patience=0.3, capacity=50) as store:
+        await store.append(notes, note("before"))
+        server.stop()
+        with pytest.raises(StoreDown, match="cannot be used now") as caught:
+            await store.append(notes, note("waited"))
+        assert "pass" not in str(caught.value)
+        with pytest.raises(StoreDown, match="cannot be reached"):  # at once: it is known by now
+            await store.write(count)
+        with pytest.raises(StoreDown):
+            await store.read(count)
+        for number in range(80):
+            store.post(lambda c, n=number: c.execute(notes.insert(), note(f"n{n}")), lost=lost.append)
+        assert 25 <= store.lost == len(lost) <= 30
+        server.start()
+        while await asyncio.to_thread(told, store) < 1 + 80 - len(lost):
+            await asyncio.sleep(0.05)
+        assert await store.read(names) == ["before", *(f"n{i}" for i in range(80 - len(lost)))]
+
+
+def told(store: Store) -> int:
+    """How many notes there are; 0 while the server is not back."""
+    try:
+        return store.read_sync(count)
+    except StoreDown:
+        return 0
+
+
+async def test_closing_while_the_server_is_away_ends_and_counts_what_is_lost(server: Server) -> None:
+    with opened(url_of(server), patience=0.2) as store:
+        await store.append(notes, note("before"))
+        server.stop()
+        for number in range(3):
+            store.append_soon(notes, note(f"n{number}"))
+        await store.aclose()
+        assert store.lost == 3
+
+
+async def test_a_full_disk_is_a_store_that_is_away(tmp_path: Path) -> None:
+    with opened(str(tmp_path / "store.db"), patience=0.2) as store:
+        await store.append(notes, note("before"))
+        with pytest.raises(StoreDown, match="full"):
+            await store.write(too_much)
+        assert await store.read(names) == ["before"]
+        while True:
+            try:
+                await store.append(notes, note("after"))
+                break
+            except StoreDown:  # for half a second the last news are believed
+                await asyncio.sleep(0.05)
+        assert await store.read(names) == ["before", "after"]
+
+
+def too_much(connection: Connection) -> None:
+    """A work that needs more room than there is."""
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    connection.execute(notes.insert(), note("x" * 100_000))
