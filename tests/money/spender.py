@@ -18,6 +18,7 @@ from tidyllm.errors import BudgetExceeded, ModelError, StoreDown, TidyllmError
 from tidyllm.models import Request
 from tidyllm.money import Budget, Budgeted, Ledger
 from tidyllm.store import Store
+from tidyllm.store.shared import SharedState
 
 MOST = 100
 """Tokens that an answer may have: so a call costs at most about a tenth of a cent."""
@@ -48,7 +49,7 @@ async def spend(step: Step[Any, Any], seed: int, ended: asyncio.Event) -> None:
 async def main(store_url: str, redis_url: str, port: int, limit: str, tasks: int, seed: int) -> None:
     """Until the budget is used up."""
     store = Store.open(store_url)
-    ledger = await _ledger(store, redis_url)
+    ledger = Ledger(store, shared=None if redis_url == "-" else SharedState.open(redis_url))
     org = Budget(limit, name="org:acme", ledger=ledger)
     team = Budget(limit, "rolling:1d", name="team:search", parent=org)
     keys = [Budget("1000", "month", name=f"key:{number}", parent=team, wait_seconds=30) for number in range(5)]
@@ -63,14 +64,6 @@ async def main(store_url: str, redis_url: str, port: int, limit: str, tasks: int
         sys.exit(str(error))
     finally:
         await store.aclose()
-
-
-async def _ledger(store: Store, redis_url: str) -> Ledger:
-    if redis_url == "-":
-        return Ledger(store)
-    from tidyllm.store.shared import SharedState
-
-    return Ledger(store, shared=await SharedState.open(redis_url))
 
 
 if __name__ == "__main__":

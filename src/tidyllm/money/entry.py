@@ -12,6 +12,7 @@ from tidyllm.money.facts import NO_OUTCOME, NOT_SENT, Facts, Outcome, outcome_of
 from tidyllm.money.nanos import LARGEST_NANOS, to_nanos
 
 if TYPE_CHECKING:
+    from tidyllm.money.gate import Passed
     from tidyllm.money.ledger import Ledger
 
 __all__ = ["LedgerEntry"]
@@ -31,6 +32,7 @@ class LedgerEntry:
         "facts",
         "id",
         "outcome",
+        "passed",
         "path",
         "priced",
         "until",
@@ -60,6 +62,8 @@ class LedgerEntry:
         """The number of the intent in the ledger, once it is written there."""
         self.booked: tuple[tuple[int, int], ...] = ()
         """The rows of counters that hold the money: account and slot."""
+        self.passed: Passed | None = None
+        """What was added in Redis."""
         self.closed = False
         self.cost: int | None = None
         self.counted = True

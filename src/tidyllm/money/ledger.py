@@ -18,11 +18,12 @@ from sqlalchemy import Connection
 
 from tidyllm import clock
 from tidyllm.core import AttemptStarted, Context
-from tidyllm.errors import TidyllmError
+from tidyllm.errors import BudgetExceeded, TidyllmError
 from tidyllm.money.account import Account
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.entry import LedgerEntry
 from tidyllm.money.facts import facts_of
+from tidyllm.money.gate import Gate
 from tidyllm.money.nanos import to_nanos
 from tidyllm.money.posting import Batch, Hit, Posted, post_batch
 from tidyllm.money.recovery import recover, sign_off
@@ -30,6 +31,7 @@ from tidyllm.money.standing import standing_of
 from tidyllm.money.till import Standing, priced, tell_soft
 from tidyllm.money.verify import Verified, verify
 from tidyllm.store import Store
+from tidyllm.store.shared import SharedState
 
 __all__ = ["Ledger"]
 
@@ -42,13 +44,15 @@ _HEARTBEAT = 10.0
 class Ledger:
     """The books of one store, for this process.
 
+    - `shared`: a Redis that knows the counters as well, and refuses without asking the database.
     - `writer`: a name for people, of this process in the list of writers.
 
     One process needs one ledger per store; several do no harm.
     """
 
-    def __init__(self, store: Store, *, writer: str = "") -> None:
+    def __init__(self, store: Store, *, shared: SharedState | None = None, writer: str = "") -> None:
         self.store = store
+        self.gate = None if shared is None else Gate(shared, store)
         self.name = writer or f"pid {os.getpid()}"
         self._lock = threading.Lock()
         self._reset()
@@ -91,6 +95,27 @@ class Ledger:
         answer: asyncio.Future[LedgerEntry] = loop.create_future()
         until = clock.monotonic() + wait
         entry = LedgerEntry(self, path, amount, what, facts_of(attempt, path), answer, until)
+        if self.gate is not None:
+            return await self._through(self.gate, entry)
+        return await self._ask(entry)
+
+    async def _through(self, gate: Gate, entry: LedgerEntry) -> LedgerEntry:
+        """Redis first. Whatever the database says after it, Redis is told."""
+        entry.passed = await gate.enter(entry.path, entry.amount, entry.what, entry.until)
+        try:
+            return await self._ask(entry)
+        except BudgetExceeded:
+            await gate.forget(entry.path)
+            raise
+        except BaseException:
+            # Unless the money was given back already, which tells Redis as well.
+            if entry.passed is not None and not entry.closed:
+                gate.leave(entry.passed, 0)
+                entry.passed = None
+            raise
+
+    async def _ask(self, entry: LedgerEntry) -> LedgerEntry:
+        loop, answer = entry.answer.get_loop(), entry.answer
         if self._pid != os.getpid():
             self._reset()
         with self._lock:
@@ -129,6 +154,8 @@ class Ledger:
 
     def post(self, entry: LedgerEntry) -> None:
         """Write a closed entry with the next batch."""
+        if entry.passed is not None and self.gate is not None:
+            self.gate.leave(entry.passed, entry.amount if entry.cost is None else entry.cost)
         with self._lock:
             self._closes.append(entry)
         self._post()

@@ -1,0 +1,179 @@
+"""Counters of budgets in Redis, in front of those in the database. It says no early; the database has the last word.
+
+A reservation is checked and added here in one script over the whole path, before its intent is written. So an
+exhausted budget is refused without work for the database, and who waits does not ask it either. The database decides
+once more in the transaction that writes the intent: whatever happens to Redis, the cap holds. Counters that are not
+in Redis (it was restarted, they expired) are read from the ledger's; those that refuse are read anew when they are
+older than a few seconds, so that what a crash left in them is forgotten. While Redis is away the database decides
+alone; that is logged, and `degraded` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from sqlalchemy import Connection
+
+from tidyllm import clock
+from tidyllm.errors import StoreError
+from tidyllm.money.account import Account, Held, exceeded
+from tidyllm.money.local import free_at
+from tidyllm.store import Store
+from tidyllm.store.shared import Script, SharedState
+
+__all__ = ["Gate", "Passed"]
+
+_KEY = "tidyllm:budget:"
+_POLL, _LONGEST_POLL = 0.02, 0.25
+"""Seconds between two looks while calls under way are in the way; each pause is longer than the one before."""
+_TRUSTED = 3.0
+"""Seconds for which a refusal stands on counters that nobody compared with the ledger's."""
+_KEPT = 86_400
+"""Seconds after which counters are read from the ledger again, at the latest."""
+
+_ENTER = Script("""
+local amount = tonumber(ARGV[1])
+for i = 1, #KEYS do
+  local at = redis.call('HGET', KEYS[i], 'at')
+  if not at then return {'empty', i} end
+  local limit, first = ARGV[3 * i - 1], tonumber(ARGV[3 * i + 1])
+  if limit ~= '' then
+    local spent, reserved = 0, 0
+    local all = redis.call('HGETALL', KEYS[i])
+    for j = 1, #all, 2 do
+      local slot = tonumber(string.sub(all[j], 3))
+      if slot and slot >= first then
+        if string.sub(all[j], 1, 2) == 's:' then spent = spent + tonumber(all[j + 1])
+        else reserved = reserved + tonumber(all[j + 1]) end
+      end
+    end
+    if spent + reserved + amount > tonumber(limit) then
+      local answer = 'refuse'
+      if reserved > 0 and spent + amount <= tonumber(limit) then answer = 'wait' end
+      return {answer, i, string.format('%.0f', spent), string.format('%.0f', reserved), at}
+    end
+  end
+end
+for i = 1, #KEYS do redis.call('HINCRBY', KEYS[i], 'r:' .. ARGV[3 * i], ARGV[1]) end
+return {'in'}
+""")
+
+_LEAVE = Script("""
+for i = 1, #KEYS do
+  if redis.call('HEXISTS', KEYS[i], 'at') == 1 then
+    redis.call('HINCRBY', KEYS[i], 'r:' .. ARGV[i + 2], '-' .. ARGV[1])
+    redis.call('HINCRBY', KEYS[i], 's:' .. ARGV[i + 2], ARGV[2])
+  end
+end
+""")
+
+_FILL = Script("""
+if redis.call('HEXISTS', KEYS[1], 'at') == 0 then
+  redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+end
+""")
+
+_READ = (
+    "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"
+    " JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot >= ?"
+)
+
+Passed = tuple[tuple[str, ...], tuple[int, ...], int]
+"""Keys, slots and the amount that was added there."""
+
+
+class Gate:
+    """The counters of one Redis, filled from one store."""
+
+    def __init__(self, shared: SharedState, store: Store) -> None:
+        self._shared = shared
+        self._store = store
+        self.degraded = False
+        """Redis is away: the database decides alone."""
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
+        """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
+
+        :raises BudgetExceeded: it does not fit.
+        """
+        try:
+            passed = await self._enter(path, amount, what, until)
+        except StoreError as error:
+            if not self.degraded:
+                logging.getLogger("tidyllm").warning("budgets are kept by the database alone: %s", error)
+            self.degraded = True
+            return None
+        if self.degraded:
+            logging.getLogger("tidyllm").warning("budgets are kept in %s again", self._shared.name)
+            # What happened meanwhile is in the ledger only.
+            await self.forget(path)
+            self.degraded = False
+        return passed
+
+    async def _enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed:
+        keys = tuple([_KEY + account.name for account in path])
+        pause = _POLL
+        while True:
+            now = clock.now()
+            slots = tuple([account.window.slot(now) for account in path])
+            arguments: list[str | int] = [amount]
+            for account, slot in zip(path, slots, strict=True):
+                limit = "" if account.limit is None else account.limit
+                arguments += [limit, slot, account.window.first(now)]
+            answer: list[bytes | int] = await self._shared.run(_ENTER, keys, arguments)
+            if answer[0] == b"in":
+                return keys, slots, amount
+            account = path[int(answer[1]) - 1]
+            if answer[0] == b"empty":
+                await self._fill(account, now)
+                continue
+            if now - float(answer[4]) > _TRUSTED:
+                await self._shared.delete(_KEY + account.name)
+                continue
+            if answer[0] == b"wait" and clock.monotonic() < until:
+                await clock.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_POLL)
+                continue
+            held = Held(int(answer[2]), int(answer[3]))
+            # By slot is known to the ledger only; of a calendar window there is just one.
+            by_slot = {} if account.window.kind == "rolling" else {account.window.slot(now): sum(held)}
+            raise exceeded(account, held, amount, what, free_at(account, by_slot, amount, held))
+
+    async def _fill(self, account: Account, now: float) -> None:
+        rows = await self._store.read(lambda connection: _read(connection, account, now))
+        fields: list[str | int | float] = ["at", now]
+        for slot, spent, reserved in rows:
+            fields += [f"s:{slot}", spent, f"r:{slot}", reserved]
+        await self._shared.run(_FILL, (_KEY + account.name,), (_KEPT, *fields))
+
+    async def forget(self, path: tuple[Account, ...]) -> None:
+        """Drop what Redis says of these accounts: the ledger disagrees."""
+        try:
+            await self._shared.delete(*(_KEY + account.name for account in path))
+        except StoreError:
+            pass  # it is away, and filled anew when it is back and empty; if not, `_TRUSTED` ends it
+
+    def leave(self, passed: Passed, cost: int) -> None:
+        """What was added is spent: `cost` of it. Nobody waits."""
+        keys, slots, amount = passed
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # closed from plain code: these counters are off until they are next compared
+            return
+        task = loop.create_task(self._leave(keys, (amount, cost, *slots)))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, keys: tuple[str, ...], arguments: tuple[int, ...]) -> None:
+        try:
+            await self._shared.run(_LEAVE, keys, arguments)
+        except StoreError:
+            pass  # these counters are off until they are next compared with the ledger's
+
+
+def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:
+    marked = _READ if connection.dialect.name == "sqlite" else _READ.replace("?", "%s")
+    rows = connection.exec_driver_sql(marked, (account.name, account.window.first(now)))
+    return [(slot, spent, reserved) for slot, spent, reserved in rows]
