@@ -9,14 +9,15 @@ from collections.abc import Callable
 from collections.abc import Sequence as Pieces
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
 from tidyllm.cache.backend import Backend
-from tidyllm.cache.caching import Caching, Packed
+from tidyllm.cache.caching import Caching
 from tidyllm.cache.entry import Corrupt, Entry
 from tidyllm.cache.key import Memo, forward_key, request_key
+from tidyllm.cache.landed import Packed
 from tidyllm.cache.piece_codec import mark_piece, pack_pieces, size_of, unpack_pieces
 from tidyllm.cache.semantic import Similar
 from tidyllm.cache.serving import serving_of
@@ -135,7 +136,7 @@ class AnswerCache(Caching[RequestLike, Response]):
     # -- answers
 
     def _pack(self, answer: Any, x: Any) -> tuple[Packed | None, bool]:
-        if not isinstance(answer, Response):
+        if not _is_answer(answer):
             return None, False
         marked = _marked(answer)
         try:
@@ -165,8 +166,10 @@ class AnswerCache(Caching[RequestLike, Response]):
         if not pieces:
             return None, False
         try:
-            answer = self.inner.join(pieces)
+            answer: object = self.inner.join(pieces)
         except TidyllmError:
+            return None, False
+        if not _is_answer(answer):
             return None, False
         try:
             kind, body = pack_pieces(pieces, answer.cost_usd)
@@ -201,6 +204,10 @@ class AnswerCache(Caching[RequestLike, Response]):
 
 
 _NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
+
+
+def _is_answer(answer: object) -> TypeGuard[Response]:
+    return isinstance(answer, Response)  # a step is typed by promise only
 
 
 def _output(x: Any) -> Any:

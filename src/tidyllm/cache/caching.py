@@ -11,10 +11,7 @@ from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Sequence as Pieces
 from contextlib import aclosing
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, TypeVar
-
-import msgspec
 
 from tidyllm import clock
 from tidyllm.cache.backend import Backend, Lease
@@ -24,12 +21,13 @@ from tidyllm.cache.counts import Counts
 from tidyllm.cache.entry import Corrupt, Entry
 from tidyllm.cache.flight import Flights, for_all, twin
 from tidyllm.cache.kept import Kept
+from tidyllm.cache.landed import Landed, Packed
 from tidyllm.cache.memory import MemoryCache
 from tidyllm.core import CacheLookup, Context, Wrapper
 from tidyllm.errors import ConfigError, NotCached
 from tidyllm.models.per_loop import PerLoop
 
-__all__ = ["CONTROL_TAG", "Caching", "Landed", "Packed"]
+__all__ = ["CONTROL_TAG", "Caching"]
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -39,23 +37,6 @@ CONTROL_TAG = "tidyllm.cache-control"
 
 _ALWAYS = CacheControl()
 _NOWHERE: tuple[None, str] = (None, "")
-
-
-class Packed(msgspec.Struct, frozen=True):
-    """An answer ready to be kept."""
-
-    kind: str
-    body: bytes
-    saved_usd: Decimal | None = None
-    facts: dict[str, Any] = {}
-
-
-class Landed(msgspec.Struct, frozen=True):
-    """What one call brought: the answer as it came, and its entry, if it could be written as one."""
-
-    answer: Any
-    entry: Entry | None
-    outcome: str = "miss"
 
 
 class Caching(Wrapper[I_contra, O_co]):

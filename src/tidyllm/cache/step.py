@@ -11,9 +11,10 @@ from typing import Any, TypeVar, final
 import msgspec
 
 from tidyllm.cache.backend import Backend
-from tidyllm.cache.caching import Caching, Packed
+from tidyllm.cache.caching import Caching
 from tidyllm.cache.entry import Corrupt, Entry
 from tidyllm.cache.key import value_key
+from tidyllm.cache.landed import Packed
 from tidyllm.core import Context, FunctionStep, Step
 from tidyllm.errors import ConfigError
 
