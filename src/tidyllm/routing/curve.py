@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.float64]
-    Indices: TypeAlias = NDArray[np.int64]
+    Array: TypeAlias = NDArray[Any]
+    Indices: TypeAlias = NDArray[Any]
 
 __all__ = ["EXTREME", "Point", "apgr", "choices", "curve", "oracle"]
 
@@ -71,7 +70,9 @@ def curve(
                 cost_usd=float(prices[picked].mean()),
                 quality=float(real[rows, picked].mean()),
                 error=float(gains.std() / np.sqrt(len(gains))),
-                shares=tuple(float(share) for share in np.bincount(picked, minlength=len(prices)) / len(picked)),
+                shares=tuple(
+                    float(share) for share in np.bincount(picked, minlength=len(prices)) / len(picked)
+                ),
             )
         )
     return found
@@ -80,7 +81,9 @@ def curve(
 def oracle(real: Array, costs: Sequence[float]) -> list[Point]:
     """What hindsight would have given: no policy can be better."""
     return [
-        point for point in curve(real, real, costs, safe=int(real.mean(0).argmax())) if abs(point.tradeoff) != 0
+        point
+        for point in curve(real, real, costs, safe=int(real.mean(0).argmax()))
+        if abs(point.tradeoff) != 0
     ]
 
 

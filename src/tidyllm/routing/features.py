@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import zlib
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Ints: TypeAlias = NDArray[np.int64]
-    Floats: TypeAlias = NDArray[np.float32]
+    Ints: TypeAlias = NDArray[Any]
+    Floats: TypeAlias = NDArray[Any]
 
 __all__ = ["BITS", "FAMILIES", "MAX_CHARACTERS", "SHAPES", "Hashed", "hashed", "shape", "words_of"]
 
@@ -139,10 +139,10 @@ SHAPES = (
 )
 """What `shape` measures, in its order; counts are logarithms."""
 
-_NEGATION = re.compile(r"\b(?:not|except|never|least|false)\b", re.I)
+_NEGATION = re.compile(r"\b(?:not|except|never|least|false)\b", re.IGNORECASE)
 _FORMULA = re.compile(r"[=^\\$]|\d\s*[-+*/]\s*\d")
-_CODE = re.compile(r"\bdef \w+\(|\breturn\b|[{};]\s*$|```|\bclass \w+|#include", re.M)
-_OPTION = re.compile(r"^\s*\(?[A-Ea-e][.):]\s", re.M)
+_CODE = re.compile(r"\bdef \w+\(|\breturn\b|[{};]\s*$|```|\bclass \w+|#include", re.MULTILINE)
+_OPTION = re.compile(r"^\s*\(?[A-Ea-e][.):]\s", re.MULTILINE)
 _SENTENCE = re.compile(r"[.!?](?:\s|$)")
 
 

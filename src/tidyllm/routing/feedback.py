@@ -95,9 +95,7 @@ def _row(feedback: Feedback) -> dict[str, Any]:
     return row
 
 
-async def read_feedback(
-    store: Store, *, experiment: str | None = None, since: float = 0.0
-) -> list[Feedback]:
+async def read_feedback(store: Store, *, experiment: str | None = None, since: float = 0.0) -> list[Feedback]:
     """The verdicts, oldest first: all, or those of one experiment. `since`: seconds since 1970."""
 
     def work(connection: Connection) -> list[Feedback]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.float64]
-    Bytes: TypeAlias = NDArray[np.uint8]
+    Array: TypeAlias = NDArray[Any]
+    Bytes: TypeAlias = NDArray[Any]
 
 __all__ = ["Foreign", "known_words"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -15,13 +15,12 @@ from tidyllm.routing.foreign import Foreign
 from tidyllm.routing.ridge import weighed
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from tidyllm.routing.outcomes import Outcomes
     from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.float64]
-    Array32: TypeAlias = NDArray[np.float32]
+    from tidyllm.routing.outcomes import Outcomes
+
+    Array: TypeAlias = NDArray[Any]
+    Array32: TypeAlias = NDArray[Any]
 
 __all__ = ["Facts", "LearnedPolicy", "Prediction", "Weights"]
 
@@ -137,9 +136,7 @@ class LearnedPolicy:
                 best = max(allowed, key=lambda at: facts.singles[at])
         else:
             dearest = max(facts.costs_usd)
-            best = max(
-                allowed, key=lambda at: expected[at] - facts.tradeoff * facts.costs_usd[at] / dearest
-            )
+            best = max(allowed, key=lambda at: expected[at] - facts.tradeoff * facts.costs_usd[at] / dearest)
         return Prediction(
             route=facts.routes[best],
             quality={route: min(max(float(expected[at]), 0.0), 1.0) for at, route in enumerate(facts.routes)},
@@ -168,7 +165,9 @@ class LearnedPolicy:
         :raises ConfigError: `wanted` is not above 0 and at most 2.
         """
         if not 0 < wanted <= 2:
-            raise ConfigError(f"a wanted quality is a share of the safe route's, such as 0.99; got {wanted:g}.")
+            raise ConfigError(
+                f"a wanted quality is a share of the safe route's, such as 0.99; got {wanted:g}."
+            )
         at = self.facts.routes.index(self.facts.safe)
         least = wanted * self.facts.singles[at]
         good = [point for point in self.facts.curve if point.quality - point.error >= least]

@@ -7,16 +7,15 @@ for each weight of the penalty, it gives the fit for all targets and, with folds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm.routing.features import BITS, FAMILIES, Hashed
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.float64]
-    Array32: TypeAlias = NDArray[np.float32]
+    Array: TypeAlias = NDArray[Any]
+    Array32: TypeAlias = NDArray[Any]
 
 __all__ = ["SHAPE_SHARE", "Likeness", "rarity", "solve", "standard", "weighed"]
 
@@ -101,7 +100,9 @@ class Likeness:
         import numpy as np
 
         words = [np.zeros((1 << self.bits, alphas.shape[1]), np.float32) for _ in range(FAMILIES)]
-        for prompt, weights, alpha in zip(self.prompts, self._weights, alphas.astype(np.float32), strict=True):
+        for prompt, weights, alpha in zip(
+            self.prompts, self._weights, alphas.astype(np.float32), strict=True
+        ):
             for family in range(FAMILIES):
                 words[family][prompt.places[family]] += np.outer(weights[family], alpha)
         return words, (self.shapes.T @ alphas) * (SHAPE_SHARE / self.shapes.shape[1])

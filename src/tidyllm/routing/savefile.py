@@ -17,7 +17,6 @@ from tidyllm.routing.foreign import Foreign
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[Any]
@@ -112,7 +111,9 @@ def read(path: Path) -> LearnedPolicy:
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format != _FORMAT:
-            raise ConfigError("is not a routing policy.", where=where, hint="Make one with `tidyllm route train`.")
+            raise ConfigError(
+                "is not a routing policy.", where=where, hint="Make one with `tidyllm route train`."
+            )
         if head.version != _VERSION:
             raise ConfigError(
                 f"is a policy of version {head.version}; this program reads version {_VERSION}.",
@@ -150,7 +151,11 @@ def _check(file: _File, weights: Weights) -> None:
         and [each.shape for each in weights.words] == [(1 << BITS, columns)] * FAMILIES
         and [each.shape for each in weights.rare] == [(1 << BITS,)] * FAMILIES
         and facts.safe in facts.routes
-        and len(facts.routes) == len(facts.costs_usd) == len(facts.offset) == len(facts.slope) == len(facts.singles)
+        and len(facts.routes)
+        == len(facts.costs_usd)
+        == len(facts.offset)
+        == len(facts.slope)
+        == len(facts.singles)
         and all(len(each) == len(facts.routes) for each in facts.group_quality)
         and len(facts.group_quality) == len(facts.groups)
         and bool(facts.curve)

@@ -5,11 +5,11 @@ Every figure that a policy carries comes from prompts that were left out while i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import apgr, curve, oracle
-from tidyllm.routing.features import BITS, FAMILIES, hashed, shape, words_of
+from tidyllm.routing.features import hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights, mixed
 from tidyllm.routing.outcomes import Outcome, Outcomes
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array: TypeAlias = NDArray[np.float64]
-    Array32: TypeAlias = NDArray[np.float32]
+    Array: TypeAlias = NDArray[Any]
+    Array32: TypeAlias = NDArray[Any]
     Flags: TypeAlias = NDArray[np.bool_]
 
 __all__ = ["MAX_ROWS", "train"]
@@ -62,7 +62,8 @@ def train(
     random = np.random.default_rng(seed)
     rows = outcomes.rows
     if len(rows) > MAX_ROWS:
-        rows = tuple(rows[at] for at in sorted(random.choice(len(rows), MAX_ROWS, replace=False)))
+        kept: list[int] = sorted(random.choice(len(rows), MAX_ROWS, replace=False).tolist())
+        rows = tuple(rows[at] for at in kept)
     routes, groups = outcomes.routes, outcomes.groups
     real, kinds = _targets(rows, routes, groups)
     if (kinds >= 0).mean() < 0.5 or len(groups) < 2:
@@ -83,7 +84,9 @@ def train(
     singles = filled.mean(0)
     safest = int(singles.argmax()) if safe is None else routes.index(safe)
     foreign = Foreign.learned(shapes, words, folds)
-    flagged = np.array([foreign.why(look, each) is not None for look, each in zip(shapes, words, strict=True)])
+    flagged = np.array(
+        [foreign.why(look, each) is not None for look, each in zip(shapes, words, strict=True)]
+    )
     facts = Facts(
         routes=routes,
         costs_usd=costs,
@@ -102,10 +105,16 @@ def train(
     )
     weights = _weights(likeness, real, kinds, len(groups), middle, spread, foreign)
     policy = LearnedPolicy(facts, weights)
-    return policy.for_share(share) if share is not None else policy.for_quality(0.99 if quality is None else quality)
+    return (
+        policy.for_share(share)
+        if share is not None
+        else policy.for_quality(0.99 if quality is None else quality)
+    )
 
 
-def _targets(rows: tuple[Outcome, ...], routes: tuple[str, ...], groups: tuple[str, ...]) -> tuple[Array, Array]:
+def _targets(
+    rows: tuple[Outcome, ...], routes: tuple[str, ...], groups: tuple[str, ...]
+) -> tuple[Array, Array]:
     """Quality by row and route (NaN where a route was not asked), and the number of each row's group (-1: none)."""
     import numpy as np
 
@@ -135,11 +144,11 @@ def _fit(table: Array32, real: Array, used: Flags, penalty: float) -> tuple[Arra
         alike = [at for at in sorted(left) if (known[:, at] == known[:, first]).all()]
         left.difference_update(alike)
         at = np.flatnonzero(known[:, first])
-        targets = real[np.ix_(at, alike)]
+        targets = real[at[:, None], alike]
         mean[alike] = targets.mean(0)
         whole = len(at) == len(table)
-        alphas[np.ix_(at, alike)] = solve(
-            table if whole else table[np.ix_(at, at)], targets - mean[alike], penalty
+        alphas[at[:, None], alike] = solve(
+            table if whole else table[at[:, None], at], targets - mean[alike], penalty
         )
     return alphas, mean
 
@@ -147,8 +156,9 @@ def _fit(table: Array32, real: Array, used: Flags, penalty: float) -> tuple[Arra
 def _onehot(kinds: Array, count: int) -> Array:
     import numpy as np
 
-    found = np.where((kinds >= 0)[:, None], np.eye(count)[kinds] if count else np.zeros((len(kinds), 0)), np.nan)
-    return found
+    return np.where(
+        (kinds >= 0)[:, None], np.eye(count)[kinds] if count else np.zeros((len(kinds), 0)), np.nan
+    )
 
 
 def _means(real: Array, kinds: Array, count: int) -> Array:
@@ -159,9 +169,7 @@ def _means(real: Array, kinds: Array, count: int) -> Array:
     found = np.empty((count, real.shape[1]))
     for group in range(count):
         inside = real[kinds == group]
-        found[group] = (np.nansum(inside, axis=0) + _PRIOR * overall) / (
-            (~np.isnan(inside)).sum(0) + _PRIOR
-        )
+        found[group] = (np.nansum(inside, axis=0) + _PRIOR * overall) / ((~np.isnan(inside)).sum(0) + _PRIOR)
     return found
 
 
@@ -205,7 +213,9 @@ def _calibrated(score: Array, real: Array) -> tuple[Array, Array]:
         known = ~np.isnan(real[:, route])
         x, y = score[known, route], real[known, route]
         spread = float(((x - x.mean()) ** 2).sum())
-        slope[route] = max(float(((x - x.mean()) * (y - y.mean())).sum()) / spread, 0.0) if spread > 1e-12 else 0.0
+        slope[route] = (
+            max(float(((x - x.mean()) * (y - y.mean())).sum()) / spread, 0.0) if spread > 1e-12 else 0.0
+        )
         offset[route] = y.mean() - slope[route] * x.mean()
     return offset, slope
 
@@ -238,7 +248,6 @@ def _weights(
     routes = real.shape[1]
     loose[:, :routes] = (loose[:, :routes] + 2 * tight) / 3
     words, shapes = likeness.heads(loose)
-    assert len(words) == FAMILIES and likeness.bits == BITS
     return Weights(
         words=words,
         shapes=shapes,
