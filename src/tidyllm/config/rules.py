@@ -72,11 +72,6 @@ def _model(name: str, model: ModelSettings, settings: Settings, where: Where) ->
         yield Problem(where, f"a model's name is printable text of at most {_LONGEST_NAME} characters.")
     if name.count("*") > 1:
         yield Problem(where, "a name may hold one '*'.")
-    ways = [key for key in ("route", "choose", "ab") if getattr(model, key)]
-    if not ways:
-        yield Problem(where, "the key 'route' is missing.", "Its targets, in order: [provider/model, …]")
-    elif len(ways) > 1:
-        yield Problem(where, f"{' and '.join(ways)} cannot stand together: one of them says what answers.")
     if model.cache is not None and model.cache.store == "redis" and settings.redis is None:
         hint = "Add a section 'redis' with its url."
         yield Problem((*where, "cache", "store"), "answers are to be kept in Redis, and none is given.", hint)

@@ -13,8 +13,6 @@ __all__ = [
     "AccessSettings",
     "BreakerSettings",
     "CacheSettings",
-    "ChoiceSettings",
-    "ExperimentSettings",
     "LimitSettings",
     "ModelSettings",
     "MoneySettings",
@@ -148,42 +146,11 @@ class CacheSettings(_Section, frozen=True):
     """Names of tags of a request that must be equal as well."""
 
 
-class ExperimentSettings(_Section, frozen=True):
-    """Two ways or more, compared on real traffic."""
-
-    name: str
-    arms: Annotated[dict[str, Annotated[float, msgspec.Meta(gt=0)]], msgspec.Meta(min_length=2)]
-    """Names of models here, each with its share; the first one is what the others are compared with."""
-    sticky: Literal["key", "user"] = "key"
-    """Who stays with an arm: a key, or a user as the request names him."""
-
-
-class ChoiceSettings(_Section, frozen=True):
-    """How one of several models is chosen for each request."""
-
-    among: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-    """Names of models here, the safest last."""
-    by: Literal["task", "weight", "latency", "price", "policy"] = "price"
-    tasks: dict[str, str] = {}
-    """With `task`: the model for each task; others go to the last one of `among`."""
-    weights: dict[str, Annotated[float, msgspec.Meta(gt=0)]] = {}
-    policy: str | None = None
-    """With `policy`: the file that `tidyllm route train` wrote."""
-    needs: tuple[str, ...] = ()
-    """Abilities that a model must have."""
-    regions: tuple[str, ...] = ()
-    """Where data may go; empty: anywhere."""
-
-
 class ModelSettings(_Section, frozen=True):
     """One name that callers use, and the way to an answer behind it."""
 
-    route: tuple[str, ...] = ()
+    route: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     """Targets `provider/model`, tried in order. `*` in a name matches anything; in a target it is what matched."""
-    choose: ChoiceSettings | None = None
-    """In place of a route: one of several models is chosen for each request."""
-    ab: ExperimentSettings | None = None
-    """In place of a route: requests are divided among models, and these compared."""
     deadline: Seconds | None = 600.0
     """Seconds for all attempts and targets together."""
     retry: RetrySettings = RetrySettings()
@@ -247,7 +214,7 @@ class SignOnSettings(_Section, frozen=True):
     client_id: str
     client_secret: str | None = None
     """`env:NAME` or `file:PATH`; none for a public client."""
-    redirect_url: str = "http://127.0.0.1:8400/admin/v1/signon/callback"
+    redirect_url: str = "http://127.0.0.1:8400/admin/v1/callback"
     role_claim: str = "roles"
     roles: dict[str, Literal["admin", "operator", "viewer"]] = {}
     """What a value of the claim makes of a person; who has none of them is refused."""
