@@ -83,7 +83,7 @@ class Lookup:
         :raises AuthError: there is none, or it is revoked or expired.
         :raises StoreDown: it is not in memory, or the memory is too old, and the store cannot be asked.
         """
-        name = sha256(secret.encode("utf-8", "surrogateescape")).digest()
+        name = sha256(secret.encode("utf-8", "surrogatepass")).digest()
         now = clock.monotonic()
         age = now - self._read_at
         if age > self.fresh_seconds / 2 and (self._found or self._unknown):

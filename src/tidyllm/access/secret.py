@@ -45,7 +45,7 @@ def looks_right(secret: str) -> bool:
 
 def digest(secret: str) -> str:
     """What is stored of a secret. A plain hash is enough: there is too much chance in it to guess."""
-    return sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def prefix(secret: str) -> str:

@@ -28,6 +28,7 @@ _Id = Annotated[str, typer.Argument(metavar="ID", help="As `tidyllm keys list` s
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
+    *,
     team: Annotated[str | None, typer.Option(help="Its team, which must be there.")] = None,
     owner: Annotated[str | None, typer.Option(help="Whom to ask about it.")] = None,
     role: Annotated[
@@ -94,6 +95,7 @@ def create(
 
 @app.command("list")
 def list_(
+    *,
     team: Annotated[str | None, typer.Option(help="Only of this team.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only of this owner.")] = None,
     state: Annotated[str | None, typer.Option(help="Only active, expired or revoked ones.")] = None,

@@ -35,6 +35,7 @@ _Metadata = Annotated[
 @teams.command("create")
 def create_team(
     name: _Name,
+    *,
     organisation: Annotated[str | None, typer.Option(help="Its organisation, which must be there.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="Allowed model, * for any characters; may be repeated.")
@@ -127,6 +128,7 @@ def delete_team(name: _Name, store: StoreURL = None) -> None:
 @organisations.command("create")
 def create_organisation(
     name: _Name,
+    *,
     limit_usd: _Limit = None,
     window: _Window = None,
     soft_usd: _Soft = None,
