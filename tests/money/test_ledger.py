@@ -1,0 +1,362 @@
+"""The ledger on both databases: intents before calls, settlements after, windows, doubts, crashes, tampering."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from tests.models.raw_server import serve
+from tests.models.upstreams import CHAT, json_body, model_at, play
+from tests.store.servers import databases, store_url
+from tidyllm import Context, Fallback, step
+from tidyllm.core import AttemptStarted
+from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown
+from tidyllm.money import Budget, Budgeted, Ledger
+from tidyllm.money.budget import Stacked
+from tidyllm.store import Store
+from tidyllm.testing import FakeClock
+
+
+@pytest.fixture(params=databases())
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store]:
+    one = Store.open(store_url(request.param, tmp_path))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def memory() -> Generator[Store]:
+    one = Store.open("sqlite://")
+    yield one
+    one.close()
+
+
+@asynccontextmanager
+async def ledger_of(store: Store, **options: Any) -> AsyncGenerator[Ledger]:
+    """A ledger that is whole when the block ends."""
+    ledger = Ledger(store, **options)
+    yield ledger
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []
+
+
+def rows(store: Store, columns: str = "kind, cost_nanos, error") -> list[tuple[Any, ...]]:
+    def read(connection: Connection) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM ledger ORDER BY writer, seq")]
+
+    return store.read_sync(read)
+
+
+async def test_the_intent_is_on_disk_before_the_provider_is_called(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(1, "month", name="key:k", ledger=ledger)
+        seen: list[int] = []
+
+        async def handler(connection: Any) -> None:
+            await connection.request()
+            seen.append(len(rows(store)))
+            await connection.write(json_body(CHAT, "x-request-id: req-7"))
+
+        async with serve(handler) as server:
+            await Budgeted(model_at(server), budget)("Hi")
+    assert seen == [1]
+    assert rows(store) == [(0, None, None), (1, 2_000_000, None)]
+
+
+async def test_a_row_says_who_asked_whom_and_what_it_took(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        team = Budget(None, name="team:search", ledger=ledger)
+        budget = Budget(1, name="key:k-1", parent=team)
+        async with serve(play(json_body(CHAT, "x-request-id: req-7"))) as server:
+            ctx = Context.new(tags={"app": "x"}, hooks=())
+            await Budgeted(model_at(server), budget).named("fast")("Hi", ctx)
+    intent, end = rows(
+        store, "run_id, provider, target, model, route, key_id, team, tags, input_tokens, output_tokens, request_id, status"
+    )
+    assert (bytes(intent[0]).hex(), *intent[1:8]) == (
+        ctx.run_id, "openai", "up", "priced", "fast", "k-1", "search", '{"app":"x"}'
+    )  # fmt: skip
+    assert end[8:] == (1000, 100, "req-7", 200)
+
+
+async def test_each_target_of_a_fallback_is_an_entry_of_its_own(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(1, name="key:k", ledger=ledger)
+        async with serve(play(json_body({"error": {"message": "no"}}, status="500 Oh"), json_body(CHAT))) as server:
+            await Budgeted(Fallback(model_at(server), model_at(server)), budget)("Hi")
+            assert (await budget.standing()).spent_usd == Decimal("0.002")
+    assert sorted(row[1:] for row in rows(store) if row[0] == 1) == [(0, "Overloaded"), (2_000_000, None)]
+
+
+async def test_what_may_have_been_billed_stays_in_doubt(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(1, name="key:k", ledger=ledger)
+
+        async def hangs_up(connection: Any) -> None:
+            await connection.request()
+
+        async with serve(hangs_up) as server:
+            with pytest.raises(ModelError):
+                await Budgeted(model_at(server), budget)("Hi")
+        standing = await budget.standing()
+    assert standing.spent_usd > 0
+    assert standing.reserved_usd == 0
+    assert rows(store)[-1] == (2, None, "Unreachable")
+
+
+async def test_what_was_never_sent_is_no_call(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        entry = await Budget(1, name="key:k", ledger=ledger).reserve(Decimal("0.5"), what="x")
+        entry.close(Decimal(0), None)
+    assert rows(store)[-1] == (1, 0, "NotSent")
+
+
+async def test_two_ledgers_on_one_store_share_every_budget(store: Store) -> None:
+    async with ledger_of(store) as one, ledger_of(store) as two:
+        mine = Budget(1, name="org:acme", ledger=one, wait_seconds=0)
+        theirs = Budget(1, name="org:acme", ledger=two, wait_seconds=0)
+        entry = await mine.reserve(Decimal("0.8"), what="x")
+        with pytest.raises(BudgetExceeded) as caught:
+            await theirs.reserve(Decimal("0.3"), what="x")
+        assert (caught.value.limit_usd, caught.value.reserved_usd) == ("1", "0.8")
+        await entry.settle(Decimal("0.1"))
+        await one.flush()
+        await (await theirs.reserve(Decimal("0.9"), what="x")).settle(Decimal(0))
+
+
+async def test_whoever_waits_is_woken_by_what_another_process_settles(store: Store) -> None:
+    async with ledger_of(store) as one, ledger_of(store) as two:
+        mine, theirs = (Budget(1, name="org:acme", ledger=each) for each in (one, two))
+        entry = await mine.reserve(Decimal("0.8"), what="x")
+        waiting = asyncio.create_task(theirs.reserve(Decimal("0.3"), what="x"))
+        await asyncio.sleep(0.06)
+        assert not waiting.done()
+        await entry.settle(Decimal("0.1"))
+        await (await waiting).settle(Decimal("0.3"))
+
+
+async def test_whoever_was_cancelled_gives_the_money_back(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(1, name="key:k", ledger=ledger)
+        tasks = [asyncio.create_task(budget.reserve(Decimal("0.1"), what="x")) for _ in range(5)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await ledger.flush()
+        await asyncio.sleep(0.05)
+        await ledger.flush()
+        assert (await budget.standing()).left_usd == 1
+
+
+async def test_an_unknown_price_is_refused_and_nothing_is_written(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(1, name="key:k", ledger=ledger)
+        async with serve(play(json_body(CHAT))) as server:
+            with pytest.raises(PriceUnknown, match="key:k"):
+                await Budgeted(model_at(server, name="unheard-of"), budget)("Hi")
+            assert not server.requests
+    assert rows(store) == []
+
+
+async def test_without_a_limit_a_call_of_unknown_price_is_written_down_as_unpriced(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        async with serve(play(json_body(CHAT))) as server:
+            await Budgeted(model_at(server, name="unheard-of"), Budget(None, name="org:a", ledger=ledger))("Hi")
+    assert rows(store, "kind, reserved_nanos, cost_nanos, input_tokens") == [
+        (0, None, None, None),
+        (1, None, None, 1000),
+    ]
+
+
+async def test_a_dead_writers_open_calls_are_in_doubt_and_it_can_settle_them_after_all(store: Store) -> None:
+    """A process that was only slow finds itself replaced, and goes on under another number."""
+    async with ledger_of(store) as slow, ledger_of(store) as other:
+        budget = Budget(1, name="key:k", ledger=slow)
+        entry = await budget.reserve(Decimal("0.4"), what="x")
+        await asyncio.sleep(0.02)
+        store.write_sync(lambda c: c.exec_driver_sql("UPDATE ledger_writers SET host = 'gone', heartbeat_at = 5"))
+        assert await other.recover() == 1
+        assert await other.recover() == 0
+        standing = await budget.standing()
+        assert (standing.spent_usd, standing.reserved_usd) == (Decimal("0.4"), 0)
+        await entry.settle(Decimal("0.1"))
+        await slow.flush()
+        standing = await budget.standing()
+        assert (standing.spent_usd, standing.reserved_usd) == (Decimal("0.1"), 0)
+        await (await budget.reserve(Decimal("0.9"), what="x")).settle(Decimal("0.2"))
+    assert [row[0] for row in rows(store)].count(1) == 2
+
+
+async def test_a_ledger_that_signs_off_leaves_nothing_open(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        await Budget(1, name="key:k", ledger=ledger).reserve(Decimal("0.4"), what="x")
+        await ledger.aclose()
+        found = await ledger.verify()
+    assert (found.open, found.in_doubt) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("DELETE FROM ledger WHERE seq = 2", "rows 2 to 2 are missing"),
+        ("DELETE FROM ledger WHERE seq >= 4", "its last row is 3, it wrote 6"),
+        ("UPDATE ledger SET cost_nanos = 1 WHERE kind = 1 AND seq = 2", "row 2 was changed"),
+        ("UPDATE ledger SET team = 'other' WHERE seq = 3", "row 3 was changed"),
+        ("UPDATE budget_counters SET spent_nanos = 0", "counters say"),
+        ("DELETE FROM ledger_writers", "is not in the list of writers"),
+        ("UPDATE spend_daily SET cost_nanos = 0", "the sums by day say"),
+    ],
+)
+async def test_whatever_is_missing_or_was_changed_shows(store: Store, change: str, says: str) -> None:
+    ledger = Ledger(store)
+    budget = Budget(1, name="key:k", ledger=ledger)
+    for _ in range(3):
+        await (await budget.reserve(Decimal("0.1"), what="x")).settle(Decimal("0.05"))
+        await ledger.flush()
+    assert (await ledger.verify()).whole
+    store.write_sync(lambda connection: connection.exec_driver_sql(change))
+    assert any(says in problem for problem in (await ledger.verify()).problems)
+
+
+async def test_a_hit_is_written_down_with_what_it_saved(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        ledger.hit(Context.new(), target="up", model="priced", saved_usd=Decimal("0.002"))
+    assert rows(store, "kind, saved_nanos, model") == [(3, 2_000_000, "priced")]
+
+
+async def test_odd_texts_and_counts_are_written_harmlessly(store: Store) -> None:
+    odd = "a'; DROP TABLE ledger; --\0\ud800\n" * 30
+    async with ledger_of(store) as ledger:
+        ctx = Context.new(tags={odd: odd, "tidyllm.key": odd}, hooks=())
+        entry = await ledger.intent(AttemptStarted(ctx, 2**64 - 1, odd, odd, odd), Decimal("1"))
+        entry.close(Decimal("Infinity"), None)
+    assert len(rows(store)) == 2
+
+
+# -- trees and the context
+
+
+async def test_a_budget_in_the_context_stays_in_force(memory: Store) -> None:
+    ledger = Ledger(memory)
+    outer = Budget("0.0001", name="key:k", ledger=ledger, wait_seconds=0)
+    for inner in (Budget(5, name="run:1", ledger=ledger), Budget(5)):
+        async with serve(play(json_body(CHAT))) as server:
+            with pytest.raises(BudgetExceeded) as caught:
+                await Budgeted(model_at(server), inner)("Hi", Context.new(budget=outer, hooks=()))
+            assert caught.value.name == "key:k"
+            assert (await inner.standing()).left_usd == 5
+
+
+async def test_the_wrapper_only_changes_the_context(memory: Store) -> None:
+    ledger = Ledger(memory)
+    outer, inner = Budget(5, name="org:a", ledger=ledger), Budget(1, name="run:1", ledger=ledger)
+
+    @step
+    async def look(x: int, ctx: Context) -> str:
+        return repr(ctx.budget)
+
+    wrapped = Budgeted(Budgeted(look, inner), outer)
+    assert await wrapped(1) == "<Budget run:1 < org:a>"
+    assert wrapped.name == "look"
+    assert isinstance(Budget(1).under(outer), Stacked)
+    assert inner.under(inner) is inner
+
+
+async def test_both_places_are_settled_with_what_it_cost(memory: Store) -> None:
+    ledger = Ledger(memory)
+    outer, inner = Budget(5, name="key:k", ledger=ledger), Budget(1)
+    async with serve(play(json_body(CHAT))) as server:
+        await Budgeted(model_at(server), inner)("Hi", Context.new(budget=outer, hooks=()))
+    await ledger.flush()
+    assert (await inner.standing()).spent_usd == (await outer.standing()).spent_usd == Decimal("0.002")
+
+
+def test_budgets_that_cannot_be_kept_together_are_refused(memory: Store) -> None:
+    ledger = Ledger(memory)
+    with pytest.raises(ConfigError, match="name"):
+        Budget(1, ledger=ledger)
+    with pytest.raises(ConfigError, match="different places"):
+        Budget(1, name="key:k", ledger=ledger, parent=Budget(5))
+    with pytest.raises(ConfigError, match="above itself"):
+        Budget(1, name="org:a", parent=Budget(1, name="org:a", ledger=ledger))
+    with pytest.raises(ConfigError, match="no budget"):
+        Budgeted(step(lambda x: x), 5)  # pyright: ignore[reportArgumentType]
+
+
+# -- random trees and interleavings
+
+USD = st.integers(0, 60).map(lambda cents: Decimal(cents) / 100)
+WINDOWS = st.sampled_from(["none", "day", "month", "rolling:3600"])
+TREES = st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), USD), WINDOWS), min_size=1, max_size=5)
+CALLS = st.lists(st.tuples(st.integers(0, 4), USD, st.integers(0, 100), st.sampled_from("slx")), max_size=25)
+
+
+@settings(max_examples=25)
+@given(tree=TREES, calls=CALLS)
+def test_no_budget_of_any_tree_is_ever_passed_in_any_order(
+    tree: list[tuple[int, Decimal | None, str]], calls: list[tuple[int, Decimal, int, str]]
+) -> None:
+    asyncio.run(_play(tree, calls))
+
+
+async def _play(
+    tree: list[tuple[int, Decimal | None, str]], calls: list[tuple[int, Decimal, int, str]]
+) -> None:
+    store = Store.open("sqlite://")
+    ledgers = [Ledger(store), Ledger(store)]
+    trees: list[list[Budget]] = []
+    for ledger in ledgers:
+        budgets: list[Budget] = []
+        for place, (above, limit, window) in enumerate(tree):
+            parent = budgets[above % place] if place else None
+            options: dict[str, Any] = {"ledger": ledger} if parent is None else {"parent": parent}
+            budgets.append(Budget(limit, window, name=f"n{place}", wait_seconds=0.05, **options))
+        trees.append(budgets)
+    truth = dict.fromkeys(range(len(tree)), Decimal(0))
+
+    async def call(number: int, at: int, most: Decimal, share: int, end: str) -> None:
+        budget = trees[number % 2][at % len(tree)]
+        try:
+            entry = await budget.reserve(most, what="x")
+        except BudgetExceeded:
+            return
+        one = await budget.standing()
+        assert one.limit_usd is None or one.spent_usd + one.reserved_usd <= one.limit_usd
+        cost = Decimal(0) if end == "x" else most * share / 100
+        for account in budget.path:
+            truth[int(account.name[1:])] += most if end == "l" else cost
+        await entry.settle(None if end == "l" else cost)
+
+    await asyncio.gather(*(call(number, *one) for number, one in enumerate(calls)))
+    for ledger in ledgers:
+        await ledger.flush()
+    for place, budget in enumerate(trees[0]):
+        one = await budget.standing()
+        assert (one.spent_usd, one.reserved_usd) == (truth[place], 0)
+        assert one.limit_usd is None or one.spent_usd <= one.limit_usd
+    assert (await ledgers[0].verify()).problems == []
+    await store.aclose()
+
+
+async def test_a_rolling_window_frees_what_was_spent_once_it_is_over(memory: Store) -> None:
+    with FakeClock() as fake:
+        budget = Budget(1, "rolling:600", name="key:k", ledger=Ledger(memory), wait_seconds=0)
+        await (await budget.reserve(Decimal("0.9"), what="x")).settle(Decimal("0.9"))
+        with pytest.raises(BudgetExceeded) as caught:
+            await budget.reserve(Decimal("0.2"), what="x")
+        assert caught.value.retry_after is not None
+        fake.advance(599)
+        with pytest.raises(BudgetExceeded):
+            await budget.reserve(Decimal("0.2"), what="x")
+        fake.advance(caught.value.retry_after - 599)
+        await (await budget.reserve(Decimal("0.2"), what="x")).settle(Decimal("0.2"))
