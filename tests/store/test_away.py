@@ -7,11 +7,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection
 
-from tests.store.servers import Server, postgres
+from tests.store.proxy import proxy
+from tests.store.servers import Server, databases, postgres, postgres_url
 from tests.store.stores import count, names, note, notes, opened
 from tidyllm.errors import StoreDown
 from tidyllm.store import Store
@@ -106,3 +108,26 @@ def too_much(connection: Connection) -> None:
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     connection.execute(notes.insert(), note("x" * 100_000))
+
+
+@pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
+@pytest.mark.parametrize("moment", [b"COMMIT", b"INSERT", b"pg_current_xact_id", b"BEGIN"])
+async def test_what_a_broken_connection_interrupts_is_done_exactly_once(moment: bytes) -> None:
+    url = urlsplit(postgres_url())
+    assert url.port is not None
+    with (
+        proxy(url.port) as door,
+        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
+    ):
+        for number in range(4):
+            door.cut_after(moment)
+            await asyncio.gather(
+                store.append(notes, {"name": f"row{number}"}),
+                store.write(lambda c, n=number: bool(c.execute(notes.insert(), note(f"work{n}")))),
+            )
+        assert door.cuts == 4
+        assert sorted(await store.read(names)) == [
+            *(f"row{i}" for i in range(4)),
+            *(f"work{i}" for i in range(4)),
+        ]
+        assert store.lost == 0

@@ -50,7 +50,25 @@ def _postgres(location: Location, **options: Any) -> Engine:
     told: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "application_name": "tidyllm"}
     for name in location.url.query:
         told.pop(name, None)  # the URL knows better
-    return create_engine(location.url, connect_args=told, hide_parameters=True, **options)
+    engine = create_engine(location.url, connect_args=told, hide_parameters=True, **options)
+    event.listen(engine, "connect", _leave_no_locks)
+    return engine
+
+
+# A machine that vanishes in the middle of a transaction would else keep the others waiting for as long as the
+# server believes in it, two hours by default.
+_LEAVE_NO_LOCKS = """
+SET idle_in_transaction_session_timeout = '20s';
+SET lock_timeout = '25s';
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+"""
+
+
+def _leave_no_locks(driver: Any, record: object) -> None:
+    driver.execute(_LEAVE_NO_LOCKS)
+    driver.commit()
 
 
 def _open(path: Path | None, *, writes: bool) -> sqlite3.Connection:

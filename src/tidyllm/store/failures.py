@@ -25,8 +25,9 @@ _SQLITE_DOWN = {
     sqlite3.SQLITE_PROTOCOL,
 }
 _SQLITE_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-# Classes of SQLSTATE: connection gone; no resources; server stopping or starting; a standby that cannot write.
-_POSTGRES_DOWN = ("08", "53", "57P", "25006", "58")
+# SQLSTATE: connection gone; no resources; server stopping or starting; a standby, which cannot write; errors of its
+# disk; locks that nobody lets go; a transaction of ours that was idle for too long.
+_POSTGRES_DOWN = ("08", "53", "57P", "25006", "58", "55P03", "25P03")
 _POSTGRES_AGAIN = ("40001", "40P01")
 
 
