@@ -116,8 +116,21 @@ def nginx(core: int, *, proxy_to: int | None = None) -> Generator[int]:
 
 
 @contextmanager
-def tidyllm(core: int, upstream: int, *, traces: bool) -> Generator[tuple[int, int]]:
-    """Our gateway with one worker; metrics are on, spans go out by OTLP with `traces`. Its port and its pid."""
+def tidyllm(
+    core: int,
+    upstream: int,
+    *,
+    traces: bool,
+    cores: str = "",
+    workers: int = 1,
+    sections: str = "",
+    route: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> Generator[tuple[int, int]]:
+    """Our gateway; metrics are on, spans go out by OTLP with `traces`. Its port and its pid.
+
+    `sections` and `route` are more lines of its configuration; `cores` is in place of the one core.
+    """
     port, folder = free_port(), _folder()
     (folder / "tidyllm.yaml").write_text(
         f"""
@@ -131,14 +144,22 @@ models:
     retry: {{attempts: 3, base: 0.25, cap: 8}}
     timeout: {{total: 60, first_piece: 15, gap: 15}}
     breaker: {{failures: 5, window: 30, cooldown: 10}}
+{route}
+{sections}
 observe: {{metrics: true, traces: {"otlp" if traces else "off"}, log: json}}
 """
     )
-    environment = {**os.environ, "TIDYLLM_MASTER_KEY": KEY, "UPSTREAM_KEY": "sk-upstream"}
+    environment = {
+        **os.environ,
+        "TIDYLLM_MASTER_KEY": KEY,
+        "UPSTREAM_KEY": "sk-upstream",
+        **(variables or {}),
+    }
     # The upstream takes the spans as well: it answers 200 to whatever is posted.
     environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{upstream}"
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = pinned(core, [str(Path(sys.executable).parent / "tidyllm"), "serve"])
+    serve = [str(Path(sys.executable).parent / "tidyllm"), "serve", "--workers", str(workers)]
+    command = ["taskset", "-c", cores or str(core), *serve]
     with _running(command, port, environment, folder) as process:
         yield port, process.pid
 
@@ -179,14 +200,14 @@ def stream_upstream(core: int) -> Generator[int]:
         yield port
 
 
-def first_answer(port: int) -> None:
+def first_answer(port: int, *, key: str = KEY) -> None:
     """Wait until a request is answered with 200."""
     until = time.monotonic() + 60
     while True:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/v1/chat/completions",
             BODY.encode(),
-            {"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+            {"authorization": f"Bearer {key}", "content-type": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=30):
@@ -197,13 +218,15 @@ def first_answer(port: int) -> None:
             time.sleep(0.05)
 
 
-def wrk(core: int, port: int, *, connections: int = 32, seconds: int = 6) -> tuple[float, float]:
+def wrk(
+    core: int, port: int, *, connections: int = 32, seconds: int = 6, key: str = KEY
+) -> tuple[float, float]:
     """Requests a second and the 99th percentile in milliseconds."""
     folder = _folder()
     script = folder / "post.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.body = [[{BODY}]]\nwrk.headers["content-type"] = "application/json"\n'
-        f'wrk.headers["authorization"] = "Bearer {KEY}"\n'
+        f'wrk.headers["authorization"] = "Bearer {key}"\n'
     )
     command = [
         "wrk",
