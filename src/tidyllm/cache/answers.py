@@ -194,7 +194,9 @@ class AnswerCache(Caching[RequestLike, Response]):
             return None
         near = await self.similar.find(key, x, place, ctx, stream=stream)
         entry = None if near is None else await self._kept.get(near)
-        if near is not None and entry is None:
+        if entry is not None:
+            self.similar.served(key)
+        elif near is not None:
             self.similar.forget(near)
         return entry
 

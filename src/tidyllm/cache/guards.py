@@ -79,7 +79,9 @@ def difference(one: Signature, other: Signature) -> str | None:
 def _is_name(word: str, stem: str, before: str) -> bool:
     if any(unicodedata.category(letter) == "Lo" for letter in word):
         return True
-    if any(letter.isdigit() or letter in "_@/#" for letter in word) or "." in word.rstrip("."):
+    if not any(map(str.isalpha, word)):
+        return False  # numbers are looked at for themselves
+    if any(letter.isdigit() or letter in "_@/#" for letter in word) or "." in word:
         return True
     if not any(letter.isupper() for letter in word):
         return False

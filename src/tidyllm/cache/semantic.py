@@ -124,14 +124,17 @@ class Similar:
             reasons.append(reason)
         if found is not None or reasons:
             self.near += 1
-        if found is None:
-            self._asked[key] = (part, mine, vector)
-            while len(self._asked) > 1_000:  # calls that failed never come back for theirs
-                self._asked.popitem(last=False)
-            if reasons:
-                self.rejected += 1
-                self.rejections[reasons[0]] += 1
+        if found is None and reasons:
+            self.rejected += 1
+            self.rejections[reasons[0]] += 1
+        self._asked[key] = (part, mine, vector)
+        while len(self._asked) > 1_000:  # calls that failed never come back for theirs
+            self._asked.popitem(last=False)
         return found
+
+    def served(self, key: bytes) -> None:
+        """What `find` found for `key` was there: nothing is going to be kept for it."""
+        self._asked.pop(key, None)
 
     def add(self, key: bytes) -> None:
         """The answer to a question that `find` looked for in vain is kept now under `key`."""

@@ -33,7 +33,7 @@ local function forget(key)
   redis.call('ZREM', KEYS[2], key)
   redis.call('ZREM', KEYS[3], key)
   redis.call('HDEL', KEYS[4], key)
-  return redis.call('HINCRBY', KEYS[4], 'bytes', -size)
+  return redis.call('HINCRBY', KEYS[4], 'bytes', 0 - size)
 end
 """
 _PUT = (
