@@ -45,7 +45,7 @@ def run() -> list[Table]:
             "no store: the master key, nothing counted, spans": ("", "", "", True),
         }
         for name, (url, sections, route, traces) in cases.items():
-            rates[name] = _case(table, name, upstream, url, sections, route, traces=traces)
+            rates[name] = _case(table, name, upstream, url=url, sections=sections, route=route, traces=traces)
         with servers.litellm(0, upstream) as (port, pid):
             servers.first_answer(port)
             rates["litellm"] = _load(table, "LiteLLM proxy, without keys or database", port, pid, rounds=2)
@@ -58,7 +58,7 @@ def run() -> list[Table]:
 
 
 def _case(
-    table: Table, name: str, upstream: int, url: str, sections: str, route: str, *, traces: bool
+    table: Table, name: str, upstream: int, *, url: str, sections: str, route: str, traces: bool
 ) -> float:
     key, variables = servers.KEY, dict[str, str]()
     if url:
@@ -84,7 +84,7 @@ def _load(
 
 def _new_key(url: str) -> str:
     command = [str(Path(sys.executable).parent / "tidyllm"), "keys", "create", "bench", "--json"]
-    command += ["--rpm", "100000000", "--tpm", "10000000000", "--concurrency", "1000"]
+    command += ["--rpm", "100000000", "--tpm", "1000000000", "--concurrency", "1000"]
     command += ["--limit-usd", "1000000", "--window", "month", "--store", url]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(out.stdout)["secret"]

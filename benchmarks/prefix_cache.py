@@ -4,8 +4,8 @@
 
 A trace (FAST '25) gives for each request its time, its length in tokens, and a hash for each block of 512 tokens, which
 stands for that block and all before it. Both halves are replayed in order of time. A request finds as many of its first
-blocks as the cache holds, and leaves all of its blocks there. Whole blocks count: no cache keeps the odd end of a prompt
-(counted as blocks, those ends would take 1.6 points of the conversations and 1.9 of the synthetic trace).
+blocks as the cache holds, and leaves all of its blocks there. Whole blocks count: no cache keeps the odd end of a
+prompt (counted as blocks, those ends would take 1.6 points of the conversations and 1.9 of the synthetic trace).
 
 Printed is the share of blocks found, with room for everything and with less (least recently used go first), and with a
 lifetime as providers have it; and what a provider's price for cached input would save. Writing is counted at the price
