@@ -162,7 +162,8 @@ async def test_an_error_event_names_the_request_as_the_header_does_whoever_faile
         "content": [],
         "usage": {},
     }
-    begin = frame("message_start", message=start)
+    block = {"type": "text", "text": "Hel"}
+    begin = frame("message_start", message=start) + frame("content_block_start", index=0, content_block=block)
     failed = frame("error", error={"type": "api_error", "message": "gone"}, request_id="req_of_the_provider")
     body = msgspec.json.encode({**CHAT, "max_tokens": 10, "stream": True})
     same, cross = each_time(sse(begin, failed)), cut(chunk("Hel"))

@@ -58,6 +58,8 @@ class ForwardedPiece(msgspec.Struct, frozen=True, gc=False):
     """Ready to be written to the caller; may hold several events."""
     pieces: tuple[Piece, ...] = ()
     """What was read out of them: usage, finish and start only."""
+    is_head: bool = False
+    """Whether they hold nothing of the answer itself, as the pieces of `models.piece` say it."""
 
     @property
     def text(self) -> str:

@@ -13,8 +13,10 @@ import msgspec
 
 from tidyllm.errors import BadAnswer
 from tidyllm.models.anthropic.stops import finish_reason as anthropic_finish
+from tidyllm.models.checks import is_object
 from tidyllm.models.formats import wire_format
 from tidyllm.models.glance import ChatHead, ResponsesHead, text
+from tidyllm.models.openai_chat.tool_calls import is_hollow
 from tidyllm.models.openai_chat.words import finish_reason as chat_finish
 from tidyllm.models.piece import Finish, Piece, Start, UsagePiece
 from tidyllm.models.sse import Event
@@ -31,12 +33,17 @@ class Listener(Protocol):
         ...
 
     @property
+    def begun(self) -> bool:
+        """Whether something of the answer itself was heard: until then a stream may still be started over."""
+        ...
+
+    @property
     def done(self) -> bool:
         """Whether the end marker was heard."""
         ...
 
     def skips(self, block: bytes) -> bool:
-        """Whether these bytes of one event, somewhere in the middle of an answer, need not be heard."""
+        """Whether these bytes of one event, once the answer has begun, need not be heard."""
         ...
 
     def hear(self, event: Event) -> list[Piece]:
@@ -59,11 +66,25 @@ class Listener(Protocol):
 _chunk = msgspec.json.Decoder(ChatHead).decode
 
 
+class _Said(msgspec.Struct, gc=False):
+    delta: Any = None
+    finish_reason: Any = None
+    text: Any = None
+
+
+class _Says(msgspec.Struct, gc=False):
+    choices: list[_Said] | None = None
+
+
+_says = msgspec.json.Decoder(_Says).decode
+
+
 class ChatListener:
     """OpenAI's chat completions."""
 
     def __init__(self) -> None:
         self.started = False
+        self.begun = False
         self.done = False
         self._finish: str | None = None
         self._tier: str | None = None
@@ -93,6 +114,8 @@ class ChatListener:
         if not self.started and choices:
             self.started = True
             pieces.append(Start(text(chunk.model), text(chunk.id)))
+        if choices and not self.begun:
+            self.begun = any(map(_is_said, _read(_says, event).choices or ()))
         if chunk.service_tier:
             self._tier = text(chunk.service_tier)
         for choice in choices or ():
@@ -111,9 +134,16 @@ class ChatListener:
         return (b"", []) if self.done or self._finish is None else (b"data: [DONE]\n\n", self._end())
 
     def _end(self) -> list[Piece]:
-        self.done = True
+        self.begun = self.done = True
         extra = {} if self._tier is None else {"service_tier": self._tier}
         return [Finish(chat_finish(self._finish), self._finish, extra)]
+
+
+def _is_said(choice: _Said) -> bool:
+    """Whether a choice holds more than the role of who speaks."""
+    if choice.finish_reason or choice.text or not is_object(choice.delta):
+        return True
+    return not all(key == "role" or is_hollow(value) for key, value in choice.delta.items())
 
 
 class _ResponsesEvent(msgspec.Struct, gc=False):
@@ -132,6 +162,7 @@ class ResponsesListener:
 
     def __init__(self) -> None:
         self.started = False
+        self.begun = False
         self.done = False
 
     def skips(self, block: bytes) -> bool:
@@ -154,6 +185,8 @@ class ResponsesListener:
         if not self.started:
             self.started = True
             pieces.append(Start(text(answer.model), text(answer.id)) if answer is not None else Start())
+        if text(kind).startswith("response.") and kind not in _BEGINS:
+            self.begun = True
         if kind in _ENDS:
             if answer is None:
                 raise _foreign(event, "response")
@@ -190,6 +223,7 @@ class _AnthropicEvent(msgspec.Struct, gc=False):
     type: Any = ""
     message: _Message | None = None
     delta: _Delta | None = None
+    content_block: Any = None
     usage: Any = None
     error: Any = None
 
@@ -202,6 +236,7 @@ class AnthropicListener:
 
     def __init__(self) -> None:
         self.started = False
+        self.begun = False
         self.done = False
         self._usage: dict[str, Any] = {}
         self._stop: str | None = None
@@ -222,6 +257,8 @@ class AnthropicListener:
             if kind == "ping":
                 return []
             raise _foreign(event, "message_start")
+        if not self.begun and kind != "ping":
+            self.begun = not (kind == "content_block_start" and _is_empty_text(told.content_block))
         if kind == "message_delta":
             if told.delta is not None and told.delta.stop_reason:
                 self._stop = text(told.delta.stop_reason)
@@ -244,6 +281,10 @@ class AnthropicListener:
         known = cast("dict[str, Any]", usage)
         self._usage = {**self._usage, **{key: value for key, value in known.items() if value is not None}}
         return [UsagePiece(wire_format("anthropic").decode_usage(self._usage))]
+
+
+def _is_empty_text(block: object) -> bool:
+    return is_object(block) and block.get("type") == "text" and not block.get("text")
 
 
 LISTENERS: Mapping[str, Callable[[], Listener]] = {

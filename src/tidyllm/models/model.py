@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tidyllm.core import Context, Step
-from tidyllm.errors import BadRequest, ModelError, StreamInterrupted, TidyllmError
+from tidyllm.errors import BadRequest, ModelError
 from tidyllm.models.attempt import Attempt, server_attributes
 from tidyllm.models.cross import crossing
 from tidyllm.models.fold import Fold, fold, unfold
@@ -24,13 +24,14 @@ from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport, default_transpo
 from tidyllm.models.losses import without_empty_tools
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.passthrough import forwarded_body, whole_answer
-from tidyllm.models.piece import Finish, Piece, Served, Start, UsagePiece
+from tidyllm.models.piece import Piece, Served, Start, UsagePiece
 from tidyllm.models.pricing import cost_usd, served_tier
 from tidyllm.models.provider import Endpoint, Provider
 from tidyllm.models.reading import ContentReader, error_body, json_object, read_events, read_pieces
 from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
 from tidyllm.models.secret import Secrets
+from tidyllm.models.served import interrupted, with_served
 from tidyllm.models.window import check_window, fit_window
 
 __all__ = ["Model"]
@@ -116,7 +117,8 @@ class Model(Step[RequestLike, Response]):
     async def invoke_stream(self, x: RequestLike | Forward, ctx: Context) -> AsyncGenerator[Any, None]:
         """Pieces; for a `Forward` in a format this provider speaks, `ForwardedPiece`s.
 
-        :raises StreamInterrupted: it ended early after at least one piece; `partial` is what had come.
+        :raises StreamInterrupted: it ended early after the first piece that is no head (`piece.is_head`: who answers,
+            and usage so far); `partial` is what had come. Before that it raises what `invoke` would.
         """
         attempt = Attempt(self, ctx, stream=True, operation=_operation(x))
         endpoint = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
@@ -126,6 +128,7 @@ class Model(Step[RequestLike, Response]):
             batches = self._ask_stream(x, attempt)
         seen = Fold()
         count = 0
+        begun = False
         # Passed on as it is, a stream is not decoded; only whoever records content makes us do it.
         reader = (
             ContentReader(x.format)
@@ -141,7 +144,8 @@ class Model(Step[RequestLike, Response]):
                                 seen.add(one)
                         else:
                             seen.add(piece)
-                        if not count:
+                        if not begun and not piece.is_head:
+                            begun = True
                             attempt.piece()
                         count += 1
                         yield piece
@@ -150,8 +154,8 @@ class Model(Step[RequestLike, Response]):
         except BaseException as error:
             partial = self._told(seen.response(), attempt) if count else None
             self._at(error, attempt)
-            if isinstance(error, Exception) and count:
-                broken = self._at(_interrupted(error, count, partial), attempt)
+            if isinstance(error, Exception) and begun:
+                broken = self._at(interrupted(error, count, partial), attempt)
                 await attempt.failed(broken, partial)
                 raise broken from error
             await attempt.failed(error, partial)
@@ -175,7 +179,7 @@ class Model(Step[RequestLike, Response]):
                         if isinstance(piece, UsagePiece):
                             check_window(self.format.name, sent, piece.usage)
                     if telling:
-                        told, telling = _with_served(batch, served)
+                        told, telling = with_served(batch, served)
                         yield told
                     else:
                         yield batch
@@ -195,8 +199,8 @@ class Model(Step[RequestLike, Response]):
             try:
                 async for batch in source:
                     if telling and batch[0].pieces:
-                        pieces, telling = _with_served(batch[0].pieces, served)
-                        yield (ForwardedPiece(batch[0].data, tuple(pieces)),)
+                        pieces, telling = with_served(batch[0].pieces, served)
+                        yield (msgspec.structs.replace(batch[0], pieces=tuple(pieces)),)
                     else:
                         yield batch
             finally:
@@ -237,7 +241,7 @@ class Model(Step[RequestLike, Response]):
             answer.cached,
             answer.saved_usd,
         )
-        return _with_served(pieces, served)[0]
+        return with_served(pieces, served)[0]
 
     @property
     def joins_like(self) -> object:
@@ -327,26 +331,6 @@ _E = TypeVar("_E", bound=BaseException)
 def _priced(response: _R, info: ModelInfo | None) -> _R:
     cost = cost_usd(response.usage, info, tier=served_tier(response))
     return msgspec.structs.replace(response, cost_usd=cost)
-
-
-def _with_served(batch: Pieces[Piece], served: Served) -> tuple[Pieces[Piece], bool]:
-    """The pieces with `served` in their `Start`, and whether that must still be told in a later batch."""
-    for place, piece in enumerate(batch):
-        if isinstance(piece, Start):
-            told: Piece = msgspec.structs.replace(piece, served=served)
-            return [*batch[:place], told, *batch[place + 1 :]], False
-        if isinstance(piece, Finish):  # no decoder leaves the start out; one that did would lose who served
-            return [*batch[:place], Start(served=served), *batch[place:]], False
-    return batch, True
-
-
-def _interrupted(error: Exception, count: int, partial: Response | None) -> StreamInterrupted:
-    where: dict[str, Any] = {}
-    if isinstance(error, ModelError):
-        known = ("status", "code", "request_id", "provider_message", "retry_after")
-        where = {name: getattr(error, name) for name in known}
-    said = error.message if isinstance(error, TidyllmError) else f"{type(error).__name__}: {error}"
-    return StreamInterrupted(f"the stream broke after {count:,} pieces: {said}", partial=partial, **where)
 
 
 def _operation(x: object) -> str:

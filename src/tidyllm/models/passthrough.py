@@ -25,6 +25,8 @@ __all__ = ["StreamPassthrough", "forwarded_body", "whole_answer"]
 
 _HELD = 16 * 1024
 """Bytes of comments that are kept until an answer begins; more of them is thrown away."""
+_HEAD = 4 * 1024 * 1024
+"""Bytes of an answer that are taken for its head at most: an event may repeat the whole request."""
 
 
 def forwarded_body(call: Forward, model: str, provider: Provider) -> tuple[bytes, bool]:
@@ -78,6 +80,7 @@ class StreamPassthrough:
         self._listener = LISTENERS[format]()
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._head_bytes = 0
         self._hid = False
 
     @property
@@ -115,7 +118,7 @@ class StreamPassthrough:
             for block in blocks:
                 if listener.done:
                     break
-                if not (listener.started and listener.skips(block)) and self._hear(block, read):
+                if not (listener.begun and listener.skips(block)) and self._hear(block, read):
                     continue
                 self._hid = False
                 ready.append(block)
@@ -127,11 +130,14 @@ class StreamPassthrough:
         if self._held:
             ready = [*self._held, *ready]
             self._held = []
-        return (
-            ForwardedPiece(ready[0] if len(ready) == 1 else b"".join(ready), tuple(read))
-            if ready or read
-            else None
-        )
+        if not (ready or read):
+            return None
+        data = ready[0] if len(ready) == 1 else b"".join(ready)
+        return ForwardedPiece(data, tuple(read), not listener.begun and self._is_short(data))
+
+    def _is_short(self, head: bytes) -> bool:
+        self._head_bytes += len(head)
+        return self._head_bytes <= _HEAD
 
     def _hear(self, block: bytes, read: list[Piece]) -> bool:
         """Take in what the event says; whether it is kept from the caller."""

@@ -7,7 +7,7 @@ Every piece has `.text`, empty but for text, so that `print(piece.text, end="")`
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,9 @@ __all__ = [
 
 
 class _Piece(msgspec.Struct, frozen=True, gc=False):
+    is_head: ClassVar[bool] = False
+    """Whether it holds nothing of the answer itself. Wrappers may start over while only such pieces have come."""
+
     @property
     def text(self) -> str:
         return ""
@@ -56,6 +59,8 @@ class Start(_Piece, frozen=True):
     `served` is put in by the model step; decoders leave it empty.
     """
 
+    is_head: ClassVar[bool] = True
+
     model: str = ""
     id: str = ""
     extra: dict[str, Any] = {}
@@ -68,6 +73,10 @@ class TextPiece(msgspec.Struct, frozen=True, gc=False):
     text: str
     index: int = 0
     extra: dict[str, Any] = {}
+
+    @property
+    def is_head(self) -> bool:
+        return not self.text and not self.extra
 
 
 class ThinkingPiece(_Piece, frozen=True):
@@ -100,6 +109,8 @@ class WholePart(_Piece, frozen=True):
 
 class UsagePiece(_Piece, frozen=True):
     """Usage so far. A later one replaces the fields it knows."""
+
+    is_head: ClassVar[bool] = True
 
     usage: Usage
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence as Pieces
 from typing import Any, TypeVar, final
 
 from tidyllm.core import Context, FellBack, Step, as_step
+from tidyllm.core.head import MOST_HEADS, is_head
 from tidyllm.errors import ConfigError, Refused, StepError, StreamInterrupted, TidyllmError
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.partial import collector, interrupted
@@ -32,8 +33,9 @@ class Fallback(Step[I_contra, O_co]):
     not, what a target said before our own refusals (an open breaker, a full limit), and the last of equals. Its notes
     name each target and its error.
 
-    A stream falls back only while nothing of it has reached the reader. After its first piece any failure is
-    `StreamInterrupted`, from the error, with the answer so far in `partial`.
+    A stream falls back only while nothing of it has reached the reader; pieces that only announce the answer are held
+    back until its first one. After that any failure is `StreamInterrupted`, from the error, with the answer so far in
+    `partial`.
 
     :raises ConfigError: there is no target.
     """
@@ -84,7 +86,8 @@ class Fallback(Step[I_contra, O_co]):
         try:
             while True:
                 passed = collector(step)
-                begun = False
+                begun = ended = False
+                heads: list[Any] = []
                 pieces = (
                     step.invoke_stream(x, ctx) if not failures else stream_again(ctx, step, x, "fallback")
                 )
@@ -94,14 +97,26 @@ class Fallback(Step[I_contra, O_co]):
                         try:
                             piece = await anext(pieces)
                         except StopAsyncIteration:
-                            return
+                            ended = True
+                            break
                         except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
                             failures.append(error)
                             break
-                        begun = True
                         if passed is not None:
                             passed.append(piece)
+                        if not begun:
+                            if is_head(piece) and len(heads) < MOST_HEADS:
+                                heads.append(piece)
+                                continue
+                            begun = True
+                            for head in heads:
+                                yield head
                         yield piece
+                    if ended:
+                        if not begun:
+                            for head in heads:
+                                yield head
+                        return
                 finally:
                     await pieces.aclose()
                 if begun:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, final
 from tidyllm import clock
 from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.core.group import failures, note, stop
+from tidyllm.core.head import MOST_HEADS, is_head
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
@@ -32,7 +33,8 @@ class Hedge(Wrapper[I_contra, O_co]):
     The losers are cancelled and waited for. It is no retry: a try that fails starts no other one. Its error is raised
     when no other try is running; else theirs is waited for. When all fail the first error is raised, with a note of
     each other one.
-    Streams race to their first piece; the losers' streams are closed then.
+    Streams race to their first piece, those that only announce the answer not counted; the losers' streams are closed
+    then.
 
     The step must bear being run twice: both tries may reach the provider, and both may cost.
 
@@ -64,14 +66,16 @@ class Hedge(Wrapper[I_contra, O_co]):
         streams: list[AsyncGenerator[Any, None]] = []
 
         async def first_piece(number: int) -> tuple[AsyncGenerator[Any, None], tuple[Any, ...]]:
-            """The stream of one try with its first piece; with none if it ended."""
+            """The stream of one try with its first piece and what came before that; fewer if it ended."""
+            first: list[Any] = []
             inner = self.inner
             pieces = inner.invoke_stream(x, ctx) if number == 1 else stream_again(ctx, inner, x, "hedge")
             streams.append(pieces)
-            try:
-                return pieces, (await anext(pieces),)
-            except StopAsyncIteration:
-                return pieces, ()
+            async for piece in pieces:
+                first.append(piece)
+                if not is_head(piece) or len(first) > MOST_HEADS:
+                    break
+            return pieces, tuple(first)
 
         race = _Race(first_piece, self.max_hedges + 1, self.delay)
         try:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, final
 
 from tidyllm import clock
 from tidyllm.core import Context, Retrying, Wrapper, as_step
+from tidyllm.core.head import MOST_HEADS, is_head
 from tidyllm.errors import StreamInterrupted
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
@@ -40,8 +41,9 @@ class Retry(Wrapper[I_contra, O_co]):
     in full, with the drawn one on top. When the next attempt would start at or after the deadline, there is none.
     The error of the last attempt is raised, with a note that says why there was no other.
 
-    A stream is tried again only while nothing of it has reached the reader. After its first piece any failure is
-    `StreamInterrupted`, from the error, with the answer so far in `partial`.
+    A stream is tried again only while nothing of it has reached the reader; pieces that only announce the answer are
+    held back until its first one. After that any failure is `StreamInterrupted`, from the error, with the answer so
+    far in `partial`.
 
     :raises ConfigError: an argument is out of range.
     """
@@ -103,6 +105,7 @@ class Retry(Wrapper[I_contra, O_co]):
             inner = self.inner
             passed = collector(inner)
             begun = False
+            heads: list[Any] = []
             pieces = inner.invoke_stream(x, ctx) if attempt == 1 else stream_again(ctx, inner, x, "retry")
             try:
                 while True:
@@ -110,14 +113,25 @@ class Retry(Wrapper[I_contra, O_co]):
                     try:
                         piece = await anext(pieces)
                     except StopAsyncIteration:
-                        return
+                        break
                     except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
                         failure = error
                         break
-                    begun = True
                     if passed is not None:
                         passed.append(piece)
+                    if not begun:
+                        if is_head(piece) and len(heads) < MOST_HEADS:
+                            heads.append(piece)
+                            continue
+                        begun = True
+                        for head in heads:
+                            yield head
                     yield piece
+                if failure is None:
+                    if not begun:
+                        for head in heads:
+                            yield head
+                    return
             finally:
                 await pieces.aclose()
             try:

@@ -20,13 +20,14 @@ class StreamClocks:
     """`with clocks: piece = await anext(pieces)` for each piece in turn, `clocks.stop()` at the end.
 
     `total` seconds for all waits together, `first_piece` for the first one, `gap` for each later one; None for no such
-    clock. `what` goes into the error. A cancellation from outside passes through untouched, also when it comes at
-    the same moment.
+    clock. `what` goes into the error. After a piece that only announces the answer, `clocks.still_first()`: the clock
+    of the first piece then goes on. A cancellation from outside passes through untouched, also when it comes at the
+    same moment.
     """
 
     __slots__ = (
-        "_cancelling", "_due", "_gap", "_kind", "_left", "_limit", "_rang", "_rings", "_started", "_task", "_timer",
-        "_total", "_what",
+        "_cancelling", "_due", "_first", "_first_left", "_gap", "_kind", "_left", "_limit", "_rang", "_rings",
+        "_started", "_task", "_timer", "_total", "_what",
     )  # fmt: skip
 
     def __init__(self, total: float | None, first_piece: float | None, gap: float | None, what: str) -> None:
@@ -35,6 +36,7 @@ class StreamClocks:
         self._what = what
         self._left = total
         """Seconds of `total` that are not used up."""
+        self._first = self._first_left = first_piece
         self._limit = first_piece
         self._kind = "first_piece"
         """The clock of this wait, and its setting."""
@@ -75,9 +77,17 @@ class StreamClocks:
                 # When someone else cancelled the task too, the count stays above what it was: theirs wins.
                 if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                     raise self._error() from error
+            waited = clock.monotonic() - self._started
             if self._left is not None:
-                self._left = max(self._left - (clock.monotonic() - self._started), 0.0)
+                self._left = max(self._left - waited, 0.0)
+            if self._first_left is not None:
+                self._first_left = max(self._first_left - waited, 0.0)
         self._limit, self._kind = self._gap, "gap"
+
+    def still_first(self) -> None:
+        """The piece that came was not the first one yet. Without a clock for that one, the gap's goes on."""
+        if self._first_left is not None:
+            self._limit, self._kind = self._first_left, "first_piece"
 
     def stop(self) -> None:
         """The stream is over: no timer stays behind."""
@@ -106,5 +116,6 @@ class StreamClocks:
         limit = self._limit
         if self._total is not None and self._left is not None and (limit is None or self._left < limit):
             return TimeoutExceeded("total", self._total, what=self._what)
-        assert limit is not None
-        return TimeoutExceeded(self._kind, limit, what=self._what)
+        seconds = self._first if self._kind == "first_piece" else limit
+        assert seconds is not None
+        return TimeoutExceeded(self._kind, seconds, what=self._what)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, final
 from tidyllm import clock
 from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.core.context import reset_current, set_current
+from tidyllm.core.head import is_head
 from tidyllm.errors import ConfigError
 from tidyllm.resilience.checks import optional_duration
 from tidyllm.resilience.shared_timer import SharedTimer
@@ -26,7 +27,8 @@ class Timeout(Wrapper[I_contra, O_co]):
     """Cancels `step` and raises `TimeoutExceeded` when one of its clocks runs out.
 
     - `total`: seconds for the whole call.
-    - `first_piece`: seconds until the first piece of a stream.
+    - `first_piece`: seconds until the first piece of a stream that holds something of the answer: who answers and what
+      the prompt took are told before a model has thought, and do not stop this clock.
     - `gap`: seconds between two pieces of a stream.
 
     There are no defaults: what is slow for one step is quick for another. A call that is not streamed has only `total`.
@@ -77,6 +79,7 @@ class Timeout(Wrapper[I_contra, O_co]):
         here = ctx if self.total is None else ctx.until(clock.monotonic() + self.total)
         pieces = self.inner.invoke_stream(x, here)
         clocks = StreamClocks(self.total, self.first_piece, self.gap, self._what)
+        waiting = True
         try:
             while True:
                 with clocks:
@@ -87,6 +90,10 @@ class Timeout(Wrapper[I_contra, O_co]):
                         return
                     finally:
                         reset_current(token)
+                if waiting:
+                    waiting = is_head(piece)
+                    if waiting:
+                        clocks.still_first()
                 yield piece
         finally:
             clocks.stop()
