@@ -156,6 +156,8 @@ async def test_closing_writes_what_was_posted(dialect: str, tmp_path: Path) -> N
         await store.aclose()
         with pytest.raises(StoreError, match="is closed"):
             await store.append(notes, note("late"))
+        with pytest.raises(StoreError, match="is closed"):
+            await store.read(count)
     with closing(Store.open(url)) as store:
         assert store.read_sync(count) == 1000
     assert store.lost == 0
@@ -183,6 +185,16 @@ async def test_a_work_may_not_end_its_transaction(dialect: str, how: str, tmp_pa
         )
         assert (before, after, await store.read(names)) == (None, None, ["a", "b"])
         assert "tried to end the transaction" in str(bad)
+
+
+async def test_a_listener_for_losses_that_fails_does_not_stop_the_writer(tmp_path: Path) -> None:
+    def bad(error: BaseException) -> None:
+        raise error
+
+    with fresh("sqlite", tmp_path) as store:
+        store.post(lambda c: c.execute(text("SELECT nonsense")), lost=bad)
+        await store.append(notes, note("a"))
+        assert (await store.read(names), store.lost) == (["a"], 1)
 
 
 @on_each

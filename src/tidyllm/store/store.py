@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from tidyllm.errors import StoreError
+from tidyllm.errors import StoreDown, StoreError
 from tidyllm.store.engines import reader_engine, writer_engine
 from tidyllm.store.failures import kind_of, ours
 from tidyllm.store.files import inspect_file, make_room
@@ -127,12 +127,14 @@ class Store:
         """
         if self._in_memory:
             return await self.write(work)
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.read_sync, work)
 
     def read_sync(self, work: Work[T]) -> T:
         """`read` for threads and the command line."""
         if self._in_memory:
             return self.write_sync(work)
+        self._check_open()
         try:
             return self._read(work)
         except SQLAlchemyError as error:
@@ -145,6 +147,10 @@ class Store:
         except SQLAlchemyError as error:
             mapped = ours(error, self.name)
             raise mapped from mapped.__cause__
+
+    def _check_open(self) -> None:
+        if not self._finalizer.alive:
+            raise StoreDown(f"store {self.name} is closed.", hint="Open it again.")
 
     def _read(self, work: Work[T]) -> T:
         with self._readers.connect() as connection, connection.begin():

@@ -85,6 +85,12 @@ class Writer:
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        late = [self._queue.popleft() for _ in range(len(self._queue))]  # put while the thread was ending
+        for item in late:
+            item.fail(StoreDown(f"store {self._name} is closed.", hint="Open it again."))
+            if item.future is None and item.error is not None:
+                self._lose(item, item.error)
+        deliver(late)
         self._session.close()
 
     def _begin(self) -> None:
@@ -105,7 +111,10 @@ class Writer:
     def _lose(self, item: Item, error: BaseException) -> None:
         self.lost += 1
         if item.lost is not None:
-            item.lost(error)
+            try:
+                item.lost(error)
+            except Exception:  # noqa: BLE001 - it is logged, and the writer must go on
+                _log.exception("store %s: the function that hears of a lost write failed", self._name)
         if self.lost & (self.lost - 1) == 0:  # 1, 2, 4, 8...: a flood would only hide what comes with it
             _log.warning("store %s: %d writes lost so far; the last: %s", self._name, self.lost, error)
 
