@@ -64,7 +64,7 @@ def _case(
     if url:
         key = _new_key(url)
         variables = {"TIDYLLM_STORE_URL": url}
-        sections = f"store: {{}}\n{sections}"
+        sections = f"store: {{}}\ncatalog: {{main/gpt-5-mini: {{like: openai/gpt-5-mini}}}}\n{sections}"
     started = servers.tidyllm(0, upstream, traces=traces, sections=sections, route=route, variables=variables)
     with started as (port, pid):
         servers.first_answer(port, key=key)
