@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 from tests.shared_data import ROOT
 from tests.store.servers import databases, redis_url, store_url
@@ -19,7 +20,7 @@ KINDS = ("memory", *databases(), "redis")
 
 
 @contextlib.asynccontextmanager
-async def backend(kind: str, folder: Path, **bounds: int) -> AsyncGenerator[Backend]:
+async def backend(kind: str, folder: Path, **bounds: Any) -> AsyncGenerator[Backend]:
     """A new, empty cache of a kind, with no memory in front of it."""
     if kind == "memory":
         yield MemoryCache(**bounds)

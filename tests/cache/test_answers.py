@@ -25,6 +25,9 @@ COST = Decimal("0.002")
 """Of an answer of the server: 1,000 tokens in for $1 a million, 100 out for $10."""
 
 
+QUESTION: dict[str, Any] = {"model": "fast", "messages": [{"role": "user", "content": "Hi"}]}
+
+
 class City(msgspec.Struct):
     name: str
 
@@ -217,8 +220,8 @@ async def test_what_acts_on_the_providers_side_is_always_sent(field: dict[str, A
         cached = AnswerCache(model_at(server))
         for _ in range(2):
             await ask(cached, asked(**field))
-        await ask(cached, asked(**dict.fromkeys(field)))
-        await ask(cached, asked(**dict.fromkeys(field)))
+        await ask(cached, asked({**QUESTION, **dict.fromkeys(field)}))
+        await ask(cached, asked({**QUESTION, **dict.fromkeys(field)}))
     assert len(server.requests) == 3
 
 

@@ -14,6 +14,7 @@ from tests.models.upstreams import model_at
 from tidyllm.cache import AnswerCache, Cache
 from tidyllm.core import Context, Step, step
 from tidyllm.errors import BudgetExceeded, ContentRefused, Overloaded, TidyllmError, TimeoutExceeded
+from tidyllm.models import Response
 from tidyllm.testing import scripted
 
 
@@ -83,9 +84,9 @@ async def test_ten_at_once_make_one_call(streamed: bool) -> None:
         while not server.requests:
             await settle()
         event.set()
-        answers = await asyncio.gather(*tasks)
+        answers: list[Any] = list(await asyncio.gather(*tasks))
     assert len(server.requests) == 1
-    wholes = [cached.join(one) if streamed else one for one in answers]
+    wholes: list[Response] = [cached.join(one) if streamed else one for one in answers]
     assert [one.cached for one in wholes] == [False] + [True] * 9
     assert {one.saved_usd for one in wholes[1:]} == {wholes[0].cost_usd}
     assert (cached.counts.misses, cached.counts.joined) == (1, 9)

@@ -165,7 +165,7 @@ REQUEST = Request(
     extra={"x": 1},
 )
 CHANGES: dict[str, list[Any]] = {
-    "messages": ["Hi", (Message("user", "Hi"),), (Message("assistant", REQUEST.turns[0].content),)],
+    "messages": ["Hi", (Message("assistant", REQUEST.turns[0].content),)],
     "system": [None, "", "Be brief. "],
     "model": ["", "n"],
     "tools": [(), (Tool("f"),), (*REQUEST.tools, *REQUEST.tools)],

@@ -34,6 +34,12 @@ async def city(name: str) -> City:
     return City(name, len(name))
 
 
+@step
+async def describe(city: City) -> str:
+    """Says what it is."""
+    return f"{city.name} has {city.people}"
+
+
 async def test_answers_come_back_as_the_type_that_the_function_promises() -> None:
     cached = Cache(city)
     assert [await cached("Rome") for _ in range(2)] == [City("Rome", 4)] * 2
@@ -101,8 +107,9 @@ async def test_two_functions_on_one_store_do_not_mix() -> None:
 
 async def test_an_input_without_a_key_is_refused_with_a_hint() -> None:
     anything: Step[Any, Any] = city
+    cached: Step[Any, Any] = Cache(anything)
     with pytest.raises(StepError, match="key=…"):
-        await Cache(anything)(object())
+        await cached(object())
 
 
 @pytest.mark.parametrize(
@@ -114,5 +121,5 @@ def test_arguments_out_of_range_are_refused_by_name(options: dict[str, Any]) -> 
 
 
 def test_it_composes_like_any_step() -> None:
-    assert repr(Cache(city) >> city) == "Cache(city, 3600) >> city"
+    assert repr(Cache(city) >> describe) == "Cache(city, 3600) >> describe"
     assert Cache(city).run_sync("Oslo") == City("Oslo", 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -277,7 +278,7 @@ async def test_redis_may_go_and_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_bytes": 0}, {"max_entries": 0}])
-def test_bounds_below_one_are_refused(options: dict[str, int], tmp_path: Path) -> None:
+def test_bounds_below_one_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
     store = Store.open(store_url("sqlite", tmp_path))
     with pytest.raises(ConfigError, match=f"StoreCache.{next(iter(options))}"):
         StoreCache(store, **options)

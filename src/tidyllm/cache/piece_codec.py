@@ -72,7 +72,7 @@ def mark_piece(piece: Any, saved_usd: Decimal | None = None, *, info: bool = Tru
         return msgspec.structs.replace(piece, served=marked)
     if isinstance(piece, ForwardedPiece) and any(isinstance(one, Start) for one in piece.pieces):
         own = tuple(mark_piece(one, saved_usd, info=info) for one in piece.pieces)
-        return ForwardedPiece(piece.data, own)
+        return msgspec.structs.replace(piece, pieces=own)
     return piece
 
 

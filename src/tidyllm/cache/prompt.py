@@ -91,7 +91,7 @@ def mark_request(
     least = least_tokens(model or request.model) if policy.min_tokens is None else policy.min_tokens
     turns = request.turns
     free = _MOST - _marks_in(msgspec.to_builtins([list(request.tools), request.system, turns], enc_hook=repr))
-    if free <= 0:
+    if free <= 0 or "cache_control" in request.extra:  # that one asks Anthropic to place marks itself
         return request
     mark = _mark(policy)
     sizes = _sizes(
@@ -138,7 +138,7 @@ def mark_body(
     if isinstance(body.get("system"), str) and body["system"]:
         system = [{"type": "text", "text": body["system"]}]
     free = _MOST - _marks_in([tools, system, turns])
-    if free <= 0:
+    if free <= 0 or "cache_control" in body:  # that one asks Anthropic to place marks itself
         return dict(body)
     mark = _mark(policy)
     marked = dict(body)
