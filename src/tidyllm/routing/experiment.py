@@ -142,8 +142,8 @@ class Experiment:
         told = sums(
             (each.arm, each.sticky, each.quality)
             for each in feedback
-            if each.experiment == settings.name and each.arm in settings.arms and each.sticky is not None
-            if each.arm is not None
+            if each.experiment == settings.name and each.arm is not None and each.sticky is not None
+            if each.arm in settings.arms
         )
         control = told.get(self.control, ArmSums(clusters={}))
         others = [arm for arm in settings.arms if arm != self.control]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import Point
@@ -92,9 +93,9 @@ def draw_png(policy: LearnedPolicy, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     facts = policy.facts
-    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    figure: Any = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes: Any = figure.add_subplot()
     random = _chance(policy)
     axes.plot(*zip(*random, strict=True), linestyle="--", color="0.6", label="chance")
     axes.plot(*_line(facts.hindsight), color="tab:green", linewidth=1, label="hindsight (oracle)")

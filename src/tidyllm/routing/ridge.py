@@ -7,6 +7,7 @@ for each weight of the penalty, it gives the fit for all targets and, with folds
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm.routing.features import BITS, FAMILIES, Hashed
@@ -87,7 +88,7 @@ class Likeness:
         order = np.argsort(columns, kind="stable")
         rows, columns, values = rows[order], columns[order], values[order]
         cuts = np.searchsorted(columns, np.arange(0, (1 << self.bits) + _BLOCK, _BLOCK))
-        for at, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        for at, (start, stop) in enumerate(pairwise(cuts)):
             if start == stop:
                 continue
             used, place = np.unique(columns[start:stop] - at * _BLOCK, return_inverse=True)

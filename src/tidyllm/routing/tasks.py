@@ -34,13 +34,22 @@ _SIGNS: dict[Task, list[tuple[re.Pattern[str], float]]] = {
     "code": _rules(
         (r"```|^\s*(?:def|class|import|from \w+ import|#include|public static|func|fn) ", 3),
         (r"\b(?:python|javascript|typescript|rust|golang|java|c\+\+|sql|bash|regex|html|css|kotlin)\b", 1.5),
-        (r"\b(?:write|implement|create|fix|debug|refactor|review)\b.{0,40}\b(?:function|code|script|class|program|query|test)s?\b", 3),
+        (
+            (
+                r"\b(?:write|implement|create|fix|debug|refactor|review)\b.{0,40}"
+                r"\b(?:function|code|script|class|program|query|test)s?\b"
+            ),
+            3,
+        ),
         (r"\b(?:stack ?trace|traceback|compile[rs]?|segfault|unit tests?|pull request|exception)\b", 2),
         (r"[{};]\s*$|\w+\(\w*\)|->|==", 0.8),
     ),
     "maths": _rules(
         (r"\b(?:solve|compute|calculate|evaluate|prove|simplify|integrate|differentiate|factor)\b", 1.2),
-        (r"\b(?:equation|integral|derivative|polynomial|matrix|probability|theorem|triangle|remainder|modulo)s?\b", 2),
+        (
+            r"\b(?:equation|integral|derivative|polynomial|matrix|probability|theorem|triangle|remainder|modulo)s?\b",
+            2,
+        ),
         (r"\bhow (?:many|much|far|long|old)\b", 1.2),
         (r"\\(?:frac|sqrt|boxed|sum|int)|\$[^$\n]{1,80}\$", 2.5),
         (r"\d\s*[-+*/^=]\s*\d|\b[xyz]\s*[=^+]\s*\d", 2),
@@ -67,11 +76,17 @@ _SIGNS: dict[Task, list[tuple[re.Pattern[str], float]]] = {
         (r"\b(?:true or false|yes or no|multiple choice)\b", 1.5),
     ),
     "write": _rules(
-        (r"\b(?:write|draft|compose|rewrite|rephrase)\b.{0,40}\b(?:e-?mail|letter|essay|story|poem|article|blog|post|speech|song|review|paragraph|text)s?\b", 3),
+        (
+            (
+                r"\b(?:write|draft|compose|rewrite|rephrase)\b.{0,40}\b(?:e-?mail|letter|essay|story|poem|article|blog|"
+                r"post|speech|song|review|paragraph|text)s?\b"
+            ),
+            3,
+        ),
         (r"\b(?:slogan|headline|tagline|haiku|lyrics)s?\b", 2),
         (r"\b(?:proofread|tone|more (?:formal|polite|concise))\b", 1.5),
     ),
-}  # fmt: skip
+}
 _ENOUGH = 1.5
 _READ = 4_000
 

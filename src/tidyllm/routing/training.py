@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ROWS", "train"]
 
 MAX_ROWS = 10_000
-"""The table of likeness grows with the square: 400 MB and about a minute at this size. Of more rows a sample is used."""
+"""The table of likeness grows with the square: 400 MB and minutes at this size. Of more rows a sample is used."""
 _FOLDS = 5
 _LOOSE, _TIGHT = 1.0, 8.0
 """The two penalties: groups are told apart loosely, quality is fitted by a mixture of both, one to two."""
@@ -103,7 +103,7 @@ def train(
         curve=tuple(curve(expected, filled, costs, safe=safest, foreign=flagged)),
         hindsight=tuple(oracle(filled, costs)),
     )
-    weights = _weights(likeness, real, kinds, len(groups), middle, spread, foreign)
+    weights = _weights(likeness, real, kinds, len(groups), (middle, spread), foreign)
     policy = LearnedPolicy(facts, weights)
     return (
         policy.for_share(share)
@@ -230,13 +230,12 @@ def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _weights(
+def _weights(  # noqa: PLR0917 - the parts of one fit, used once
     likeness: Likeness,
     real: Array,
     kinds: Array,
     count: int,
-    middle: Array,
-    spread: Array,
+    scale: tuple[Array, Array],
     foreign: Foreign,
 ) -> Weights:
     """The final fit, on all rows."""
@@ -253,7 +252,7 @@ def _weights(
         shapes=shapes,
         mean=mean,
         rare=likeness.rare,
-        shape_mean=middle,
-        shape_spread=spread,
+        shape_mean=scale[0],
+        shape_spread=scale[1],
         foreign=foreign,
     )
