@@ -30,17 +30,25 @@ class Crowd:
     def __init__(self, folder: Path, store: str, redis: str, limit: str) -> None:
         self.folder, self.url, self.redis, self.limit = folder, store, redis, limit
         self.provider = self._start("tests.money.provider", str(folder))
-        _until(lambda: (folder / "port").exists())
+        _until((folder / "port").exists)
         self.port = (folder / "port").read_text()
         self.store = Store.open(store)
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=ROOT, env=dict(os.environ))
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=subprocess.DEVNULL)
 
     def spender(self, tasks: int, seed: int) -> subprocess.Popen[bytes]:
         """A process with so many tasks."""
         return self._start(
-            "tests.money.spender", self.url, self.redis, self.port, self.limit, str(tasks), str(seed)
+            "tests.money.spender",
+            self.url,
+            self.redis,
+            self.port,
+            self.limit,
+            str(tasks),
+            str(seed),
+            str(self.folder),
         )
 
     def spend(self, processes: int, tasks: int) -> list[int]:
@@ -54,10 +62,12 @@ class Crowd:
                 one.wait()
 
     def kill_when_busy(self, tasks: int, seed: int, calls: int) -> None:
-        """Start one, and kill it at once when the provider has had `calls` more calls."""
-        before = self.called()
+        """Start one, and kill it when the provider has had `calls` more calls since it began to spend."""
+        begun = self.folder / f"spending-{seed}"
         one = self.spender(tasks, seed)
         try:
+            _until(begun.exists)
+            before = self.called()
             _until(lambda: self.called() - before >= calls or one.poll() is not None)
         finally:
             one.send_signal(signal.SIGKILL)

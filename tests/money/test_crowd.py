@@ -30,7 +30,9 @@ def check(one: Crowd, *, usable: float) -> None:
     assert found.open == 0
     calls, ends = one.calls(), one.ends()
     assert set(calls) <= set(ends), "a call that the provider had is not in the ledger"
-    assert [span for span, cost in calls.items() if ends[span] == (1, None) or ends[span][1] not in {None, cost}] == []
+    assert [
+        span for span, cost in calls.items() if ends[span] == (1, None) or ends[span][1] not in {None, cost}
+    ] == []
     assert sum(calls.values()) <= limit
     for name in ("org:acme", "team:search"):
         spent, reserved = one.held()[name]
@@ -68,7 +70,9 @@ def killed(kind: str, folder: Path, rounds: int) -> None:
         assert any(end == (2, None) for end in one.ends().values())
 
 
-def test_what_was_under_way_when_a_process_was_killed_is_in_doubt_and_all_else_settled(tmp_path: Path) -> None:
+def test_what_was_under_way_when_a_process_was_killed_is_in_doubt_and_all_else_settled(
+    tmp_path: Path,
+) -> None:
     killed("sqlite", tmp_path, rounds=3)
 
 

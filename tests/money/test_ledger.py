@@ -51,7 +51,10 @@ async def ledger_of(store: Store, **options: Any) -> AsyncGenerator[Ledger]:
 
 def rows(store: Store, columns: str = "kind, cost_nanos, error") -> list[tuple[Any, ...]]:
     def read(connection: Connection) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in connection.exec_driver_sql(f"SELECT {columns} FROM ledger ORDER BY writer, seq")]
+        return [
+            tuple(row)
+            for row in connection.exec_driver_sql(f"SELECT {columns} FROM ledger ORDER BY writer, seq")
+        ]
 
     return store.read_sync(read)
 
@@ -80,7 +83,8 @@ async def test_a_row_says_who_asked_whom_and_what_it_took(store: Store) -> None:
             ctx = Context.new(tags={"app": "x"}, hooks=())
             await Budgeted(model_at(server), budget).named("fast")("Hi", ctx)
     intent, end = rows(
-        store, "run_id, provider, target, model, route, key_id, team, tags, input_tokens, output_tokens, request_id, status"
+        store,
+        "run_id, provider, target, model, route, key_id, team, tags, input_tokens, output_tokens, request_id, status",
     )
     assert (bytes(intent[0]).hex(), *intent[1:8]) == (
         ctx.run_id, "openai", "up", "priced", "fast", "k-1", "search", '{"app":"x"}'
@@ -91,7 +95,9 @@ async def test_a_row_says_who_asked_whom_and_what_it_took(store: Store) -> None:
 async def test_each_target_of_a_fallback_is_an_entry_of_its_own(store: Store) -> None:
     async with ledger_of(store) as ledger:
         budget = Budget(1, name="key:k", ledger=ledger)
-        async with serve(play(json_body({"error": {"message": "no"}}, status="500 Oh"), json_body(CHAT))) as server:
+        async with serve(
+            play(json_body({"error": {"message": "no"}}, status="500 Oh"), json_body(CHAT))
+        ) as server:
             await Budgeted(Fallback(model_at(server), model_at(server)), budget)("Hi")
             assert (await budget.standing()).spent_usd == Decimal("0.002")
     assert sorted(row[1:] for row in rows(store) if row[0] == 1) == [(0, "Overloaded"), (2_000_000, None)]
@@ -169,9 +175,8 @@ async def test_an_unknown_price_is_refused_and_nothing_is_written(store: Store) 
 
 
 async def test_without_a_limit_a_call_of_unknown_price_is_written_down_as_unpriced(store: Store) -> None:
-    async with ledger_of(store) as ledger:
-        async with serve(play(json_body(CHAT))) as server:
-            await Budgeted(model_at(server, name="unheard-of"), Budget(None, name="org:a", ledger=ledger))("Hi")
+    async with ledger_of(store) as ledger, serve(play(json_body(CHAT))) as server:
+        await Budgeted(model_at(server, name="unheard-of"), Budget(None, name="org:a", ledger=ledger))("Hi")
     assert rows(store, "kind, reserved_nanos, cost_nanos, input_tokens") == [
         (0, None, None, None),
         (1, None, None, 1000),
@@ -184,7 +189,9 @@ async def test_a_dead_writers_open_calls_are_in_doubt_and_it_can_settle_them_aft
         budget = Budget(1, name="key:k", ledger=slow)
         entry = await budget.reserve(Decimal("0.4"), what="x")
         await asyncio.sleep(0.02)
-        store.write_sync(lambda c: c.exec_driver_sql("UPDATE ledger_writers SET host = 'gone', heartbeat_at = 5"))
+        store.write_sync(
+            lambda c: c.exec_driver_sql("UPDATE ledger_writers SET host = 'gone', heartbeat_at = 5")
+        )
         assert await other.recover() == 1
         assert await other.recover() == 0
         standing = await budget.standing()
@@ -238,7 +245,7 @@ async def test_odd_texts_and_counts_are_written_harmlessly(store: Store) -> None
     odd = "a'; DROP TABLE ledger; --\0\ud800\n" * 30
     async with ledger_of(store) as ledger:
         ctx = Context.new(tags={odd: odd, "tidyllm.key": odd}, hooks=())
-        entry = await ledger.intent(AttemptStarted(ctx, 2**64 - 1, odd, odd, odd), Decimal("1"))
+        entry = await ledger.intent(AttemptStarted(ctx, 2**64 - 1, odd, odd, odd), Decimal(1))
         entry.close(Decimal("Infinity"), None)
     assert len(rows(store)) == 2
 
@@ -265,7 +272,7 @@ async def test_the_wrapper_only_changes_the_context(memory: Store) -> None:
     async def look(x: int, ctx: Context) -> str:
         return repr(ctx.budget)
 
-    wrapped = Budgeted(Budgeted(look, inner), outer)
+    wrapped: Budgeted[int, str] = Budgeted(Budgeted(look, inner), outer)
     assert await wrapped(1) == "<Budget run:1 < org:a>"
     assert wrapped.name == "look"
     assert isinstance(Budget(1).under(outer), Stacked)

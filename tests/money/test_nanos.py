@@ -26,7 +26,15 @@ def test_what_is_finer_is_rounded_up_by_less_than_one(usd: Decimal) -> None:
 
 @pytest.mark.parametrize(
     ("given_", "usd"),
-    [(5, "5"), (0.1, "0.1"), (Decimal("2.5"), "2.5"), ("$5", "5"), ("5 USD", "5"), ("1,000.50", "1000.5"), (0, "0")],
+    [
+        (5, "5"),
+        (0.1, "0.1"),
+        (Decimal("2.5"), "2.5"),
+        ("$5", "5"),
+        ("5 USD", "5"),
+        ("1,000.50", "1000.5"),
+        (0, "0"),
+    ],
 )
 def test_a_limit_may_be_written_in_many_ways(given_: Any, usd: str) -> None:
     assert from_nanos(limit_nanos("limit_usd", given_)) == Decimal(usd)

@@ -31,17 +31,21 @@ class By(StrEnum):
 Where = Annotated[
     str | None,
     typer.Option(
-        "--store", metavar="URL", help="Path or URL of the store. Default: $TIDYLLM_STORE_URL, else the user's own."
+        "--store",
+        metavar="URL",
+        help="Path or URL of the store. Default: $TIDYLLM_STORE_URL, else the user's own.",
     ),
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="First day or time (UTC), as 2026-11-01.")
 ]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="The first day or time after the end.")]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="The first day or time after the end.")
+]
 
 
 @app.callback()
-def spend(
+def spend(  # noqa: PLR0917 - typer gives them by name
     ctx: typer.Context,
     by: Annotated[By, typer.Option("--by", help="One row for each.")] = By.model,
     since: Since = None,
@@ -59,10 +63,12 @@ def spend(
 
 
 @app.command()
-def reconcile(
+def reconcile(  # noqa: PLR0917 - typer gives them by name
     invoice: Annotated[
         str,
-        typer.Argument(metavar="INVOICE.CSV", help="Columns: cost_usd, and request_id or both day and model."),
+        typer.Argument(
+            metavar="INVOICE.CSV", help="Columns: cost_usd, and request_id or both day and model."
+        ),
     ],
     since: Since = None,
     until: Until = None,

@@ -26,7 +26,12 @@ from tidyllm.store import Store
 __all__ = ["run", "run_reconcile"]
 
 _SHOWN = ("calls", "cost_usd", "input_tokens", "output_tokens", "errors", "hits", "saved_usd")
-_TITLES = {"cost_usd": "cost $", "input_tokens": "tokens in", "output_tokens": "tokens out", "saved_usd": "saved $"}
+_TITLES = {
+    "cost_usd": "cost $",
+    "input_tokens": "tokens in",
+    "output_tokens": "tokens out",
+    "saved_usd": "saved $",
+}
 
 
 def run(
@@ -112,7 +117,9 @@ def _text(report: Spend) -> str:
     if report.by == "tag":
         lines.append("A call with several tags counts for each of them; the total counts it once.\n")
     lines.append(f"unpriced: {total.unpriced:,} calls (nobody knows their price; they are in no sum)\n")
-    lines.append(f"in doubt: {total.doubts:,} calls, together at most ${shown_usd(to_nanos(total.doubt_usd))}\n")
+    lines.append(
+        f"in doubt: {total.doubts:,} calls, together at most ${shown_usd(to_nanos(total.doubt_usd))}\n"
+    )
     return "".join(lines)
 
 
@@ -123,18 +130,24 @@ def _differences(found: Reconciled) -> str:
         for title in ("what", "why", "invoice $", "ledger $"):
             table.add_column(title, justify="right" if "$" in title else "left", overflow="fold")
         for one in found.differences:
-            amounts = ["-" if usd is None else shown_usd(to_nanos(usd)) for usd in (one.billed_usd, one.ledger_usd)]
+            amounts = [
+                "-" if usd is None else shown_usd(to_nanos(usd)) for usd in (one.billed_usd, one.ledger_usd)
+            ]
             table.add_row(harmless(one.what), one.why, *amounts)
         lines.append(_drawn(table))
     billed, ours = shown_usd(to_nanos(found.billed_usd)), shown_usd(to_nanos(found.ledger_usd))
-    lines.append(f"{found.matched:,} agree, {len(found.differences):,} differ; invoice ${billed}, ledger ${ours}\n")
+    lines.append(
+        f"{found.matched:,} agree, {len(found.differences):,} differ; invoice ${billed}, ledger ${ours}\n"
+    )
     return "".join(lines)
 
 
 def _drawn(table: Table) -> str:
     text = io.StringIO()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    Console(file=text, width=width, color_system=None, highlight=False, markup=False, emoji=False).print(table)
+    Console(file=text, width=width, color_system=None, highlight=False, markup=False, emoji=False).print(
+        table
+    )
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 

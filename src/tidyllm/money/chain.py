@@ -60,7 +60,7 @@ class Chain:
     def _sql(self, statement: str) -> str:
         return statement.replace("?", self._marks)
 
-    def add(
+    def add(  # noqa: PLR0917 - called for every row: names would cost a microsecond
         self,
         kind: int,
         entry: int | None,

@@ -17,7 +17,10 @@ _ADD = (
     " reserved_nanos = budget_counters.reserved_nanos + excluded.reserved_nanos,"
     " doubt_nanos = budget_counters.doubt_nanos + excluded.doubt_nanos"
 )
-_ROLLING = "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters WHERE budget_id = ? AND slot >= ?"
+_ROLLING = (
+    "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"
+    " WHERE budget_id = ? AND slot >= ?"
+)
 _BUDGET = (
     'INSERT INTO budgets (name, parent_id, limit_nanos, soft_nanos, "window", changed_at)'
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET parent_id = excluded.parent_id,"

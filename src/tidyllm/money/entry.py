@@ -39,7 +39,7 @@ class LedgerEntry:
         "what",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - made for every call
         self,
         ledger: Ledger,
         path: tuple[Account, ...],

@@ -11,7 +11,7 @@ from tidyllm.core import AttemptFinished, AttemptStarted, Context
 from tidyllm.money.account import Account
 from tidyllm.money.row import harmless_text, small_number
 
-__all__ = ["NO_FACTS", "NOT_SENT", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
+__all__ = ["NOT_SENT", "NO_FACTS", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
 
 KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
 """Tags that name whose call it is, where the budgets above it do not."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+
 from sqlalchemy import Connection
 
 from tidyllm import clock

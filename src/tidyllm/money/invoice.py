@@ -58,8 +58,6 @@ class Difference(msgspec.Struct, frozen=True):
     ledger_usd: Decimal | None
 
 
-
-
 class Reconciled(msgspec.Struct):
     """What came of the comparison. Dollars that agree are in both totals."""
 
@@ -83,7 +81,9 @@ def read_invoice(path: str | Path) -> list[Billed]:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not UTF-8 at byte {error.start}.", hint="Export it as CSV in UTF-8.") from None
+        raise ConfigError(
+            f"{file} is not UTF-8 at byte {error.start}.", hint="Export it as CSV in UTF-8."
+        ) from None
     try:
         rows = list(csv.reader(io.StringIO(text), strict=True))
     except csv.Error as error:
@@ -127,7 +127,9 @@ def _billed(file: Path, line: int, columns: Sequence[str], row: Sequence[str]) -
     try:
         cost = Decimal(given["cost_usd"].removeprefix("$").replace(",", ""))
     except InvalidOperation:
-        raise ConfigError(f"cost_usd {given['cost_usd'][:40]!r} is no amount in dollars.", where=where) from None
+        raise ConfigError(
+            f"cost_usd {given['cost_usd'][:40]!r} is no amount in dollars.", where=where
+        ) from None
     if not cost.is_finite() or not 0 <= cost < 10**9:
         raise ConfigError(f"cost_usd {given['cost_usd'][:40]!r} is not from 0 to a billion.", where=where)
     day: int | None = None
@@ -135,7 +137,9 @@ def _billed(file: Path, line: int, columns: Sequence[str], row: Sequence[str]) -
         try:
             day = (dt.date.fromisoformat(given["day"][:10]) - dt.date(1970, 1, 1)).days
         except ValueError:
-            raise ConfigError(f"day {given['day'][:40]!r} is no date; expected 2026-11-01.", where=where) from None
+            raise ConfigError(
+                f"day {given['day'][:40]!r} is no date; expected 2026-11-01.", where=where
+            ) from None
     return Billed(line, to_nanos(cost), given.get("request_id") or None, day, given.get("model") or None)
 
 
@@ -182,9 +186,7 @@ def reconcile(
         )  # fmt: skip
         shown = None if mine is None else from_nanos(mine)
         differences.append(Difference(name, why, None if theirs is None else from_nanos(theirs), shown))
-    return Reconciled(
-        matched, from_nanos(sum(bill.values())), from_nanos(sum(ours.values())), differences
-    )
+    return Reconciled(matched, from_nanos(sum(bill.values())), from_nanos(sum(ours.values())), differences)
 
 
 def _day_model(day: int, model: str) -> str:

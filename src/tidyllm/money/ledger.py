@@ -10,11 +10,8 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterable
-from concurrent.futures import Future as ThreadFuture
 from decimal import Decimal
 from typing import Any
-
-from sqlalchemy import Connection
 
 from tidyllm import clock
 from tidyllm.core import AttemptStarted, Context
@@ -25,11 +22,12 @@ from tidyllm.money.entry import LedgerEntry
 from tidyllm.money.facts import facts_of
 from tidyllm.money.gate import Gate
 from tidyllm.money.nanos import to_nanos
-from tidyllm.money.posting import Batch, Hit, Posted, post_batch
+from tidyllm.money.posting import Batch, Hit, Posted
 from tidyllm.money.recovery import recover, sign_off
 from tidyllm.money.standing import standing_of
 from tidyllm.money.till import Standing, priced, tell_soft
 from tidyllm.money.verify import Verified, verify
+from tidyllm.money.work import Work, answer
 from tidyllm.store import Store
 from tidyllm.store.shared import SharedState
 
@@ -92,9 +90,9 @@ class Ledger:
         """
         priced(path, amount, what)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[LedgerEntry] = loop.create_future()
+        future: asyncio.Future[LedgerEntry] = loop.create_future()
         until = clock.monotonic() + wait
-        entry = LedgerEntry(self, path, amount, what, facts_of(attempt, path), answer, until)
+        entry = LedgerEntry(self, path, amount, what, facts_of(attempt, path), future, until)
         if self.gate is not None:
             return await self._through(self.gate, entry)
         return await self._ask(entry)
@@ -115,7 +113,7 @@ class Ledger:
             raise
 
     async def _ask(self, entry: LedgerEntry) -> LedgerEntry:
-        loop, answer = entry.answer.get_loop(), entry.answer
+        loop, future = entry.answer.get_loop(), entry.answer
         if self._pid != os.getpid():
             self._reset()
         with self._lock:
@@ -123,7 +121,7 @@ class Ledger:
         if not self._queued:
             self._write(loop)
         try:
-            return await answer
+            return await future
         except asyncio.CancelledError:
             self._leave(entry)
             raise
@@ -175,11 +173,11 @@ class Ledger:
 
     async def flush(self) -> None:
         """Return when all that was closed before is on disk."""
-        await self.store.write(_Work(self, everything=False))
+        await self.store.write(Work(self, everything=False))
 
     async def aclose(self) -> None:
         """Write what is left and sign off: calls that are still open are in doubt at once, not after a minute."""
-        await self.store.write(_Work(self, everything=False))
+        await self.store.write(Work(self, everything=False))
         if self.writer is not None:
             number = self.writer
             self.writer = None
@@ -189,11 +187,11 @@ class Ledger:
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         self._queued = True
-        work = _Work(self, everything=True)
+        work = Work(self, everything=True)
         try:
             future = self.store.submit(work)
         except TidyllmError as error:
-            self._failed(work.pull(), error)
+            self.failed(work.pull(), error)
             return
         future.add_done_callback(work.done)
         if self._beating is None or self._beating.is_closed():
@@ -208,7 +206,7 @@ class Ledger:
             self._again()
             return
         self._posted = True
-        self.store.post(_Work(self, everything=False))
+        self.store.post(Work(self, everything=False))
 
     def pull(self, *, everything: bool) -> Batch:
         """Everything that is to be written now. In the writer's thread."""
@@ -263,14 +261,14 @@ class Ledger:
             self._poll()
         self._tell(answers)
 
-    def _failed(self, batch: Batch, error: BaseException) -> None:
+    def failed(self, batch: Batch, error: BaseException) -> None:
         """A batch could not be written: who asked is refused, what was to be settled is kept until it can be."""
         answers: dict[asyncio.AbstractEventLoop, list[tuple[LedgerEntry, BaseException | None]]] = {}
         for entry in batch.asks:
             answers.setdefault(entry.answer.get_loop(), []).append((entry, error))
         self._tell(answers)
         if batch.closes or batch.hits:
-            kept = _Work(self, everything=False, batch=Batch(batch.closes, [], batch.hits, batch.open_from))
+            kept = Work(self, everything=False, batch=Batch(batch.closes, [], batch.hits, batch.open_from))
             try:
                 self.store.post(kept)
             except TidyllmError:
@@ -279,7 +277,7 @@ class Ledger:
     def _tell(self, answers: dict[asyncio.AbstractEventLoop, list[Any]]) -> None:
         for loop, list_ in answers.items():
             try:
-                loop.call_soon_threadsafe(_answer, list_)
+                loop.call_soon_threadsafe(answer, list_)
             except RuntimeError:  # the loop is closed: nobody will make these calls
                 for entry, error in list_:
                     if error is None:
@@ -327,48 +325,3 @@ class Ledger:
             return
         self.store.post(lambda connection: recover(connection, self.writer))
         clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
-
-
-def _answer(answers: list[tuple[LedgerEntry, BaseException | None]]) -> None:
-    for entry, error in answers:
-        if entry.answer.done():  # he was cancelled meanwhile
-            if error is None:
-                entry.close(Decimal(0))
-        elif error is None:
-            entry.answer.set_result(entry)
-        else:
-            entry.answer.set_exception(error)
-
-
-class _Work:
-    """One batch, taken when it is written: so late, the batch is as large as can be. Run again, it stays the same."""
-
-    def __init__(self, ledger: Ledger, *, everything: bool, batch: Batch | None = None) -> None:
-        self._ledger = ledger
-        self._everything = everything
-        self._batch = batch
-        self._posted: Posted | None = None
-
-    def pull(self) -> Batch:
-        """What it writes."""
-        if self._batch is None:
-            self._batch = self._ledger.pull(everything=self._everything)
-        return self._batch
-
-    def __call__(self, connection: Connection) -> Posted | None:
-        batch = self.pull()
-        if not batch:
-            return None
-        ledger = self._ledger
-        posted = post_batch(connection, batch, ledger.writer, ledger.name)
-        if not self._everything:
-            ledger.ran(batch, posted)
-        return posted
-
-    def done(self, future: ThreadFuture[Posted | None]) -> None:
-        """It is on disk, or cannot be."""
-        error = future.exception()
-        if error is not None:
-            self._ledger._failed(self.pull(), error)  # pyright: ignore[reportPrivateUsage] - one thing in two classes
-        elif (posted := future.result()) is not None:
-            self._ledger.committed(self.pull(), posted)

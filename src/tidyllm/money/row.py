@@ -66,7 +66,7 @@ def insert_rows(connection: Connection, rows: Sequence[Row]) -> None:
         with raw.cursor() as cursor, cursor.copy(_POSTGRES) as copy:
             for row in rows:
                 copy.write_row(row)
-    except raw.Error if hasattr(raw, "Error") else _psycopg_error() as error:
+    except _psycopg_error() as error:
         # In the shape in which the store expects what a driver says.
         raise DBAPIError(_POSTGRES, None, error, connection_invalidated=bool(raw.closed)) from error
 

@@ -1,4 +1,4 @@
-"""What was spent, by key, team, model, day or tag. It reads the ledger's sums, or its rows where the sums are too coarse.
+"""What was spent, by key, team, model, day or tag. It reads the ledger's sums, or its rows.
 
 Dollars that are known, calls without a known price, and calls in doubt are three different things: they are never
 added up.
@@ -139,7 +139,7 @@ def _from_days(connection: Connection, column: str, since: float | None, until: 
 
 
 def _from_rows(connection: Connection, column: str, since: float | None, until: float | None) -> list[Any]:
-    """Each end of a call joined with its beginning, which knows whose call it was; doubts that were settled do not count."""
+    """Each end of a call joined with its beginning, which knows whose it was; settled doubts do not count."""
     where, values = _range("s.at", since, until, float)
     named = f"CAST(s.at / {_DAY} AS BIGINT)" if column == "day" else f"i.{column}"
     if column == "day" and connection.dialect.name == "postgresql":
@@ -172,7 +172,10 @@ def _range(
 ) -> tuple[str, tuple[float, ...]]:
     parts = [(f"{column} >= ?", since), (f"{column} < ?", until)]
     given = [(text, number(at)) for text, at in parts if at is not None]
-    return (" WHERE " + " AND ".join(text for text, _ in given) if given else "", tuple(at for _, at in given))
+    return (
+        " WHERE " + " AND ".join(text for text, _ in given) if given else "",
+        tuple(at for _, at in given),
+    )
 
 
 def _run(connection: Connection, statement: str, values: tuple[float, ...]) -> list[Any]:

@@ -37,7 +37,7 @@ class DailySums:
             self._sums[key] = sums = [0] * len(NUMBERS)
         return sums
 
-    def settled(
+    def settled(  # noqa: PLR0917 - called for every row: names would cost a microsecond
         self, facts: Facts, outcome: Outcome, calls: int, cost: int, unpriced: int, doubts: int, in_doubt: int
     ) -> None:
         """Add one settled attempt: the first five numbers, its tokens, and its error."""

@@ -1,4 +1,4 @@
-"""Is the ledger whole? Chains, entries, and sums are computed anew from its rows. It reads everything and mends nothing."""
+"""Is the ledger whole? Chains, entries, and sums are computed anew from its rows. It mends nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _walk(connection: Connection, found: Verified) -> Iterator[tuple[Any, ...]]:
     ended: dict[int, tuple[int, bytes]] = {}
     result = connection.execution_options(yield_per=5_000).exec_driver_sql(_SELECT)
     for given in result:
-        row = (*(bytes(one) if isinstance(one, memoryview) else one for one in given[:-1]),)
+        row: tuple[Any, ...] = tuple([bytes(one) if type(one) is memoryview else one for one in given[:-1]])
         found.rows += 1
         if row[0] != writer:
             ended[writer] = seq, head
@@ -101,7 +101,7 @@ def _walk(connection: Connection, found: Verified) -> Iterator[tuple[Any, ...]]:
         found.wrong(f"writer {number} is not in the list of writers")
 
 
-def _close(
+def _close(  # noqa: PLR0917 - what one walk carries along
     row: tuple[Any, ...],
     entries: dict[int, tuple[Any, ...]],
     marked: dict[int, int],

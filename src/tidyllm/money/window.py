@@ -1,4 +1,4 @@
-"""How long a limit counts: for ever, a day, week or month of the calendar (UTC), or the last N seconds. Pure arithmetic.
+"""How long a limit counts: for ever, a day, week or month (UTC), or the last N seconds. Pure arithmetic.
 
 Spend is counted in *slots*, numbered by their first second since 1970. A calendar window is one slot. A rolling one
 is cut into sixty; what happened in any of them since `N` seconds ago counts, so it looks back over N to N + N/60

@@ -1,0 +1,63 @@
+"""One batch as a work of the store: taken as late as can be, run as often as must be, told once it is on disk."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future as ThreadFuture
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from tidyllm.money.entry import LedgerEntry
+from tidyllm.money.posting import Batch, Posted, post_batch
+
+if TYPE_CHECKING:
+    from tidyllm.money.ledger import Ledger
+
+__all__ = ["Work", "answer"]
+
+
+def answer(answers: list[tuple[LedgerEntry, BaseException | None]]) -> None:
+    """Tell those who asked, on their own event loop."""
+    for entry, error in answers:
+        if entry.answer.done():  # he was cancelled meanwhile
+            if error is None:
+                entry.close(Decimal(0))
+        elif error is None:
+            entry.answer.set_result(entry)
+        else:
+            entry.answer.set_exception(error)
+
+
+class Work:
+    """One batch, taken when it is written: so late, the batch is as large as can be. Run again, it stays the same."""
+
+    def __init__(self, ledger: Ledger, *, everything: bool, batch: Batch | None = None) -> None:
+        self._ledger = ledger
+        self._everything = everything
+        self._batch = batch
+        self._posted: Posted | None = None
+
+    def pull(self) -> Batch:
+        """What it writes."""
+        if self._batch is None:
+            self._batch = self._ledger.pull(everything=self._everything)
+        return self._batch
+
+    def __call__(self, connection: Connection) -> Posted | None:
+        batch = self.pull()
+        if not batch:
+            return None
+        ledger = self._ledger
+        posted = post_batch(connection, batch, ledger.writer, ledger.name)
+        if not self._everything:
+            ledger.ran(batch, posted)
+        return posted
+
+    def done(self, future: ThreadFuture[Posted | None]) -> None:
+        """It is on disk, or cannot be."""
+        error = future.exception()
+        if error is not None:
+            self._ledger.failed(self.pull(), error)
+        elif (posted := future.result()) is not None:
+            self._ledger.committed(self.pull(), posted)
