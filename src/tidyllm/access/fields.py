@@ -145,8 +145,10 @@ def checked(spec: T) -> T:
 
 def explained(error: msgspec.ValidationError, values: Mapping[str, Any]) -> ConfigError:
     """The same in our words: the field, its value, and what is allowed."""
-    name = field_of(error)
-    return ConfigError(_complaint(name or "", values.get(name or ""), error), where=name)
+    name = field_of(error) or ""
+    if name in values or name not in _WHOLE:
+        return ConfigError(_complaint(name, values.get(name), error), where=name or None)
+    return ConfigError(f"it is missing; it must be {_WHOLE[name][1]}.", where=name)
 
 
 def _complaint(name: str, value: object, error: Exception) -> str:

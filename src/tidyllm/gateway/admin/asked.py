@@ -94,12 +94,6 @@ async def body(request: Request, kind: type[T]) -> T:
 
     :raises BadRequest: it is too long, is no JSON, or a field is wrong, which the error names.
     """
-    content_type = request.headers.get("content-type", "")
-    # A form or plain text could come from any site's page; JSON cannot, without asking first.
-    if content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
-        raise BadRequest(
-            f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
-        )
     values: object = None
     nothing = b"{}" if request.method == "POST" else b""
     raw = bytearray()
@@ -110,6 +104,12 @@ async def body(request: Request, kind: type[T]) -> T:
                 raise BadRequest(f"the body has more than {_LARGEST:,} bytes.", field="body")
     except ClientDisconnect as error:
         raise BadRequest("the body broke off.", field="body") from error
+    content_type = request.headers.get("content-type", "")
+    # A form or plain text could come from any site's page; JSON cannot, without asking first.
+    if raw and content_type.partition(";")[0].strip().lower() not in ("application/json", ""):
+        raise BadRequest(
+            f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
+        )
     try:
         values = _whole(msgspec.json.decode(bytes(raw) or nothing))
         asked = msgspec.convert(values, kind)
