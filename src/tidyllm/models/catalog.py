@@ -181,7 +181,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 @cache
 def _default() -> Catalog:
     here = resources.files("tidyllm.models")
-    files = (here.joinpath(name).read_text(encoding="utf-8") for name in ("catalog.toml", "catalog_clouds.toml"))
+    files = (
+        here.joinpath(name).read_text(encoding="utf-8") for name in ("catalog.toml", "catalog_clouds.toml")
+    )
     return Catalog.loads("\n".join(files))
 
 
