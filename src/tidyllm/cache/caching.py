@@ -66,6 +66,7 @@ class Caching(Wrapper[I_contra, O_co]):
         self.ttl_seconds = seconds
         self.max_entry_bytes = max_entry_bytes
         self.store: Backend = MemoryCache() if store is None else store
+        self.reports_partial = bool(getattr(self.inner, "reports_partial", False))
         self.counts = Counts()
         self._kept = Kept(self.name, self.store, self.counts)
         self._flights: Flights[Landed] = Flights()
