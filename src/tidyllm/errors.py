@@ -221,19 +221,23 @@ class TimeoutExceeded(TidyllmError, TimeoutError):
     """A clock ran out. `clock` is which: `total`, `first_piece`, `gap` or `deadline`; `seconds` is its setting.
 
     For the deadline, `seconds` is what was left of it when the call began; 0 when it had passed by then.
+    `setting`: what the clock's setting is called where it was written, if not like the clock.
     """
 
     retryable = True
 
-    def __init__(self, clock: str, seconds: float, *, what: str, hint: str | None = None) -> None:
+    def __init__(
+        self, clock: str, seconds: float, *, what: str, setting: str | None = None, hint: str | None = None
+    ) -> None:
+        setting = setting or clock
         if clock == "deadline":
             # What is left of 3 s when the call begins is 2.999987 s: nobody asked for that.
             within = f"did not finish before the deadline, {float(f'{seconds:.3g}'):g} s after it began"
             message = f"{what} {within if seconds > 0 else 'was not begun: the deadline had passed'}."
         else:
             meaning = {"first_piece": "sent no first piece", "gap": "sent nothing more"}
-            message = f"{what} {meaning.get(clock, 'did not finish')} within {seconds:g} s ({clock})."
-        super().__init__(message, hint=_CLOCK_HINTS.get(clock, "") if hint is None else hint)
+            message = f"{what} {meaning.get(clock, 'did not finish')} within {seconds:g} s ({setting})."
+        super().__init__(message, hint=_CLOCK_HINTS.get(clock, "").format(setting) if hint is None else hint)
         self.clock = clock
         self.seconds = seconds
         self.what = what
@@ -242,7 +246,7 @@ class TimeoutExceeded(TidyllmError, TimeoutError):
 
 
 _CLOCK_HINTS = {
-    "total": "Raise total=…, or let it do less at once.",
+    "total": "Raise {}=…, or let it do less at once.",
     "first_piece": "Raise first_piece=…, or fall back to a target that starts sooner.",
     "gap": "Raise gap=…, or fall back to a target that does not stall.",
     "deadline": "Give the run a later deadline, or let it do less.",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import tidyllm
-from tests.models.raw_server import serve
-from tests.models.upstreams import CHAT, json_body, play
+from tests.models.raw_server import Connection, serve
+from tests.models.upstreams import CHAT, chat_chunk, frames, json_body, play, stream_head
 from tidyllm import clock
 from tidyllm.config import Route, Routes, Settings
 from tidyllm.config.check import check
@@ -22,6 +22,7 @@ from tidyllm.errors import (
     LimitExceeded,
     ModelNotFound,
     Overloaded,
+    StreamInterrupted,
     TidyllmError,
     TimeoutExceeded,
 )
@@ -60,7 +61,10 @@ def test_a_route_is_built_of_guarded_targets_under_one_deadline() -> None:
     limited = (
         f"Limit(Fallback({', '.join(targets)}), limiter=Limiter(concurrency=3, name='fast'), max_wait=1.0)"
     )
-    assert repr(routes(fast=route)["fast"]) == f"Timeout({limited}, total=120.0).named('fast')"
+    assert (
+        repr(routes(fast=route)["fast"])
+        == f"Timeout({limited}, total=120.0, setting='deadline').named('fast')"
+    )
 
 
 def test_what_is_turned_off_is_not_there() -> None:
@@ -91,6 +95,24 @@ async def test_the_deadline_holds_over_all_attempts() -> None:
         with pytest.raises(TimeoutExceeded):
             await found["x"]("Hi")
         assert clock.monotonic() == pytest.approx(1007)
+
+
+async def test_a_stream_cut_by_the_deadline_tells_what_had_come_and_which_setting_cut_it() -> None:
+    async def halting(connection: Connection) -> None:
+        await connection.request()
+        await connection.write(stream_head() + frames(chat_chunk("Once"), end=False))
+        await connection.left()
+
+    async with serve(halting) as server:
+        service = {
+            "main": {"kind": "openai", "base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "x" * 20}
+        }
+        found = Routes(settings(providers=service, models={"x": {"route": ["main/a"], "deadline": 0.2}}))
+        with pytest.raises(StreamInterrupted, match=r"\(deadline\)") as caught:
+            async for _ in found["x"].stream("Hi"):
+                pass
+    assert caught.value.partial.text == "Once"
+    assert isinstance(caught.value.__cause__, TimeoutExceeded)
 
 
 # -- names

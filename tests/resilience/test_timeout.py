@@ -15,9 +15,16 @@ import pytest
 from tests.resilience.doubles import Jumps, Script, collect, overloaded, settle
 from tidyllm import clock
 from tidyllm.core import Context, step
-from tidyllm.errors import ConfigError, StepError, TimeoutExceeded
+from tidyllm.errors import ConfigError, StepError, StreamInterrupted, TimeoutExceeded
 from tidyllm.resilience import Limit, Retry, Timeout
 from tidyllm.testing import FakeClock
+
+
+def rang(error: BaseException) -> TimeoutExceeded:
+    """The clock behind an error: itself, or what interrupted the stream."""
+    clocked = error.__cause__ if isinstance(error, StreamInterrupted) else error
+    assert isinstance(clocked, TimeoutExceeded)
+    return clocked
 
 
 async def test_a_call_that_takes_too_long_is_cancelled(time: Jumps) -> None:
@@ -44,9 +51,9 @@ async def test_each_clock_of_a_stream_rings_by_its_own_name(
     if ended is None:
         assert await time.run(collect(step, "x")) == ["a", "b"]
     else:
-        with pytest.raises(TimeoutExceeded) as caught:
+        with pytest.raises((TimeoutExceeded, StreamInterrupted)) as caught:
             await time.run(collect(step, "x"))
-        assert caught.value.clock == ended
+        assert rang(caught.value).clock == ended
     assert time.time - began == at
     assert time.pending == 0
 
@@ -76,22 +83,40 @@ async def test_a_clock_that_rang_while_the_reader_worked_is_set_again(time: Jump
             await anext(pieces)
 
     began = time.time
-    with pytest.raises(TimeoutExceeded):
+    with pytest.raises(StreamInterrupted):
         await time.run(read())
     assert time.time - began == 11
+
+
+async def test_a_stream_that_runs_out_of_time_gives_what_it_had(time: Jumps) -> None:
+    """After its first piece the reader holds half an answer, whichever clock ended it and whatever is inside."""
+    for inside in (Script(["an", 2, "sw", 9, "er"]), Retry(Script(["an", 2, "sw", 9, "er"]))):
+        for stack in (Timeout(inside, total=5), Timeout(inside, gap=5)):
+            with pytest.raises(StreamInterrupted, match="broke after 2 pieces") as caught:
+                await time.run(collect(stack, "x"))
+            assert caught.value.partial == "answ"
+            assert rang(caught.value).clock == ("gap" if stack.gap else "total")
+
+
+async def test_the_error_names_the_setting_as_it_was_written(time: Jumps) -> None:
+    stack = Timeout(Script([10, "answer"]), 3, setting="deadline")
+    for work in (stack("x"), collect(stack, "x")):
+        with pytest.raises(TimeoutExceeded, match=r"within 3 s \(deadline\)\. Raise deadline=…") as caught:
+            await time.run(work)
+        assert caught.value.clock == "total"
 
 
 async def test_the_first_piece_may_take_longer_than_a_gap(time: Jumps) -> None:
     """The clock for the gap is set anew when it is the shorter one."""
     step, began = Timeout(Script([9, "a", 3, "b"]), first_piece=10, gap=2), time.time
-    with pytest.raises(TimeoutExceeded) as caught:
+    with pytest.raises(StreamInterrupted) as caught:
         await time.run(collect(step, "x"))
-    assert (caught.value.clock, time.time - began) == ("gap", 11)
+    assert (rang(caught.value).clock, time.time - began) == ("gap", 11)
 
 
 async def test_a_gap_rings_before_the_first_piece_would_have_been_due(time: Jumps) -> None:
     step, began = Timeout(Script([1, "a", 9, "b"]), first_piece=10, gap=2), time.time
-    with pytest.raises(TimeoutExceeded):
+    with pytest.raises(StreamInterrupted):
         await time.run(collect(step, "x"))
     assert time.time - began == 3
 

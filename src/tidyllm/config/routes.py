@@ -181,7 +181,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         if settings.limit is not None:
             whole = Limit(whole, limiter=self._limiter(rule, settings), max_wait=settings.limit.max_wait)
         if settings.deadline is not None:
-            whole = Timeout(whole, total=settings.deadline)
+            whole = Timeout(whole, total=settings.deadline, setting="deadline")
         if settings.cache is not None and not self._only_shown:
             whole = self._cached(whole, settings.cache, rule)
         return Route(name, whole.named(name), tuple(models))

@@ -25,8 +25,9 @@ class SharedTimer:
     also when it comes at the same moment.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, setting: str = "total") -> None:
         self.seconds = seconds
+        self.setting = setting
         self._queue: _Queue | None = None
         """The one used last: nearly always there is only one loop."""
         self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
@@ -40,7 +41,7 @@ class SharedTimer:
         queue, loop = self._queue, task.get_loop()
         if queue is None or queue.loop is not loop:
             queue = self._queue = self._queue_of(loop)
-        timed = _Timed(queue, task, now + self.seconds, self.seconds, what)
+        timed = _Timed(queue, task, now + self.seconds, self, what)
         queue.calls[timed] = None
         # Not only None: a timer on a clock that is no longer in use would never ring.
         if queue.set_by is not clock.call_later:
@@ -88,14 +89,16 @@ class _Queue:
 class _Timed:
     """One call under way."""
 
-    __slots__ = ("_cancelling", "_queue", "_rang", "_seconds", "_task", "_what", "due")
+    __slots__ = ("_cancelling", "_queue", "_rang", "_task", "_timer", "_what", "due")
 
-    def __init__(self, queue: _Queue, task: asyncio.Task[Any], due: float, seconds: float, what: str) -> None:
+    def __init__(
+        self, queue: _Queue, task: asyncio.Task[Any], due: float, timer: SharedTimer, what: str
+    ) -> None:
         self.due = due
         self._queue = queue
         self._task = task
         self._cancelling = task.cancelling()
-        self._seconds = seconds
+        self._timer = timer
         self._what = what
         self._rang = False
 
@@ -114,4 +117,5 @@ class _Timed:
             return
         # When someone else cancelled the task too, the count stays above what it was: theirs wins.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutExceeded("total", self._seconds, what=self._what) from error
+            timer = self._timer
+            raise TimeoutExceeded("total", timer.seconds, what=self._what, setting=timer.setting) from error

@@ -27,13 +27,24 @@ class StreamClocks:
 
     __slots__ = (
         "_cancelling", "_due", "_first", "_first_left", "_gap", "_kind", "_left", "_limit", "_rang", "_rings",
-        "_started", "_task", "_timer", "_total", "_what",
+        "_setting", "_started", "_task", "_timer", "_total", "_what", "overdue",
     )  # fmt: skip
 
-    def __init__(self, total: float | None, first_piece: float | None, gap: float | None, what: str) -> None:
+    def __init__(
+        self,
+        total: float | None,
+        first_piece: float | None,
+        gap: float | None,
+        what: str,
+        setting: str = "total",
+    ) -> None:
         self._total = total
         self._gap = gap
         self._what = what
+        self._setting = setting
+        """What the setting of `total` is called."""
+        self.overdue = False
+        """Whether a clock ran out and the stream ended by that."""
         self._left = total
         """Seconds of `total` that are not used up."""
         self._first = self._first_left = first_piece
@@ -76,6 +87,7 @@ class StreamClocks:
                 self._rang = False
                 # When someone else cancelled the task too, the count stays above what it was: theirs wins.
                 if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+                    self.overdue = True
                     raise self._error() from error
             waited = clock.monotonic() - self._started
             if self._left is not None:
@@ -115,7 +127,7 @@ class StreamClocks:
     def _error(self) -> TimeoutExceeded:
         limit = self._limit
         if self._total is not None and self._left is not None and (limit is None or self._left < limit):
-            return TimeoutExceeded("total", self._total, what=self._what)
+            return TimeoutExceeded("total", self._total, what=self._what, setting=self._setting)
         seconds = self._first if self._kind == "first_piece" else limit
         assert seconds is not None
         return TimeoutExceeded(self._kind, seconds, what=self._what)

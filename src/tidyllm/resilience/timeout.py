@@ -10,8 +10,9 @@ from tidyllm import clock
 from tidyllm.core import Context, Wrapper, as_step
 from tidyllm.core.context import reset_current, set_current
 from tidyllm.core.head import is_head
-from tidyllm.errors import ConfigError
+from tidyllm.errors import ConfigError, TimeoutExceeded
 from tidyllm.resilience.checks import optional_duration
+from tidyllm.resilience.partial import interrupted, reports_partial
 from tidyllm.resilience.shared_timer import SharedTimer
 from tidyllm.resilience.stream_clocks import StreamClocks
 from tidyllm.resilience.wrapped import Wrapped, renamed
@@ -30,9 +31,13 @@ class Timeout(Wrapper[I_contra, O_co]):
     - `first_piece`: seconds until the first piece of a stream that holds something of the answer: who answers and what
       the prompt took are told before a model has thought, and do not stop this clock.
     - `gap`: seconds between two pieces of a stream.
+    - `setting`: what `total` is called where it was written, for the error's text (a route calls it `deadline`).
 
     There are no defaults: what is slow for one step is quick for another. A call that is not streamed has only `total`.
     `error.clock` says which one it was. Inside a `Retry` each attempt gets fresh clocks.
+
+    A stream whose clock runs out after its first piece gives `StreamInterrupted`, from the `TimeoutExceeded`, with the
+    answer so far in `partial`. Errors of the step itself pass as they are.
 
     The clocks of a stream measure the step, never its reader: they run while the reader waits for a piece and stand
     while it works on one. So a slow reader cannot make a target look broken (five of them would open its breaker).
@@ -47,6 +52,8 @@ class Timeout(Wrapper[I_contra, O_co]):
         total: float | timedelta | None = None,
         first_piece: float | timedelta | None = None,
         gap: float | timedelta | None = None,
+        *,
+        setting: str = "total",
     ) -> None:
         super().__init__(as_step(step))
         self.total = optional_duration("Timeout.total", total)
@@ -57,8 +64,10 @@ class Timeout(Wrapper[I_contra, O_co]):
                 f"the Timeout around {self.name!r} has no clock.",
                 hint="Give total, first_piece or gap, in seconds.",
             )
+        self.setting = setting
+        self.reports_partial = reports_partial(self.inner)
         self._what = f"step {self.name!r}"
-        self._timer = None if self.total is None else SharedTimer(self.total)
+        self._timer = None if self.total is None else SharedTimer(self.total, setting)
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         timer = self._timer
@@ -78,18 +87,26 @@ class Timeout(Wrapper[I_contra, O_co]):
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
         here = ctx if self.total is None else ctx.until(clock.monotonic() + self.total)
         pieces = self.inner.invoke_stream(x, here)
-        clocks = StreamClocks(self.total, self.first_piece, self.gap, self._what)
+        clocks = StreamClocks(self.total, self.first_piece, self.gap, self._what, self.setting)
         waiting = True
+        # What runs out cancels the step, and a cancelled step tells nobody what it had: that has to be kept here.
+        passed: list[Any] = []
         try:
             while True:
-                with clocks:
-                    token = set_current(here)
-                    try:
-                        piece = await anext(pieces)
-                    except StopAsyncIteration:
-                        return
-                    finally:
-                        reset_current(token)
+                try:
+                    with clocks:
+                        token = set_current(here)
+                        try:
+                            piece = await anext(pieces)
+                        except StopAsyncIteration:
+                            return
+                        finally:
+                            reset_current(token)
+                except TimeoutExceeded as error:
+                    if waiting or not clocks.overdue:
+                        raise
+                    raise interrupted(self, passed, error) from error
+                passed.append(piece)
                 if waiting:
                     waiting = is_head(piece)
                     if waiting:
@@ -107,4 +124,6 @@ class Timeout(Wrapper[I_contra, O_co]):
     def __repr__(self) -> str:
         settings = (("total", self.total), ("first_piece", self.first_piece), ("gap", self.gap))
         given = "".join(f", {name}={value!r}" for name, value in settings if value is not None)
+        if self.setting != "total":
+            given += f", setting={self.setting!r}"
         return f"Timeout({self.inner!r}{given}){renamed(self, self.inner.name)}"
