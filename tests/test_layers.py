@@ -35,7 +35,7 @@ HOUSE: dict[str, set[str]] = {
     "access": {"core", "store"},
     "durable": {"core", "store"},
     "agents": {"core", "models", "tokens", "sandbox"},
-    "config": {"core", "resilience", "observe", "store", "models", "cache", "routing", "money"},
+    "config": {"core", "resilience", "observe", "store", "models", "tokens", "cache", "routing", "money"},
     "dspy": {"core", "models", "config"},
     "lab": {"core", "models", "tokens", "store", "sandbox", "config"},
     "gateway": {"core", "models", "observe", "access", "money", "routing", "config", "store"},

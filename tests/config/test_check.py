@@ -90,7 +90,7 @@ def test_numbers_may_be_whole() -> None:
         ),
         ({"providers": {"a": None}}, "providers.a: the key 'kind' is missing."),
         ({"models": {"a": {}}}, "models.a: the key 'route' is missing. Name at least one target,"),
-        ({"models": {"a": {"route": []}}}, "models.a.route: the list is empty. Name at least one target,"),
+        ({"models": {"a": {"route": []}}}, "models.a: the key 'route' is missing. Name at least one target,"),
         (
             {"models": {"a": {"route": "x/y"}}},
             "models.a.route: expected a list, got the text 'x/y'. Write it as a list: [x/y].",

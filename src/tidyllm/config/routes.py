@@ -10,14 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tidyllm.config.read import read
-from tidyllm.config.schema import BreakerSettings, CacheSettings, ModelSettings, ProviderSettings, Settings
+from tidyllm.config.schema import (
+    BreakerSettings,
+    CacheSettings,
+    ExperimentSettings,
+    ModelSettings,
+    ProviderSettings,
+    Settings,
+)
 from tidyllm.config.secrets import secret
 from tidyllm.config.stores import Stores
+from tidyllm.config.ways import chosen, compared, experiment
 from tidyllm.core import Context, Step
 from tidyllm.errors import ConfigError, ModelNotFound
 from tidyllm.models.catalog import Catalog
@@ -29,6 +37,9 @@ from tidyllm.models.request import RequestLike
 from tidyllm.models.response import Response
 from tidyllm.money.facts import KEY_TAG, TEAM_TAG
 from tidyllm.resilience import Breakers, CircuitBreaker, Fallback, Limit, Limiter, Retry, Timeout
+
+if TYPE_CHECKING:
+    from tidyllm.routing import Experiment
 
 __all__ = ["Route", "Routes", "load"]
 
@@ -72,6 +83,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         """
         self.settings = settings
         self._only_shown = only_shown
+        self._earlier = earlier
         self._transport = transport
         self._catalog = Catalog.default().with_(settings.catalog) if settings.catalog else Catalog.default()
         self._own = frozenset(settings.catalog)
@@ -81,14 +93,20 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         self.providers: dict[str, Provider] = {
             name: _provider(name, one, only_shown=only_shown) for name, one in settings.providers.items()
         }
-        self._routes = {
-            name: self._build(name, name, one, "") for name, one in settings.models.items() if "*" not in name
-        }
+        self.experiments: dict[str, Experiment] = {}
+        """Those of routes with `ab`, by the name of the route."""
+        written = {name: one for name, one in settings.models.items() if "*" not in name}
+        # Those that lead to others come last, in whatever order they are written.
+        self._routes: dict[str, Route] = {}
+        for name, one in sorted(written.items(), key=lambda pair: (pair[1].choose or pair[1].ab) is not None):
+            self._routes[name] = self._build(name, name, one, "")
+        self._routes = {name: self._routes[name] for name in written}
         self._patterns = sorted(
             ((name, one) for name, one in settings.models.items() if "*" in name),
             key=lambda pair: -len(pair[0]),
         )
         self._matched: dict[str, Route] = {}
+        self._earlier = None  # nor all that came before it
 
     def __getitem__(self, name: str) -> Step[RequestLike, Response]:
         """:raises KeyError: there is no such route, with near names in its text."""
@@ -177,14 +195,36 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
             )
             models.append(one)
             steps.append(self._guarded(one, rule, settings))
-        whole: Step[Any, Any] = steps[0] if len(steps) == 1 else Fallback(*steps)
+        if settings.choose is not None:
+            whole = chosen(settings.choose, self._routes, self.settings.providers)
+            models = [model for one in settings.choose.among for model in self._routes[one].targets]
+        else:
+            whole = steps[0] if len(steps) == 1 else Fallback(*steps)
         if settings.limit is not None:
             whole = Limit(whole, limiter=self._limiter(rule, settings), max_wait=settings.limit.max_wait)
         if settings.deadline is not None:
             whole = Timeout(whole, total=settings.deadline, setting="deadline")
         if settings.cache is not None and not self._only_shown:
             whole = self._cached(whole, settings.cache, rule)
+        if settings.ab is not None:
+            test = self._experiment(name, settings.ab)
+            whole = compared(whole, test, self._routes)
+            models += [
+                model
+                for arm in test.settings.arms
+                if arm != test.control
+                for model in self._routes[arm].targets
+            ]
         return Route(name, whole.named(name), tuple(models))
+
+    def _experiment(self, name: str, settings: ExperimentSettings) -> Experiment:
+        """One that has not changed goes on with the arms that were stopped."""
+        new = experiment(settings)
+        before = None if self._earlier is None else self._earlier.experiments.get(name)
+        if before is not None and before.settings == new.settings:
+            new = before
+        self.experiments[name] = new
+        return new
 
     def _cached(self, step: Step[Any, Any], settings: CacheSettings, rule: str) -> Step[Any, Any]:
         from tidyllm.cache import AnswerCache

@@ -12,6 +12,7 @@ from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
 from tidyllm.models.provider import KINDS
+from tidyllm.routing.tasks import TASKS
 
 __all__ = ["broken_rules"]
 
@@ -72,6 +73,11 @@ def _model(name: str, model: ModelSettings, settings: Settings, where: Where) ->
         yield Problem(where, f"a model's name is printable text of at most {_LONGEST_NAME} characters.")
     if name.count("*") > 1:
         yield Problem(where, "a name may hold one '*'.")
+    if model.choose is not None and model.route:
+        yield Problem(where, "route and choose cannot stand together: one of them says what answers.")
+    elif model.choose is None and not model.route:
+        yield Problem(where, "the key 'route' is missing.", _ROUTE)
+    yield from _choice(name, model, settings, where)
     if model.cache is not None and model.cache.store == "redis" and settings.redis is None:
         hint = "Add a section 'redis' with its url."
         yield Problem((*where, "cache", "store"), "answers are to be kept in Redis, and none is given.", hint)
@@ -84,6 +90,45 @@ def _model(name: str, model: ModelSettings, settings: Settings, where: Where) ->
         yield Problem((*where, "retry"), message)
     if model.limit is not None:
         yield from _limit(model.limit, (*where, "limit"))
+
+
+_ROUTE = "Name at least one target, such as [main/gpt-5-mini]."
+
+
+def _choice(name: str, model: ModelSettings, settings: Settings, where: Where) -> Iterator[Problem]:
+    """Other models that this one leads to: they must be there, and lead to providers themselves."""
+    named: list[tuple[Where, str]] = []
+    if (choose := model.choose) is not None:
+        named += [((*where, "choose", "among", place), one) for place, one in enumerate(choose.among)]
+        for task, models in choose.tasks.items():
+            if task not in TASKS:
+                yield Problem(
+                    (*where, "choose", "tasks", task), "there is no such task.", did_you_mean(task, TASKS)
+                )
+            for place, one in enumerate(models):
+                if one not in choose.among:
+                    hint = did_you_mean(one, choose.among)
+                    yield Problem((*where, "choose", "tasks", task, place), f"{one!r} is not in among.", hint)
+        if choose.by == "learned" and choose.policy is None:
+            hint = "Train one: tidyllm route train."
+            yield Problem((*where, "choose"), "by is 'learned', and there is no policy.", hint)
+        for one in choose.weights:
+            if one not in choose.among:
+                hint = did_you_mean(one, choose.among)
+                yield Problem((*where, "choose", "weights", one), f"{one!r} is not in among.", hint)
+    if (test := model.ab) is not None:
+        named += [((*where, "ab", "arms", one), one) for one in test.arms if one != "control"]
+        if "control" not in test.arms:
+            yield Problem((*where, "ab", "arms"), "there is no arm 'control': it is the route itself.")
+        if abs(sum(test.arms.values()) - 1) > 1e-6:
+            total = sum(test.arms.values())
+            yield Problem((*where, "ab", "arms"), f"the shares add up to {total:g}; they must add up to 1.")
+    for at, one in named:
+        other = settings.models.get(one)
+        if other is None or "*" in one or one == name:
+            yield Problem(at, f"there is no model {one!r} here.", did_you_mean(one, settings.models))
+        elif other.choose is not None or other.ab is not None:
+            yield Problem(at, f"{one!r} chooses or compares itself: name models that have a route.")
 
 
 def _target(target: str, name: str, settings: Settings, where: Where) -> Iterator[Problem]:

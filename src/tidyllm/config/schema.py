@@ -13,6 +13,8 @@ __all__ = [
     "AccessSettings",
     "BreakerSettings",
     "CacheSettings",
+    "ChoiceSettings",
+    "ExperimentSettings",
     "LimitSettings",
     "ModelSettings",
     "MoneySettings",
@@ -92,6 +94,10 @@ class ProviderSettings(_Section, frozen=True):
     """Sent with every call; values may be `env:NAME` or `file:PATH`."""
     formats: tuple[str, ...] | None = None
     """The wire formats it speaks; the first one is used for requests of ours."""
+    region: str | None = None
+    """Where it runs, as you call it: `eu-west-1`."""
+    residency: tuple[str, ...] = ()
+    """Places that data sent to it never leave: `[eu]`."""
     lenient: bool = False
     """Leave out (and report) what the provider has no place for, instead of refusing the request."""
 
@@ -146,11 +152,53 @@ class CacheSettings(_Section, frozen=True):
     """Names of tags of a request that must be equal as well."""
 
 
+class ExperimentSettings(_Section, frozen=True):
+    """A part of the traffic of a route goes another way, and the two are compared."""
+
+    name: str
+    arms: Annotated[dict[str, Annotated[float, msgspec.Meta(gt=0, lt=1)]], msgspec.Meta(min_length=2)]
+    """Shares that add up to 1: `control` is the route itself, the others are names of other models here."""
+    sticky: Literal["key", "user"] = "key"
+    """Who stays with an arm: a key, or a user as requests name him."""
+    alpha: Annotated[float, msgspec.Meta(gt=0, lt=0.5)] = 0.05
+    """The chance, over the whole experiment, that an arm is called better or worse and is not."""
+    min_clusters: Annotated[int, msgspec.Meta(ge=50)] = 50
+    """No verdict before so many keys (or users) have been heard of in each arm."""
+    margin: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """An arm is stopped when it is surely worse by more than this; quality is from 0 to 1."""
+
+
+class ChoiceSettings(_Section, frozen=True):
+    """Which of several models answers a request."""
+
+    among: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    """Names of models here."""
+    by: Literal["order", "weight", "price", "latency", "learned"] = "order"
+    """Of those that can: the first, by weight, the cheapest, the fastest, or what a policy has learned."""
+    tasks: dict[str, tuple[str, ...]] = {}
+    """For a kind of task, the models that are good at it, the preferred first."""
+    weights: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    policy: str | None = None
+    """The file that `tidyllm route train` wrote."""
+    window_tokens: Count | None = None
+    usd_per_million: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """At most this price, three tokens in for each one out."""
+    latency: Seconds | None = None
+    """At most these mean seconds to the first piece, once they are measured."""
+    abilities: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    residency: str | None = None
+    """Where data must stay."""
+
+
 class ModelSettings(_Section, frozen=True):
     """One name that callers use, and the way to an answer behind it."""
 
-    route: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    route: tuple[str, ...] = ()
     """Targets `provider/model`, tried in order. `*` in a name matches anything; in a target it is what matched."""
+    choose: ChoiceSettings | None = None
+    """In place of a route: one of other models here is chosen for each request."""
+    ab: ExperimentSettings | None = None
     deadline: Seconds | None = 600.0
     """Seconds for all attempts and targets together."""
     retry: RetrySettings = RetrySettings()

@@ -66,8 +66,12 @@ class Stores:
         """The books of this process; None without a store."""
         if self.store is None:
             return None
+        from tidyllm.models.asked import set_input_counter
         from tidyllm.money import Ledger
+        from tidyllm.tokens import input_counter
 
+        # Near the end of a budget the bound by bytes is too wide; the tokenizer is loaded only then.
+        set_input_counter(input_counter)
         return Ledger(self.store)
 
     def cache(self, settings: CacheSettings, *, where: str) -> Backend:

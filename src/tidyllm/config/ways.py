@@ -1,0 +1,96 @@
+"""Routes that lead to other routes: a choice for each request, an experiment. It builds them and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tidyllm.config.schema import ChoiceSettings, ExperimentSettings, ProviderSettings
+from tidyllm.core import Context, Step
+from tidyllm.errors import ConfigError
+from tidyllm.money.facts import KEY_TAG
+
+if TYPE_CHECKING:
+    from tidyllm.config.routes import Route
+    from tidyllm.routing import Experiment
+
+__all__ = ["USER_TAG", "chosen", "compared", "experiment", "sticky_of"]
+
+USER_TAG = "tidyllm.user"
+"""The tag of a run that says for which user a request is, as the request names him."""
+
+
+def chosen(
+    settings: ChoiceSettings, routes: Mapping[str, Route], providers: Mapping[str, ProviderSettings]
+) -> Step[Any, Any]:
+    """A step that picks one of `routes` for each request.
+
+    :raises ConfigError: the policy cannot be read, or an ability is unknown.
+    """
+    from tidyllm.routing import Candidate, LearnedPolicy, Needs, Router, Selector
+
+    candidates: list[Any] = []
+    for name in settings.among:
+        target = routes[name].targets[0]
+        at = providers.get(target.name.partition("/")[0])
+        candidates.append(
+            Candidate(
+                name=name,
+                info=target.info,
+                weight=settings.weights.get(name, 1.0),
+                region=None if at is None else at.region,
+                residency=frozenset(() if at is None else at.residency),
+            )
+        )
+    price = settings.usd_per_million
+    try:
+        needs = Needs(
+            window_tokens=settings.window_tokens,
+            usd_per_million=None if price is None else Decimal(repr(price)),
+            latency=settings.latency,
+            abilities=frozenset(settings.abilities),  # pyright: ignore[reportArgumentType] - judged below
+            regions=frozenset(settings.regions),
+            residency=settings.residency,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{error}.", where="choose") from error
+    selector = Selector(
+        candidates,
+        by=settings.by,
+        needs=needs,
+        tasks=settings.tasks,
+        policy=None if settings.policy is None else LearnedPolicy.load(settings.policy),
+    )
+    return Router({name: routes[name].step for name in settings.among}, choose=selector)
+
+
+def experiment(settings: ExperimentSettings) -> Experiment:
+    """The experiment, by whom its arms are dealt."""
+    from tidyllm.routing import ABSettings, Experiment
+
+    return Experiment(
+        ABSettings(
+            name=settings.name,
+            arms=settings.arms,
+            sticky=settings.sticky,
+            alpha=settings.alpha,
+            min_clusters=settings.min_clusters,
+            margin=settings.margin,
+        ),
+        who=sticky_of(settings.sticky),
+    )
+
+
+def sticky_of(what: str) -> Callable[[Context], str]:
+    """Who stays with an arm, read from a run's tags; "" for nobody."""
+    tag = KEY_TAG if what == "key" else USER_TAG
+    return lambda ctx: ctx.tags.get(tag, "")
+
+
+def compared(own: Step[Any, Any], test: Experiment, routes: Mapping[str, Route]) -> Step[Any, Any]:
+    """`own` and the arms beside it, dealt by the experiment."""
+    from tidyllm.routing import Router
+
+    arms = {arm: own if arm == test.control else routes[arm].step for arm in test.settings.arms}
+    return Router(arms, choose=test)
