@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidyllm.config.ways import USER_TAG
 from tidyllm.core import Context
 from tidyllm.core.events import default_hooks
 from tidyllm.errors import BadRequest, TidyllmError
 from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
 from tidyllm.gateway.client import ClientWatch
+from tidyllm.gateway.feedback import ARM_TAG
 from tidyllm.gateway.heads import parse
 from tidyllm.gateway.protocol import connection_of
 from tidyllm.gateway.reply import Draining, encode_error, id_fields, send_error, told
+from tidyllm.gateway.tags import user_of
 from tidyllm.gateway.tally import Tally
 from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
@@ -81,7 +84,7 @@ class Answering:
                     caller, self._scope, self.headers, model=model, call=call, size=len(body)
                 )
                 try:
-                    await self._go(self._routed(ticket, model), call, watch)
+                    await self._go(self._routed(ticket, model, call), call, watch)
                 finally:
                     await ticket.leave(self._tally.tokens)
         except ClientGone:
@@ -108,12 +111,22 @@ class Answering:
         with watch:
             await (self._stream(route, call) if call.stream else self._whole(route, call))
 
-    def _routed(self, ticket: Ticket, model: str) -> Route:
+    def _routed(self, ticket: Ticket, model: str, call: Forward) -> Route:
+        """The route, with the run's tags and budget in place."""
+        gateway = self.gateway
         if ticket.tags or ticket.budget is not None:
             self.ctx = self.ctx.with_(tags=ticket.tags or None, budget=ticket.budget)
-        admission = self.gateway.admission
-        self._tally.ledger = None if admission is None else admission.ledger
-        return self.gateway.routes.find(model)
+        self._tally.ledger = None if gateway.admission is None else gateway.admission.ledger
+        routes = gateway.routes
+        route = routes.find(model)
+        test = routes.experiments.get(route.name) if routes.experiments else None
+        if test is not None:
+            if test.settings.sticky == "user" and (user := user_of(call.fields)):
+                self.ctx = self.ctx.with_(tags={USER_TAG: user})
+            arm = gateway.verdicts.deal(test, self.ctx, routes)
+            if arm is not None:
+                self.ctx = self.ctx.with_(tags={ARM_TAG: arm})
+        return route
 
     async def _body(self) -> bytes:
         server = self.gateway.settings.server

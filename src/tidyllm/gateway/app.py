@@ -16,6 +16,9 @@ from tidyllm.gateway.admit import Admission
 from tidyllm.gateway.answer import Answering
 from tidyllm.gateway.asgi import Application, Headers, Receive, Scope, Send, send_bytes, send_json
 from tidyllm.gateway.auth import Authenticator, Caller
+from tidyllm.gateway.body import ClientGone, read_body
+from tidyllm.gateway.feedback import PATH as FEEDBACK
+from tidyllm.gateway.feedback import Verdicts
 from tidyllm.gateway.heads import PATHS
 from tidyllm.gateway.listing import list_models
 from tidyllm.gateway.reply import Draining, MethodNotAllowed, NotFound, error_format, send_error
@@ -24,6 +27,7 @@ from tidyllm.models.http import default_transport
 
 __all__ = ["Gateway"]
 
+_FEEDBACK_BYTES = 500_000
 _GET = ("/", "/v1/models", "/livez", "/readyz", "/metrics")
 
 
@@ -50,6 +54,8 @@ class Gateway:
         self.authenticator = authenticate
         self.admission: Admission | None = None
         """Keys, limits and money; None: `authenticate` alone says who may call."""
+        self.verdicts = Verdicts(None)
+        """Takes feedback on answers."""
         self.admin: Application | None = None
         """Answers what is under `/admin/v1`."""
         self.traffic = traffic or Traffic()
@@ -75,6 +81,8 @@ class Gateway:
             endpoint = PATHS.get(path) or PATHS.get(path := _plain(path))
             if endpoint is not None and scope["method"] == "POST" and not self.draining:
                 await self._answer(endpoint, path, scope, receive, send)
+            elif path == FEEDBACK and scope["method"] == "POST" and not self.draining:
+                await self._feedback(scope, receive, send)
             elif self.admin is not None and path.startswith("/admin/"):
                 await self.admin(scope, receive, send)
             else:
@@ -93,12 +101,28 @@ class Gateway:
         finally:
             self.traffic.end(path, answering.status, clock.monotonic() - started)
 
+    async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope["headers"])
+        try:
+            caller = await self.authenticate(headers)
+            timeout = self.settings.server.body_timeout
+            body = await read_body(receive, headers, limit=_FEEDBACK_BYTES, timeout=timeout)
+            understood = await self.verdicts.take(body, caller.key)
+            await send_json(send, 200, understood)
+            self.traffic.simple(FEEDBACK, 200)
+        except ClientGone:
+            self.traffic.simple(FEEDBACK, 499)
+        except TidyllmError as error:
+            request_id = Context.new(trace_parent=headers.get("traceparent")).run_id
+            status = await send_error(receive, send, error, "openai_chat", request_id=request_id)
+            self.traffic.simple(FEEDBACK, status)
+
     async def _simple(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope["headers"])
         try:
             await self._get(path, scope, headers, send)
         except TidyllmError as error:
-            allow = ((b"allow", b"POST" if path in PATHS else b"GET, HEAD"),)
+            allow = ((b"allow", b"POST" if path in PATHS or path == FEEDBACK else b"GET, HEAD"),)
             status = await send_error(
                 receive,
                 send,
@@ -111,7 +135,7 @@ class Gateway:
 
     async def _get(self, path: str, scope: Scope, headers: Headers, send: Send) -> None:
         method = scope["method"]
-        if path in PATHS:
+        if path in PATHS or path == FEEDBACK:
             if method != "POST":
                 raise MethodNotAllowed(f"{path} takes POST, not {method}.")
             raise Draining("this server is stopping.", hint="Try again: another one will answer.")

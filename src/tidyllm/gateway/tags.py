@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from tidyllm.errors import BadRequest
 
-__all__ = ["HEADER", "missing_tag", "read_tags"]
+__all__ = ["HEADER", "missing_tag", "read_tags", "user_of"]
 
 HEADER = "x-tidyllm-tags"
 _MOST = 20
@@ -37,6 +39,23 @@ def read_tags(text: str | None) -> dict[str, str]:
     if len(found) > _MOST:
         raise _wrong(f"there are {len(found)} tags, more than {_MOST}")
     return found
+
+
+def user_of(fields: Mapping[str, msgspec.Raw]) -> str:
+    """For which user a request is, as OpenAI's `user` or Anthropic's `metadata.user_id` say; "" for none."""
+    for name in ("user", "metadata", "safety_identifier"):
+        raw = fields.get(name)
+        if raw is None:
+            continue
+        try:
+            value: object = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            continue
+        if name == "metadata" and isinstance(value, dict):
+            value = value.get("user_id")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if isinstance(value, str) and value:
+            return value[:_LONGEST]
+    return ""
 
 
 def missing_tag(required: Iterable[str], tags: Mapping[str, str]) -> BadRequest | None:

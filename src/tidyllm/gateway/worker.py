@@ -26,6 +26,7 @@ from tidyllm.errors import TidyllmError
 from tidyllm.gateway.admit import Admission
 from tidyllm.gateway.app import Gateway
 from tidyllm.gateway.auth import MasterKey
+from tidyllm.gateway.feedback import Verdicts
 from tidyllm.gateway.protocol import Bounds, guarded
 from tidyllm.gateway.traffic import Traffic
 from tidyllm.observe import observe
@@ -189,6 +190,7 @@ def _gateway(task: Work, traffic: Traffic) -> Gateway:
     gateway = Gateway(routes, authenticate=master, traffic=traffic, open_metrics=task.open_metrics)
     stores = routes.stores
     gateway.admission = admission = Admission(task.settings, stores, master, workers=task.workers)
+    gateway.verdicts = Verdicts(stores.store)
     if stores.store is not None:
         from tidyllm.gateway.backstage import backstage
 

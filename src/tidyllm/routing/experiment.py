@@ -120,9 +120,13 @@ class Experiment:
             :24
         ]
 
+    def who(self, ctx: Context) -> str:
+        """Who stays with an arm in this run; "" for nobody."""
+        return (self._who(ctx) if self._who else ctx.tags.get(self.settings.sticky)) or ""
+
     def __call__(self, x: object, ctx: Context) -> str:
         """The arm for this call."""
-        who = self._who(ctx) if self._who else ctx.tags.get(self.settings.sticky)
+        who = self.who(ctx)
         # Nobody to stick to: without an identity a verdict could not be counted, so the call stays out.
         return self.control if not who else self.arm_for(who)
 
