@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,6 +12,9 @@ from tidyllm.money.account import Account
 from tidyllm.money.row import harmless_text, small_number
 
 __all__ = ["NOT_SENT", "NO_FACTS", "NO_OUTCOME", "Facts", "Outcome", "facts_of", "outcome_of"]
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
 """Tags that name whose call it is, where the budgets above it do not."""
@@ -53,8 +56,51 @@ NOT_SENT = NO_OUTCOME._replace(error="NotSent")
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
+_KEPT = 2_000
+"""Entries of each table below: they are made of what callers say, and memory must not grow with it."""
+_owners: dict[tuple[Account, ...], tuple[str | None, str | None]] = {}
+_targets: dict[tuple[str, str, str], tuple[str | None, str | None, str | None]] = {}
+_tag_texts: dict[tuple[tuple[str, str], ...], str | None] = {}
+
+
 def facts_of(attempt: AttemptStarted | None, path: tuple[Account, ...]) -> Facts:
     """Of an attempt that is about to be made. `key:ID` and `team:NAME` among the budgets say whose it is."""
+    key, team = _owners.get(path) or _keep(_owners, path, _owner(path))
+    if attempt is None:
+        return Facts(None, None, None, None, None, None, key, team, None)
+    ctx = attempt.ctx
+    tags = ctx.scope.tags
+    span = attempt.span_id
+    names = (attempt.provider, attempt.target, attempt.model)
+    target = _targets.get(names) or _keep(
+        _targets, names, (harmless_text(names[0]), harmless_text(names[1]), harmless_text(names[2]))
+    )
+    route = text = None
+    if tags:
+        route = harmless_text(tags.get(ROUTE_TAG))
+        key = key or harmless_text(tags.get(KEY_TAG))
+        team = team or harmless_text(tags.get(TEAM_TAG))
+        pairs = tuple(tags.items())
+        text = _tag_texts[pairs] if pairs in _tag_texts else _keep(_tag_texts, pairs, _tags(tags))
+    return Facts(
+        ctx.trace_id.to_bytes(16, "big"),
+        span - (1 << 64) if span >> 63 else span,
+        *target,
+        route or harmless_text(_route(ctx)),
+        key,
+        team,
+        text,
+    )
+
+
+def _keep(table: dict[_K, _V], key: _K, value: _V) -> _V:
+    if len(table) >= _KEPT:
+        table.clear()
+    table[key] = value
+    return value
+
+
+def _owner(path: tuple[Account, ...]) -> tuple[str | None, str | None]:
     key = team = None
     for account in path:
         name = account.name
@@ -62,23 +108,7 @@ def facts_of(attempt: AttemptStarted | None, path: tuple[Account, ...]) -> Facts
             key = name[4:]
         elif team is None and name.startswith("team:"):
             team = name[5:]
-    if attempt is None:
-        return Facts(None, None, None, None, None, None, key, team, None)
-    ctx = attempt.ctx
-    tags = ctx.scope.tags
-    span = attempt.span_id
-    route = tags.get(ROUTE_TAG) if tags else None
-    return Facts(
-        ctx.trace_id.to_bytes(16, "big"),
-        span - (1 << 64) if span >> 63 else span,
-        harmless_text(attempt.provider),
-        harmless_text(attempt.target),
-        harmless_text(attempt.model),
-        harmless_text(_route(ctx) if route is None else route),
-        harmless_text(key or (tags.get(KEY_TAG) if tags else None)),
-        harmless_text(team or (tags.get(TEAM_TAG) if tags else None)),
-        _tags(tags) if tags else None,
-    )
+    return key, team
 
 
 def _route(ctx: Context) -> str | None:

@@ -201,7 +201,7 @@ def _booked(
     statement = (
         "SELECT s.request_id, s.at, i.model, s.kind, s.cost_nanos FROM ledger AS s"  # noqa: S608 - our own names
         f" JOIN ledger AS i ON i.writer = s.entry >> {WRITER_SHIFT} AND i.seq = s.entry & {mask}"
-        " WHERE s.kind IN (1, 2) AND COALESCE(s.error, '') <> 'NotSent' AND s.at >= ? AND s.at < ?"
+        " WHERE s.kind <> 0 AND s.kind IN (1, 2) AND COALESCE(s.error, '') <> 'NotSent' AND s.at >= ? AND s.at < ?"
         " AND NOT (s.kind = 2 AND EXISTS (SELECT 1 FROM ledger AS t WHERE t.entry = s.entry AND t.kind = 1))"
     )
     if connection.dialect.name != "sqlite":

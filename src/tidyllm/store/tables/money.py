@@ -94,7 +94,7 @@ ledger = Table(
     Column("status", Integer),
     Column("error", Text),
     Column("hash", LargeBinary, nullable=False),
-    Index("ix_ledger_at", "at"),
+    Index("ix_ledger_at", "at", sqlite_where=text("kind <> 0"), postgresql_where=text("kind <> 0")),
     Index(
         "ix_ledger_entry",
         "entry",

@@ -79,7 +79,9 @@ def upgrade() -> None:
         Column("hash", LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_ledger_at", "ledger", ["at"])
+    op.create_index(
+        "ix_ledger_at", "ledger", ["at"], sqlite_where=text("kind <> 0"), postgresql_where=text("kind <> 0")
+    )
     op.create_index(
         "ix_ledger_entry",
         "ledger",
