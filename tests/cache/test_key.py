@@ -77,14 +77,14 @@ def test_order_and_whitespace_do_not_matter_in_recorded_requests() -> None:
         assert key(spaced, format) == mine
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.dictionaries(st.text(), trees), st.randoms(use_true_random=False))
 def test_order_and_whitespace_do_not_matter(body: dict[str, Any], rng: random.Random) -> None:
     spaced = msgspec.json.format(msgspec.json.encode(shuffled(body, rng)), indent=2)
     assert key(spaced) == key(msgspec.json.encode(body))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.dictionaries(st.text(), trees), st.dictionaries(st.text(), trees))
 def test_equal_keys_mean_equal_json(one: dict[str, Any], other: dict[str, Any]) -> None:
     first, second = msgspec.json.encode(one), msgspec.json.encode(other)
