@@ -60,7 +60,7 @@ WRONG = {
     "missing team": (["create", "a", "--team", "t"], "team: there is no team 't'"),
     "expiry": (["create", "a", "--expires", "soon"], "expires: 'soon' is no time"),
     "tag": (["create", "a", "--tag", "b"], "tag: 'b' is not NAME=VALUE"),
-    "address": (["create", "a", "--ip", "10.0.0.0/99"], "ips: '10.0.0.0/99' is not allowed"),
+    "address": (["create", "a", "--ip", "10.0.0.0/99"], "ips: ['10.0.0.0/99'] is not allowed"),
     "line end": (["create", "a\nb"], "name: 'a\\nb' is not allowed"),
     "unknown key": (["revoke", "nobody"], "there is no key 'nobody'"),
     "no JSON": (["update", "a", "{"], "is no JSON object"),

@@ -1,4 +1,4 @@
-"""SQL, headers, paths and logs through every text field of the admin API: what goes in comes out as it was, or not at all."""
+"""SQL, headers, paths and logs through every text field: what goes in comes out as it was, or not at all."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ EVIL = [
     "..%2f..%2f",
     "<script>alert(1)</script>",
     "\ufeff\u202e",
-    "ı\u0130ß",
+    "\u0131\u0130ß",
     "😀" * 30,
 ]
-TEXTS = st.sampled_from(EVIL) | st.text(max_size=40)
+TEXTS = st.sampled_from(EVIL) | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 FIELDS = [
     "name",
     "owner",
@@ -80,25 +80,24 @@ async def try_all(admin: Admin, field: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", databases())
+@pytest.mark.parametrize(
+    "examples", [8, pytest.param(300, marks=[pytest.mark.proof, pytest.mark.timeout(900)])]
+)
 def test_whatever_is_sent_comes_back_as_it_was_or_is_refused(
-    tmp_path: Path, dialect: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, dialect: str, examples: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "tidyllm"), asyncio.Runner() as runner:
         serving = served(tmp_path, dialect=dialect)
         admin = runner.run(serving.__aenter__())
 
-        @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-        @given(
-            st.sampled_from(FIELDS),
-            TEXTS.filter(lambda text: max(text, default="a") < "\ud800" or max(text) > "\udfff"),
-        )
+        @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+        @given(st.sampled_from(FIELDS), TEXTS)
         def each(field: str, text: str) -> None:
             runner.run(try_all(admin, field, text))
 
         try:
-            for text in EVIL:
-                for field in ("name", "owner", "tags"):
-                    runner.run(try_all(admin, field, text))
+            for number, text in enumerate(EVIL):
+                runner.run(try_all(admin, ("name", "owner", "tags")[number % 3], text))
             each()
             chain = runner.run(admin.ask("GET", "/admin/v1/audit/verify"))
             assert chain.json["broken"] is None
