@@ -234,6 +234,20 @@ async def test_one_wrapper_of_a_stack_keeps_the_pieces(time: Jumps) -> None:
         assert (caught.value.partial, script.joins) == ("answ", 1)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_breaker_that_the_attempts_opened_does_not_hide_what_went_wrong(
+    time: Jumps, streamed: bool
+) -> None:
+    script = Script(overloaded("the disk is full"))
+    stack = Retry(CircuitBreaker(script, failures=2), attempts=3, base=0)
+    with pytest.raises(Overloaded, match="the disk is full") as caught:
+        await time.run(collect(stack, "x") if streamed else stack("x"))
+    assert script.calls == 2
+    assert "A further attempt was refused (BreakerOpen)" in caught.value.__notes__[-1]
+    with pytest.raises(BreakerOpen):
+        await time.run(collect(stack, "x") if streamed else stack("x"))
+
+
 async def test_what_breaks_the_promise_to_report_is_still_an_interrupted_stream(time: Jumps) -> None:
     class Promises(Script):
         reports_partial = True

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, final
 from tidyllm import clock
 from tidyllm.core import Context, Retrying, Wrapper, as_step
 from tidyllm.core.head import MOST_HEADS, is_head
-from tidyllm.errors import StreamInterrupted
+from tidyllm.errors import Refused, StreamInterrupted
 from tidyllm.resilience.again import run_again, stream_again
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import collector, interrupted
@@ -39,7 +39,8 @@ class Retry(Wrapper[I_contra, O_co]):
 
     The pause after attempt n is drawn evenly from [0, min(cap, base * 2**(n-1))]; a pause that was asked for is waited
     in full, with the drawn one on top. When the next attempt would start at or after the deadline, there is none.
-    The error of the last attempt is raised, with a note that says why there was no other.
+    The error of the last attempt is raised, with a note that says why there was no other. When that one was only
+    refused by ourselves (the failures opened a breaker inside), it is the failure before it: that says what went wrong.
 
     A stream is tried again only while nothing of it has reached the reader; pieces that only announce the answer are
     held back until its first one. After that any failure is `StreamInterrupted`, from the error, with the answer so
@@ -83,67 +84,72 @@ class Retry(Wrapper[I_contra, O_co]):
             del failure  # it refers to this frame: kept here, it would be garbage for the collector
 
     async def _again(self, x: I_contra, ctx: Context, failure: Exception) -> O_co:
-        attempt = 1
+        attempt, real = 1, None
         try:
             while True:
                 pause = self._pause(attempt, failure, ctx)
                 if pause is None:
-                    raise failure
+                    raise _told(failure, real)
                 await clock.sleep(pause)
                 attempt += 1
                 try:
                     return await run_again(ctx, self.inner, x, "retry")
                 except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
-                    failure = error
+                    real, failure = _real(failure, real), error
         finally:
-            del failure
+            del failure, real
 
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
         attempt = 1
-        while True:
-            failure: Exception | None = None
-            inner = self.inner
-            passed = collector(inner)
-            begun = False
-            heads: list[Any] = []
-            pieces = inner.invoke_stream(x, ctx) if attempt == 1 else stream_again(ctx, inner, x, "retry")
-            try:
-                while True:
-                    # Only what the step raises is caught here, not what a reader throws into this generator.
-                    try:
-                        piece = await anext(pieces)
-                    except StopAsyncIteration:
-                        break
-                    except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
-                        failure = error
-                        break
-                    if passed is not None:
-                        passed.append(piece)
-                    if not begun:
-                        if is_head(piece) and len(heads) < MOST_HEADS:
-                            heads.append(piece)
-                            continue
-                        begun = True
-                        for head in heads:
-                            yield head
-                    yield piece
-                if failure is None:
-                    if not begun:
-                        for head in heads:
-                            yield head
-                    return
-            finally:
-                await pieces.aclose()
-            try:
-                if begun:
-                    raise interrupted(inner, passed, failure)
-                pause = self._pause(attempt, failure, ctx, streaming=True)
-                if pause is None:
-                    raise failure
-            finally:
-                del failure
-            await clock.sleep(pause)
-            attempt += 1
+        real: Exception | None = None
+        try:
+            while True:
+                failure: Exception | None = None
+                inner = self.inner
+                passed = collector(inner)
+                begun = False
+                heads: list[Any] = []
+                pieces = inner.invoke_stream(x, ctx) if attempt == 1 else stream_again(ctx, inner, x, "retry")
+                try:
+                    while True:
+                        # Only what the step raises is caught here, not what a reader throws into this generator.
+                        try:
+                            piece = await anext(pieces)
+                        except StopAsyncIteration:
+                            break
+                        except Exception as error:  # noqa: BLE001 - which ones it acts on is decided later
+                            failure = error
+                            break
+                        if passed is not None:
+                            passed.append(piece)
+                        if not begun:
+                            if is_head(piece) and len(heads) < MOST_HEADS:
+                                heads.append(piece)
+                                continue
+                            begun = True
+                            for head in heads:
+                                yield head
+                        yield piece
+                    if failure is None:
+                        if not begun:
+                            for head in heads:
+                                yield head
+                        return
+                finally:
+                    await pieces.aclose()
+                try:
+                    if begun:
+                        raise interrupted(inner, passed, failure)
+                    pause = self._pause(attempt, failure, ctx, streaming=True)
+                    if pause is None:
+                        raise _told(failure, real)
+                    real = _real(failure, real)
+                finally:
+                    del failure
+                await clock.sleep(pause)
+                attempt += 1
+        finally:
+            del real
 
     def _pause(
         self, attempt: int, error: Exception, ctx: Context, *, streaming: bool = False
@@ -177,6 +183,19 @@ class Retry(Wrapper[I_contra, O_co]):
         if self.on is not None:
             options.append(f", on={describe(self.on)}")
         return f"Retry({self.inner!r}{''.join(options)}){renamed(self, self.inner.name)}"
+
+
+def _real(error: Exception, before: Exception | None) -> Exception | None:
+    """The latest failure that was no refusal of our own."""
+    return before if isinstance(error, Refused) else error
+
+
+def _told(error: Exception, real: Exception | None) -> Exception:
+    """What the caller gets, who can do nothing with a breaker that his own attempts have opened."""
+    if real is None or not isinstance(error, Refused):
+        return error
+    real.add_note(f"A further attempt was refused ({type(error).__name__}): {error.message}")
+    return real
 
 
 def _asked(error: Exception) -> float | None:
