@@ -207,6 +207,7 @@ class Fold:
             usage=self._usage,
             model=(start.model if start else "") or base.model,
             id=(start.id if start else "") or base.id,
+            format=(start.format if start else "") or base.format,
             extra={**base.extra, **_owned(self._extra)},
         )
 
@@ -240,7 +241,7 @@ def unfold(response: Response) -> list[Piece]:
     A tool call made by hand without `raw_arguments` gets them as compact JSON. The pieces always end with
     `Finish`: unfold whole answers only.
     """
-    pieces: list[Piece] = [Start(model=response.model, id=response.id, extra=response.extra)]
+    pieces: list[Piece] = [Start(response.model, response.id, response.extra, format=response.format)]
     for index, part in enumerate(response.content):
         if isinstance(part, Text):
             pieces.append(TextPiece(part.text, index, part.extra))

@@ -65,6 +65,8 @@ class Start(_Piece, frozen=True):
     id: str = ""
     extra: dict[str, Any] = {}
     served: Served | None = None
+    format: str = ""
+    """As `Response.format`."""
 
 
 class TextPiece(msgspec.Struct, frozen=True, gc=False):

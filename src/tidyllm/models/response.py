@@ -68,6 +68,9 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True):
     """Answered from what was kept, or by the call of an equal request: nothing was sent, and `cost_usd` is 0."""
     saved_usd: Decimal | None = None
     """What a cached answer cost when it was made; None when that is not known."""
+    format: str = ""
+    """The wire format in which it came (`anthropic`), which is what `extra` and `finish_reason_raw` are in; "" for one
+    that was made by hand."""
 
     @property
     def text(self) -> str:

@@ -181,6 +181,12 @@ async def test_the_client_reads_from_the_socket_what_the_decoders_read() -> None
         assert [played.path for played in server.requests] == ["/v1/messages"] * len(recorded())
 
 
+def _says_something(data: bytes) -> bool:
+    """Whether these bytes of a stream hold more than its head."""
+    decoder, parser = anthropic.stream_decoder(), EventParser()
+    return any(not piece.is_head for event in parser.feed(data) for piece in decoder.feed(event))
+
+
 async def test_a_stream_cut_on_the_socket_is_interrupted() -> None:
     with Replay(recorded()) as server:
         for number, one in enumerate(recorded()):
@@ -192,7 +198,7 @@ async def test_a_stream_cut_on_the_socket_is_interrupted() -> None:
                 with pytest.raises((StreamInterrupted, Unreachable)) as caught:
                     async for _ in client.stream("q"):
                         pass
-                assert isinstance(caught.value, StreamInterrupted) == (b"\n\n" in answer_bytes(one)[:cut])
+                assert isinstance(caught.value, StreamInterrupted) == _says_something(answer_bytes(one)[:cut])
 
 
 def test_a_caller_with_the_sdk_reads_our_whole_answers_as_the_providers() -> None:

@@ -99,7 +99,7 @@ def test_each_reason_to_stop_has_its_word_and_comes_back(raw: str | None, ours: 
         (Response((ToolCall.parse("c", "f", "{}"),), "length", "length"), "max_tokens"),
         (Response((), "refused", "content_filter"), "refusal"),
         (Response((), "paused"), "pause_turn"),
-        (Response((), "error", "server_error"), "server_error"),
+        (Response((), "error", "server_error"), "error"),
         (Response((), "error"), "error"),
         (Response((), "unknown", "eos"), "end_turn"),
         (Response(), "end_turn"),

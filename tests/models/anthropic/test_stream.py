@@ -40,7 +40,7 @@ def test_text_comes_piece_by_piece() -> None:
     found, done = pieces(wire(start(), text_block(0, "Hel", "lo"), ending()))
     assert done
     assert found == [
-        Start("claude-x-1", "msg_1"),
+        Start("claude-x-1", "msg_1", format="anthropic"),
         UsagePiece(Usage(3, 2, raw={"input_tokens": 3, "output_tokens": 2})),
         TextPiece("", 0),
         TextPiece("Hel", 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from tests.models.anthropic.test_response import FULL
 from tests.models.anthropic.test_stream import JSON
 from tidyllm.errors import BreakerOpen, Unsupported
 from tidyllm.models.anthropic import anthropic
+from tidyllm.models.anthropic.open_input import OpenInput
 from tidyllm.models.fold import fold, unfold
 from tidyllm.models.message import Image, Opaque, Text, Thinking, ToolCall
 from tidyllm.models.piece import (
@@ -119,20 +121,104 @@ def test_what_a_provider_wants_back_may_come_late_or_never() -> None:
     assert said(hidden).content == (Thinking(encrypted='tidyllm:{"encrypted":"e"}'),)
 
 
+OWN = Start("m", "msg_1", format="anthropic")
+
+
 def test_parts_that_come_whole_are_written_like_others() -> None:
     parts = (Text(text="a"), Thinking(encrypted="e"), ToolCall.parse("t", "f", '{"a":1}'))
     found: list[Piece] = [WholePart(part, index) for index, part in enumerate(parts)]
-    assert said([Start("m", "msg_1"), *found, UsagePiece(Usage(1, 1)), Finish("tool_calls")]).content == parts
+    assert said([OWN, *found, UsagePiece(Usage(1, 1)), Finish("tool_calls")]).content == parts
 
 
-def test_pieces_of_interleaved_parts_reach_their_block() -> None:
-    first, second = ToolCallPiece(0, "a", "f", '{"x"'), ToolCallPiece(1, "b", "f", '{"y"')
-    more: list[Piece] = [
-        ToolCallPiece(0, arguments=":1}"),
-        ToolCallPiece(1, arguments=":2}"),
+def taken(data: bytes) -> list[tuple[str, str, str]]:
+    """What a client reads who takes each block when it ends: its type, its name, and its text or input."""
+    found: list[tuple[str, str, str]] = []
+    open_block: dict[str, Any] = {}
+    for event in events_of(data):
+        if event["type"] == "content_block_start":
+            assert not open_block
+            open_block = {**event["content_block"], "at": event["index"], "said": ""}
+        elif event["type"] == "content_block_delta":
+            assert event["index"] == open_block["at"]
+            told = event["delta"]
+            open_block["said"] += (
+                told.get("text", "") + told.get("partial_json", "") + told.get("thinking", "")
+            )
+        elif event["type"] == "content_block_stop":
+            found.append((open_block["type"], open_block.get("name", ""), open_block["said"]))
+            open_block = {}
+    assert not open_block
+    return found
+
+
+def test_a_tool_call_is_whole_when_its_block_ends_however_calls_are_interleaved() -> None:
+    found: list[Piece] = [
+        TextPiece("Now.", 5),
+        ToolCallPiece(0, "a", "f", ""),
+        ToolCallPiece(1, "b", "g", ""),
+        ToolCallPiece(0, arguments='{"x'),
+        ToolCallPiece(1, arguments='{"y":"\\'),
+        TextPiece("And", 5),
+        ThinkingPiece("hm", 3),
+        ToolCallPiece(0, arguments='": "}{"}'),
+        ToolCallPiece(2, "c", "h", ""),
+        ToolCallPiece(1, arguments='"}'),
+        TextPiece(" so.", 5),
         Finish("tool_calls"),
     ]
-    assert [call.arguments for call in said([first, second, *more]).tool_calls] == [{"x": 1}, {"y": 2}]
+    assert taken(written(found)) == [
+        ("text", "", "Now."),
+        ("tool_use", "f", '{"x": "}{"}'),
+        ("tool_use", "g", '{"y":"\\"}'),
+        ("text", "", "And"),
+        ("thinking", "", "hm"),
+        ("tool_use", "h", ""),
+        ("text", "", " so."),
+    ]
+
+
+def test_a_call_whose_input_is_whole_holds_nothing_up() -> None:
+    encoder = anthropic.stream_encoder(Request("q"))
+    encoder.feed(Start("m", "c"))
+    encoder.feed(ToolCallPiece(0, "a", "f", '{"x":{}}'))
+    assert b'"name":"g"' in encoder.feed(ToolCallPiece(1, "b", "g", ""))
+    assert encoder.feed(TextPiece("later", 2)) == b""
+    assert b"later" in encoder.feed(ToolCallPiece(1, arguments="{}"))
+
+
+inputs = st.dictionaries(st.text('{}[]"\\a', max_size=4), st.text('{}[]"\\a', max_size=4), max_size=2)
+
+
+steps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), max_size=12)
+
+
+@given(st.lists(inputs, min_size=1, max_size=3), steps)
+def test_every_bit_of_every_call_is_told_before_its_block_ends(
+    values: list[dict[str, Any]], order: list[tuple[int, int]]
+) -> None:
+    texts = [msgspec.json.encode(value).decode() for value in values]
+    left, found = list(texts), list[Piece]()
+    for place, size in [*order, *((at, 99) for at in range(len(texts)))]:
+        index = place % len(texts)
+        if left[index]:
+            found.append(ToolCallPiece(index, f"id{index}", f"f{index}", left[index][:size]))
+            left[index] = left[index][size:]
+    calls = {name: said for _, name, said in taken(written([*found, Finish("tool_calls")]))}
+    assert calls == {f"f{index}": text for index, text in enumerate(texts)}
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.lists(st.text(max_size=3))), st.data())
+def test_an_input_is_whole_at_its_last_character_and_not_before(
+    value: dict[str, Any], data: st.DataObject
+) -> None:
+    text = msgspec.json.encode(value).decode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text) - 1), max_size=5)))
+    held = OpenInput()
+    for begin, end in zip([0, *cuts], cuts, strict=False):
+        held.add(text[begin:end])
+    assert not held.whole
+    held.add(text[cuts[-1] if cuts else 0 :])
+    assert held.whole
 
 
 def test_a_picture_in_an_answer_is_refused() -> None:
@@ -163,7 +249,7 @@ part = st.one_of(
 
 @given(st.lists(part, max_size=5), st.sampled_from(["msg_1", "msg_2"]))
 def test_what_is_written_is_read_back(parts: list[Any], id: str) -> None:
-    response = Response(tuple(parts), "stop", "end_turn", Usage(5, 6), "m", id)
+    response = Response(tuple(parts), "stop", "end_turn", Usage(5, 6), "m", id, format="anthropic")
     again = said(unfold(response))
     expected = tuple(
         ToolCall.parse(p.id, p.name, p.raw_arguments or "{}") if isinstance(p, ToolCall) else p for p in parts

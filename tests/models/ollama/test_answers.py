@@ -63,6 +63,7 @@ def test_every_part_of_an_answer_finds_its_place() -> None:
         "qwen3",
         raw=body,
         extra={"created_at": MADE["created_at"]},
+        format="ollama",
     )
 
 
@@ -106,7 +107,7 @@ def test_text_comes_piece_by_piece() -> None:
     )
     assert done
     assert found == [
-        Start("qwen3", extra={"created_at": MADE["created_at"]}),
+        Start("qwen3", extra={"created_at": MADE["created_at"]}, format="ollama"),
         TextPiece("Hel", 0),
         TextPiece("lo", 0),
         TextPiece("!", 0),

@@ -35,7 +35,7 @@ def calls_of(*entries: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def test_text_comes_piece_by_piece_and_the_end_with_the_marker() -> None:
     decoder = openai_chat.stream_decoder()
-    assert decoder.feed(delta(role="assistant", content="")) == [Start("gpt-4o-2024", "chatcmpl-1")]
+    assert decoder.feed(delta(role="assistant", content="")) == [Start("gpt-4o-2024", "chatcmpl-1", format="openai_chat")]
     assert decoder.feed(delta(content="Be")) == [TextPiece("Be")]
     assert decoder.feed(delta(content="cause")) == [TextPiece("cause")]
     assert decoder.feed(delta("stop")) == []
@@ -52,7 +52,8 @@ def test_what_an_event_before_the_first_choice_says_is_told_at_the_start() -> No
     decoder = openai_chat.stream_decoder()
     assert decoder.feed(chunk(prompt_filter_results=[{"prompt_index": 0}], id="", model="")) == []
     (start,) = decoder.feed(delta(role="assistant"))
-    assert start == Start("gpt-4o-2024", "chatcmpl-1", {"prompt_filter_results": [{"prompt_index": 0}]})
+    told = {"prompt_filter_results": [{"prompt_index": 0}]}
+    assert start == Start("gpt-4o-2024", "chatcmpl-1", told, format="openai_chat")
 
 
 def test_an_answer_without_a_finish_reason_ends_with_the_marker_all_the_same() -> None:

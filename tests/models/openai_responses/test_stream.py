@@ -68,7 +68,7 @@ def test_text_comes_piece_by_piece_and_the_item_that_ends_it_adds_the_rest() -> 
         {**DELTA, "delta": "lo"},
     ]
     pieces, done = feed(*events)
-    assert pieces[0] == Start("gpt", "resp_1")
+    assert pieces[0] == Start("gpt", "resp_1", format="openai_responses")
     assert [piece.text for piece in pieces] == ["", "Hel", "lo"]
     assert not done
     answer = read(*events, {**DONE, "item": message()}, completed(message()))

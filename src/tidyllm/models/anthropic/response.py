@@ -8,6 +8,7 @@ from tidyllm.errors import BadAnswer, Unsupported
 from tidyllm.models.anthropic.decode_blocks import decode_blocks
 from tidyllm.models.anthropic.encode_blocks import is_redacted
 from tidyllm.models.anthropic.errors import is_error, stream_error
+from tidyllm.models.anthropic.fields import FORMAT
 from tidyllm.models.anthropic.stops import finish_reason, stop_reason
 from tidyllm.models.anthropic.usage import decode_usage, encode_usage
 from tidyllm.models.checks import Misfit, is_object, text_in
@@ -23,7 +24,6 @@ __all__ = [
     "decode_response",
     "encode_response",
     "lent_block",
-    "own_answer",
 ]
 
 _FIELDS = frozenset({"content", "id", "model", "role", "stop_reason", "type", "usage"})
@@ -59,6 +59,7 @@ def decode_response(body: dict[str, Any]) -> Response:
         id=text_in(body, "id"),
         raw=body,
         extra={key: value for key, value in body.items() if key not in _FIELDS and value is not None},
+        format=FORMAT,
     )
 
 
@@ -83,7 +84,7 @@ def encode_response(response: Response) -> dict[str, Any]:
     :raises Unsupported: the answer holds a picture, sound or file, which this format has no block for.
     :raises BadAnswer: the arguments of a tool call are no JSON object, which this format cannot show.
     """
-    own = own_answer(response.id)
+    own = response.format == FORMAT
     blocks = [answer_block(part, f"content[{index}]", own=own) for index, part in enumerate(response.content)]
     return {
         "id": response.id or new_id("msg_"),
@@ -145,8 +146,3 @@ def lent_block(part: Thinking) -> dict[str, Any] | None:
 def answer_extra(extra: dict[str, Any], *, own: bool) -> dict[str, Any]:
     """The fields of an answer beside the common ones: all of Anthropic's own, known ones of others."""
     return extra if own else {key: extra[key] for key in _EXTRA if key in extra}
-
-
-def own_answer(id: str) -> bool:
-    """Whether an answer with this id came from Anthropic, or from a server that speaks its format."""
-    return id.startswith("msg_")

@@ -45,4 +45,4 @@ def stop_reason(finish: FinishReason, raw: str | None, *, calls_tools: bool, own
     if calls_tools and finish in {"stop", "unknown"}:
         return "tool_use"
     # A failure has no word of Anthropic's, and must not read as an answer that is done.
-    return _STOP.get(finish) or raw or "error"
+    return _STOP.get(finish) or "error"

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tidyllm.models.anthropic.errors import stream_error
+from tidyllm.models.anthropic.fields import FORMAT
 from tidyllm.models.anthropic.stops import finish_reason
 from tidyllm.models.anthropic.stream_block import Block, Delta, broken
 from tidyllm.models.anthropic.usage import decode_usage
@@ -95,7 +96,10 @@ class AnthropicStreamDecoder:
         self._started = True
         extra = {key: value for key, value in message.items() if key not in _MESSAGE and value is not None}
         self._id = text_in(message, "id")
-        return [Start(text_in(message, "model"), self._id, extra), *self._used(message.get("usage"))]
+        return [
+            Start(text_in(message, "model"), self._id, extra, format=FORMAT),
+            *self._used(message.get("usage")),
+        ]
 
     def _begin(self, data: dict[str, Any]) -> list[Piece]:
         block: object = data.get("content_block")
@@ -104,7 +108,9 @@ class AnthropicStreamDecoder:
             raise broken(f"a content_block_start out of place (index {index!r:.20})")
         begun = self._blocks[index] = Block(index, block)
         if text_in(block, "type") == "fallback" and is_object(served := block.get("to")):
-            return [Start(text_in(served, "model"), self._id)]  # another model answers from here on
+            return [
+                Start(text_in(served, "model"), self._id, format=FORMAT)
+            ]  # another model answers from here on
         return begun.begin()
 
     def _block(self, index: object) -> Block:

@@ -1,7 +1,9 @@
 """Pieces to the events of Anthropic's streams, as bytes for a caller. It knows nothing of sockets.
 
-Blocks are written one after the other: a block ends when a piece of another part comes. Should a piece of an
-ended part follow all the same, it is written with that block's index, and the official SDK puts it in place.
+Blocks are written one after the other: a block ends when a piece of another part comes. Clients take a tool call at the
+end of its block, so while one lacks some of its input the pieces of other parts wait; text that goes on after another
+part gets a block of its own. What else follows for an ended block (a signature, say) is written with that block's
+index, and the official SDK puts it in place.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import msgspec
 
 from tidyllm.errors import TidyllmError, Unsupported
 from tidyllm.models.anthropic.errors import error_body
-from tidyllm.models.anthropic.response import answer_extra, lent_block, own_answer
+from tidyllm.models.anthropic.fields import FORMAT
+from tidyllm.models.anthropic.open_input import OpenInput
+from tidyllm.models.anthropic.response import answer_extra, lent_block
 from tidyllm.models.anthropic.stops import stop_reason
 from tidyllm.models.anthropic.usage import encode_usage
 from tidyllm.models.fold import Fold, fold, unfold
@@ -50,7 +54,8 @@ class AnthropicStreamEncoder:
     """Implements `StreamEncoder`."""
 
     __slots__ = (
-        "_answer", "_blocks", "_calls_tools", "_lending", "_loans", "_open", "_own", "_started", "_waiting",
+        "_answer", "_blocks", "_calling", "_calls_tools", "_count", "_input", "_late", "_lending", "_loans", "_open",
+        "_own", "_started", "_waiting",
     )  # fmt: skip
 
     def __init__(self, request: Request) -> None:
@@ -59,8 +64,12 @@ class AnthropicStreamEncoder:
         self._started = False
         self._waiting = False  # message_start waits for the usage, which Anthropic sends in the same event
         self._blocks: dict[int, int] = {}  # the index of a part: the index of its block
+        self._count = 0  # of blocks
         self._open: int | None = None
         self._calls_tools = False
+        self._calling: int | None = None  # the part in the open block, if that is a tool call
+        self._input = OpenInput()  # of that call
+        self._late: list[Piece] = []  # pieces of other parts, which wait for the rest of that input
         self._loans: dict[int, list[Piece]] = {}  # what others want back with the reasoning of a part
         self._lending: int | None = (
             None  # the part in the open block, if that is another provider's reasoning
@@ -72,17 +81,11 @@ class AnthropicStreamEncoder:
         :raises Unsupported: a picture, sound or file, which this format has no block for.
         """
         match piece:
-            case TextPiece():
-                return self._text(piece)
-            case ToolCallPiece():
-                return self._tool_call(piece)
-            case ThinkingPiece():
-                return self._thinking(piece)
-            case WholePart():
-                return self._whole(piece)
+            case TextPiece() | ToolCallPiece() | ThinkingPiece() | WholePart():
+                return self._part(piece)
             case Start():
                 self._answer.add(piece)
-                self._own = self._waiting = own_answer(piece.id)
+                self._own = self._waiting = piece.format == FORMAT
                 return b"" if self._waiting else self._start()
             case UsagePiece():
                 self._answer.add(piece)
@@ -93,6 +96,10 @@ class AnthropicStreamEncoder:
 
     def end(self) -> bytes:
         """The end of the open block, `message_delta` with reason and usage, and `message_stop`."""
+        written = b""
+        while self._late:
+            self._calling = None  # it gets no more input
+            written += self._go_on()
         answer = self._answer.response()
         extra = answer_extra(answer.extra, own=self._own)
         reason = stop_reason(
@@ -105,7 +112,7 @@ class AnthropicStreamEncoder:
             "usage": encode_usage(answer.usage),
             **{key: extra[key] for key in _BESIDE_DELTA if key in extra},
         }
-        return self._start() + self._stop() + _event(event) + _event({"type": "message_stop"})
+        return written + self._start() + self._stop() + _event(event) + _event({"type": "message_stop"})
 
     def error(self, error: TidyllmError, *, request_id: str | None = None) -> bytes:
         """An error event; nothing follows it. Without `request_id` it names the provider's own, where that is known."""
@@ -131,8 +138,32 @@ class AnthropicStreamEncoder:
         }
         return _event({"type": "message_start", "message": message})
 
+    def _part(self, piece: TextPiece | ToolCallPiece | ThinkingPiece | WholePart) -> bytes:
+        if self._calling is not None and piece.index != self._calling:
+            if not self._input.whole:
+                self._late.append(piece)
+                return b""
+            self._calling = None
+        match piece:
+            case TextPiece():
+                return self._text(piece)
+            case ToolCallPiece():
+                written = self._tool_call(piece)
+                return written + self._go_on() if self._late and self._input.whole else written
+            case ThinkingPiece():
+                return self._thinking(piece)
+            case _:
+                return self._whole(piece)
+
+    def _go_on(self) -> bytes:
+        """The pieces that waited; some of them may wait for others now."""
+        late, self._late = self._late, []
+        return b"".join(map(self.feed, late))
+
     def _text(self, piece: TextPiece) -> bytes:
         block = self._blocks.get(piece.index)
+        if block is not None and block != self._open and piece.text:
+            block = None
         citations: list[Any] = (piece.extra.get("citations") or []) if piece.extra and self._own else []
         if not (piece.text or citations):
             return b""  # Anthropic would refuse an empty text when it comes back with the conversation
@@ -155,7 +186,10 @@ class AnthropicStreamEncoder:
             extra = piece.extra if self._own else {}
             out = self._begin(piece.index, {**head, "input": {}, **extra})
             block = self._blocks[piece.index]
+            self._calling, self._input = piece.index, OpenInput()
         if piece.arguments:
+            if piece.index == self._calling:
+                self._input.add(piece.arguments)
             out += _delta(block, {"type": "input_json_delta", "partial_json": piece.arguments})
         return out
 
@@ -221,8 +255,12 @@ class AnthropicStreamEncoder:
 
     def _begin(self, index: int, block: dict[str, Any]) -> bytes:
         out = self._start() + self._stop(index)
-        self._open = self._blocks[index] = len(self._blocks)
+        self._open = self._blocks[index] = self._next()
         return out + _event({"type": "content_block_start", "index": self._open, "content_block": block})
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count - 1
 
     def _stop(self, begins: int | None = None) -> bytes:
         """End the open block, and tell of reasoning that nobody can read. `begins`: the part that begins now."""
@@ -236,7 +274,7 @@ class AnthropicStreamEncoder:
         for index in self._loans:
             block = None if index in self._blocks or index == begins else lent_block(self._wanted(index))
             if block is not None:
-                place = self._blocks[index] = len(self._blocks)
+                place = self._blocks[index] = self._next()
                 out += _event({"type": "content_block_start", "index": place, "content_block": block})
                 out += _event({"type": "content_block_stop", "index": place})
         return out

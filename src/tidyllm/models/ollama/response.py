@@ -43,6 +43,7 @@ def decode_response(body: dict[str, Any]) -> Response:
         model=model if isinstance(model, str) else "",
         raw=body,
         extra=answer_extra(body),
+        format="ollama",
     )
 
 

@@ -78,7 +78,7 @@ class OllamaStreamDecoder:
             self._started = True
             model: object = data.get("model")
             extra = {key: value for key, value in answer_extra(data).items() if key != "logprobs"}
-            pieces.append(Start(model if isinstance(model, str) else "", extra=extra))
+            pieces.append(Start(model if isinstance(model, str) else "", extra=extra, format="ollama"))
         pieces += self._said(line)
         if line.done:
             self.done = True

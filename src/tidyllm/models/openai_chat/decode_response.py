@@ -67,6 +67,7 @@ def _response(body: dict[str, Any]) -> Response:
         id=text_in(body, "id"),
         raw=body,
         extra=extra,
+        format=FORMAT,
     )
 
 

@@ -67,12 +67,16 @@ def encode_response(response: Response) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(clock.now()),
         "model": response.model,
-        "choices": [choice, *_list(response.extra.get("choices"))],
+        "choices": [choice, *_other_choices(response)],
         **head_fields(response.extra),
     }
     if (usage := encode_usage(response.usage)) is not None:
         body["usage"] = usage
     return body
+
+
+def _other_choices(response: Response) -> list[Any]:
+    return _list(response.extra.get("choices")) if response.format in ("", FORMAT) else []
 
 
 def answer_id() -> str:

@@ -16,6 +16,7 @@ from tidyllm.models.message import Opaque
 from tidyllm.models.openai_chat.decode_content import decode_parts
 from tidyllm.models.openai_chat.decode_response import audio_part, refusal_part
 from tidyllm.models.openai_chat.errors import answer_error
+from tidyllm.models.openai_chat.marks import FORMAT
 from tidyllm.models.openai_chat.stream_parts import Calls, Places, Thoughts
 from tidyllm.models.openai_chat.tool_calls import is_hollow
 from tidyllm.models.openai_chat.usage import usage_in
@@ -119,7 +120,7 @@ class ChatStreamDecoder:
     def _start(self, chunk: dict[str, Any]) -> Start:
         self._started = True
         told, self._of_body = {**self._of_body, **_told(chunk, _NOT_TOLD)}, {}
-        return Start(text_in(chunk, "model"), text_in(chunk, "id"), told)
+        return Start(text_in(chunk, "model"), text_in(chunk, "id"), told, format=FORMAT)
 
     def _more(self, chunk: dict[str, Any]) -> None:
         """Fields of the body that came late: a moderation, the tier that served, a provider's own object."""

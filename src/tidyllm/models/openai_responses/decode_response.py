@@ -9,6 +9,7 @@ from tidyllm.models.message import Part
 from tidyllm.models.openai_responses.decode_items import decode_item
 from tidyllm.models.openai_responses.ending import Outcome, decode_ending
 from tidyllm.models.openai_responses.errors import decode_failure
+from tidyllm.models.openai_responses.marks import FORMAT
 from tidyllm.models.openai_responses.usage import decode_usage
 from tidyllm.models.response import Response
 
@@ -44,6 +45,7 @@ def decode_response(body: dict[str, Any]) -> Response:
         id=id_,
         raw=body,
         extra=answer_extra(body),
+        format=FORMAT,
     )
 
 

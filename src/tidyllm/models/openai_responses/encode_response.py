@@ -17,7 +17,7 @@ from tidyllm.models.openai_responses.answer_items import (
 )
 from tidyllm.models.openai_responses.encode_items import same_item
 from tidyllm.models.openai_responses.ending import encode_ending
-from tidyllm.models.openai_responses.marks import item_fields
+from tidyllm.models.openai_responses.marks import FORMAT, item_fields
 from tidyllm.models.openai_responses.usage import encode_usage
 from tidyllm.models.response import Response
 
@@ -50,7 +50,7 @@ _OWN: Final = frozenset(_NEUTRAL) | {
     "max_tool_calls", "moderation", "presence_penalty", "prompt", "prompt_cache_key",
     "prompt_cache_retention", "safety_identifier", "service_tier", "tool_usage", "top_logprobs",
 }  # fmt: skip
-"""Fields of `Response.extra` that are written back when the answer came in this format, which `object` tells. In
+"""Fields of `Response.extra` that are written back when the answer came in this format. In
 another format the same names may mean something else; only the tier is the same everywhere."""
 
 
@@ -62,7 +62,9 @@ def encode_response(response: Response) -> dict[str, Any]:
     )
     if status == "incomplete" and items and "status" in items[-1]:
         items[-1] = {**items[-1], "status": "incomplete"}
-    body = answer_object(response.id or new_id("resp"), response.model, status, response.extra)
+    body = answer_object(
+        response.id or new_id("resp"), response.model, status, response.extra, own=response.format == FORMAT
+    )
     body["output"] = items
     body["incomplete_details"] = details
     body["usage"] = encode_usage(response.usage)
@@ -71,10 +73,10 @@ def encode_response(response: Response) -> dict[str, Any]:
     return body
 
 
-def answer_object(id: str, model: str, status: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """An answer without its output."""
-    known = _OWN if extra.get("object") == "response" else _EVERYWHERE
-    own = {key: value for key, value in extra.items() if key in known} if extra else extra
+def answer_object(id: str, model: str, status: str, extra: dict[str, Any], *, own: bool) -> dict[str, Any]:
+    """An answer without its output. `own`: `extra` came in this format."""
+    known = _OWN if own else _EVERYWHERE
+    kept = {key: value for key, value in extra.items() if key in known} if extra else extra
     return {
         "id": id,
         "object": "response",
@@ -84,7 +86,7 @@ def answer_object(id: str, model: str, status: str, extra: dict[str, Any]) -> di
         "output": [],
         "usage": None,
         **_NEUTRAL,
-        **own,
+        **kept,
     }
 
 

@@ -182,7 +182,8 @@ class ResponsesStreamDecoder:
         if not self._started:
             self._started = True
             model, id_ = response.get("model"), response.get("id")
-            pieces.append(Start(model if isinstance(model, str) else "", id_ if isinstance(id_, str) else ""))
+            named = (model if isinstance(model, str) else "", id_ if isinstance(id_, str) else "")
+            pieces.append(Start(*named, format=FORMAT))
         if kind not in _ENDS:
             return pieces
         if kind == "response.failed" or response.get("status") == "failed":

@@ -30,7 +30,7 @@ from tidyllm.models.openai_responses.encode_response import answer_object, failu
 from tidyllm.models.openai_responses.ending import encode_ending
 from tidyllm.models.openai_responses.errors import error_object
 from tidyllm.models.openai_responses.events import Events
-from tidyllm.models.openai_responses.marks import item_fields
+from tidyllm.models.openai_responses.marks import FORMAT, item_fields
 from tidyllm.models.openai_responses.open_part import OpenMessage, OpenPart
 from tidyllm.models.openai_responses.usage import encode_usage
 from tidyllm.models.piece import (
@@ -96,7 +96,9 @@ class ResponsesStreamEncoder:
         events += self._close(state if not self._calls else "completed")
         for call in self._calls:
             events += self._close_call(call, state if call is self._calls[-1] else "completed")
-        body = answer_object(self._id, self._model or self._asked, status, answer.extra)
+        body = answer_object(
+            self._id, self._model or self._asked, status, answer.extra, own=answer.format == FORMAT
+        )
         body |= {"output": self._output, "incomplete_details": details, "usage": encode_usage(answer.usage)}
         if status == "failed":
             body["error"] = failure_object(answer.finish_reason_raw)
@@ -304,7 +306,7 @@ class ResponsesStreamEncoder:
         if self._events.count:
             return b""
         self._id = self._id or new_id("resp")
-        body = answer_object(self._id, self._model or self._asked, "in_progress", {})
+        body = answer_object(self._id, self._model or self._asked, "in_progress", {}, own=False)
         return self._events.write("response.created", response=body) + self._events.write(
             "response.in_progress", response=body
         )
