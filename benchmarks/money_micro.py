@@ -111,8 +111,9 @@ INSERT INTO ledger SELECT 1, i, 1 - i % 2, (1 << 40) + i - (1 - i % 2), 17672256
  12300000, CASE i % 2 WHEN 0 THEN 1234500 END, NULL, 1000, 100, 0, 0, 0, 'req_' || i, 200, NULL, randomblob(16) FROM n
 """
 _SUMS = """
-INSERT INTO spend_daily SELECT CAST(at / 86400 AS INT), team, key_id, target, model, route, COUNT(*), SUM(cost_nanos), 0, 0,
- 0, 0, 0, 0, SUM(input_tokens), SUM(output_tokens), 0, 0, 0 FROM ledger WHERE kind = 1 GROUP BY 1, 2, 3, 4, 5, 6
+INSERT INTO spend_daily SELECT CAST(at / 86400 AS INT), team, key_id, target, model, route, COUNT(*),
+ SUM(cost_nanos), 0, 0, 0, 0, 0, 0, SUM(input_tokens), SUM(output_tokens), 0, 0, 0
+ FROM ledger WHERE kind = 1 GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import Connection
-
 from tidyllm.money.facts import Facts, Outcome
 from tidyllm.money.process import host_name, process_started
 from tidyllm.money.row import GENESIS, Row, chained, insert_rows
+from tidyllm.money.sql import Sql
 
 __all__ = ["WRITER_SHIFT", "Chain", "entry_number"]
 
@@ -36,29 +35,25 @@ def entry_number(writer: int, seq: int) -> int:
 class Chain:
     """For one work on one connection: rows are added in memory, then written at once."""
 
-    def __init__(self, connection: Connection, now: float, writer: int | None, name: str) -> None:
-        self._connection = connection
+    def __init__(self, sql: Sql, now: float, writer: int | None, name: str) -> None:
+        self._sql = sql
         self._now = now
-        self._marks = "?" if connection.dialect.name == "sqlite" else "%s"
         self.replaced: int | None = None
         """The writer that this process was, when others have taken it for dead meanwhile."""
         self._rows: list[Row] = []
         found: Any = None
         if writer is not None:
-            found = connection.exec_driver_sql(self._sql(_READ), (writer,)).one()
+            found = sql.rows(_READ, (writer,))[0]
             if found[2] is not None:
                 self.replaced, writer = writer, None
         if writer is None:
             pid = os.getpid()
             values = (name, host_name(), pid, process_started(pid), now, now, GENESIS)
-            writer = int(connection.exec_driver_sql(self._sql(_NEW), values).scalar_one())
+            writer = int(sql.rows(_NEW, values)[0][0])
             found = (0, GENESIS)
         self.writer = writer
         self.seq = int(found[0])
         self._head = bytes(found[1])
-
-    def _sql(self, statement: str) -> str:
-        return statement.replace("?", self._marks)
 
     def add(  # noqa: PLR0917 - called for every row: names would cost a microsecond
         self,
@@ -83,7 +78,7 @@ class Chain:
     def write(self, open_from: int | None) -> None:
         """Write the rows. `open_from`: the first row of this writer that may still be open (None: none is)."""
         if self._rows:
-            insert_rows(self._connection, self._rows)
+            insert_rows(self._sql, self._rows)
         first = self.seq + 1 if open_from is None else open_from
         values = (self.seq, self._head, self._now, first, self.writer)
-        self._connection.exec_driver_sql(self._sql(_WRITE), values)
+        self._sql.run(_WRITE, values)

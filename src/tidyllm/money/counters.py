@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection
-
 from tidyllm.money.account import Account, Held
+from tidyllm.money.sql import Sql
 
 __all__ = ["Counters", "Place"]
 
@@ -56,19 +55,14 @@ class Place:
 class Counters:
     """For one work on one connection. Nothing is written before `write`."""
 
-    def __init__(self, connection: Connection, now: float) -> None:
-        self._connection = connection
-        self._sqlite = connection.dialect.name == "sqlite"
+    def __init__(self, sql: Sql, now: float) -> None:
+        self._sql = sql
         self.now = now
         self.made: dict[Account, int] = {}
         """Rows of accounts that were not known yet; to be kept once this work was committed."""
         self._changes: dict[tuple[int, int], list[int]] = {}
         self._places: dict[int, Place] = {}
         self._paths: dict[int, tuple[Place, ...]] = {}
-
-    def sql(self, statement: str) -> str:
-        """With the marks that this driver wants."""
-        return statement if self._sqlite else statement.replace("?", "%s")
 
     def load(self, paths: Iterable[tuple[Account, ...]]) -> None:
         """Read what counts now for all accounts, before anything is changed; unknown accounts are made."""
@@ -79,11 +73,9 @@ class Counters:
         for start in range(0, len(fixed), _AT_ONCE):
             part = fixed[start : start + _AT_ONCE]
             wanted = ", ".join(["(?, ?)"] * len(part))
-            rows = self._connection.exec_driver_sql(
-                self.sql(
-                    "SELECT budget_id, slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"  # noqa: S608 - marks only
-                    f" WHERE (budget_id, slot) IN (VALUES {wanted})"
-                ),
+            rows = self._sql.rows(
+                "SELECT budget_id, slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"  # noqa: S608 - marks only
+                f" WHERE (budget_id, slot) IN (VALUES {wanted})",
                 tuple([number for place in part for number in place.row]),
             )
             for number, slot, spent, reserved in rows:
@@ -99,9 +91,7 @@ class Counters:
             if account.window.kind != "rolling":
                 fixed.append(place)
                 return place
-            for slot, spent, reserved in self._connection.exec_driver_sql(
-                self.sql(_ROLLING), (number, place.first)
-            ):
+            for slot, spent, reserved in self._sql.rows(_ROLLING, (number, place.first)):
                 place.spent += spent
                 place.reserved += reserved
                 place.slots[slot] = spent + reserved
@@ -111,8 +101,7 @@ class Counters:
         parent = account.parent
         above = None if parent is None else parent.id or self.made.get(parent) or self._make(parent)
         values = (account.name, above, account.limit, account.soft, str(account.window), self.now)
-        statement = self.sql(_BUDGET)
-        number = int(self._connection.exec_driver_sql(statement, values).scalar_one())
+        number = int(self._sql.rows(_BUDGET, values)[0][0])
         self.made[account] = number
         return number
 
@@ -142,4 +131,4 @@ class Counters:
                 change[1] += place.added
         rows = [(*row, *change) for row, change in sorted(self._changes.items()) if any(change)]
         if rows:
-            self._connection.exec_driver_sql(self.sql(_ADD), rows)
+            self._sql.many(_ADD, rows)

@@ -20,9 +20,13 @@ from tidyllm.money.entry import LedgerEntry
 from tidyllm.money.facts import NO_FACTS, NO_OUTCOME, Facts
 from tidyllm.money.local import free_at
 from tidyllm.money.row import DOUBT, HIT, INTENT, SETTLEMENT
+from tidyllm.money.sql import Sql
 from tidyllm.money.sums import DailySums
 
 __all__ = ["Batch", "Hit", "Posted", "post_batch"]
+
+
+_DOUBTED = "SELECT 1 FROM ledger WHERE entry = ? AND kind IN (1, 2) AND kind = ? LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -68,20 +72,21 @@ class Posted:
 def post_batch(connection: Connection, batch: Batch, writer: int | None, name: str) -> Posted:
     """Write `batch` on `connection`. `writer`: the number of this process, if it has one already."""
     now = clock.now()
-    counters = Counters(connection, now)
-    chain = Chain(connection, now, writer, name)
+    sql = Sql(connection)
+    counters = Counters(sql, now)
+    chain = Chain(sql, now, writer, name)
     posted = Posted(chain.writer, counters.made)
     sums = DailySums(now)
     counters.load([ask.path for ask in batch.asks])
     if batch.closes:
-        _settle(batch.closes, chain, counters, sums, _doubted(connection, batch.closes, chain.writer))
+        _settle(batch.closes, chain, counters, sums, _doubted(sql, batch.closes, chain.writer))
     for hit in batch.hits:
         chain.add(HIT, None, hit.facts, None, None, None, hit.saved, NO_OUTCOME)
         sums.add(hit.facts, NO_OUTCOME, hits=1, saved_nanos=hit.saved or 0)
     if batch.asks:
         _decide(batch.asks, chain, counters, posted)
     counters.write()
-    sums.write(connection)
+    sums.write(sql)
     first_open = None if chain.replaced is not None else batch.open_from
     if first_open is None and posted.granted:
         first_open = posted.granted[0][1] & ((1 << WRITER_SHIFT) - 1)
@@ -171,16 +176,13 @@ def _settle(
             counters.change(row, *change)
 
 
-def _doubted(connection: Connection, closes: Sequence[LedgerEntry], writer: int) -> set[int]:
+def _doubted(sql: Sql, closes: Sequence[LedgerEntry], writer: int) -> set[int]:
     """Which of the entries were marked in doubt by others, who took this process for dead.
 
     They belong to a writer that this process was before: there are none in all other cases.
     """
     found: set[int] = set()
     for entry in closes:
-        if entry.id >> WRITER_SHIFT != writer:
-            mark = "?" if connection.dialect.name == "sqlite" else "%s"
-            statement = f"SELECT 1 FROM ledger WHERE entry = {mark} AND kind = {DOUBT} LIMIT 1"  # noqa: S608 - a number of ours
-            if connection.exec_driver_sql(statement, (entry.id,)).first() is not None:
-                found.add(entry.id)
+        if entry.id >> WRITER_SHIFT != writer and sql.rows(_DOUBTED, (entry.id, DOUBT)):
+            found.add(entry.id)
     return found

@@ -17,6 +17,7 @@ from tidyllm.money.counters import Counters
 from tidyllm.money.facts import NO_FACTS, NO_OUTCOME, Facts
 from tidyllm.money.process import alive
 from tidyllm.money.row import DOUBT
+from tidyllm.money.sql import Sql
 from tidyllm.money.sums import DailySums
 
 __all__ = ["STALE_SECONDS", "open_entries", "recover", "sign_off"]
@@ -84,8 +85,9 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
     left = open_entries(connection, dead)
     if not left:
         return 0
-    chain = Chain(connection, now, writer, name)
-    counters = Counters(connection, now)
+    sql = Sql(connection)
+    chain = Chain(sql, now, writer, name)
+    counters = Counters(sql, now)
     sums = DailySums(now)
     for entry, *columns in left:
         facts = Facts(*columns[:9])
@@ -98,7 +100,7 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
         chain.add(DOUBT, entry, NO_FACTS, None, reserved, None, None, outcome)
         sums.settled(facts, outcome, 1, 0, 0, 1, amount)
     counters.write()
-    sums.write(connection)
+    sums.write(sql)
     own = connection.exec_driver_sql(
         f"SELECT open_from FROM ledger_writers WHERE id = {int(chain.writer)}"  # noqa: S608 - a number
     ).scalar_one()

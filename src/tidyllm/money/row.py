@@ -13,8 +13,8 @@ from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from tidyllm.money.sql import Sql
 
 __all__ = [
     "COLUMNS",
@@ -48,7 +48,7 @@ GENESIS = bytes(16)
 _encode = msgspec.msgpack.Encoder().encode
 _NAMES = ", ".join((*COLUMNS, "hash"))
 _SQLITE = f"INSERT INTO ledger ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"  # noqa: S608 - our names
-_POSTGRES = f"COPY ledger ({_NAMES}) FROM STDIN"
+_POSTGRES = f"ledger ({_NAMES})"
 
 
 def chained(before: bytes, row: Row) -> bytes:
@@ -56,25 +56,12 @@ def chained(before: bytes, row: Row) -> bytes:
     return blake2b(before + _encode(row), digest_size=16).digest()
 
 
-def insert_rows(connection: Connection, rows: Sequence[Row]) -> None:
-    """Write rows that end with their hash: in one statement, past SQLAlchemy's work for each value."""
-    if connection.dialect.name != "postgresql":
-        connection.exec_driver_sql(_SQLITE, list(rows))
-        return
-    raw: Any = connection.connection.driver_connection
-    try:
-        with raw.cursor() as cursor, cursor.copy(_POSTGRES) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except _psycopg_error() as error:
-        # In the shape in which the store expects what a driver says.
-        raise DBAPIError(_POSTGRES, None, error, connection_invalidated=bool(raw.closed)) from error
-
-
-def _psycopg_error() -> type[Exception]:
-    from psycopg import Error
-
-    return Error
+def insert_rows(sql: Sql, rows: Sequence[Row]) -> None:
+    """Write rows that end with their hash, in one statement."""
+    if sql.sqlite:
+        sql.many(_SQLITE, rows)
+    else:
+        sql.copy(_POSTGRES, rows)
 
 
 _LONGEST = 500

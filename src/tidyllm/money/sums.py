@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from tidyllm.money.facts import Facts, Outcome
+from tidyllm.money.sql import Sql
 
 __all__ = ["NUMBERS", "DailySums"]
 
@@ -65,11 +64,10 @@ class DailySums:
         for name, number in numbers.items():
             sums[NUMBERS.index(name)] += number
 
-    def write(self, connection: Connection) -> None:
+    def write(self, sql: Sql) -> None:
         """Add all to the table, in one statement and always in the same order."""
         if self._sums:
-            mark = _UPSERT if connection.dialect.name == "sqlite" else _UPSERT.replace("?", "%s")
             rows = sorted(
                 (self._day, *[part or "" for part in key], *sums) for key, sums in self._sums.items()
             )
-            connection.exec_driver_sql(mark, rows)
+            sql.many(_UPSERT, rows)
