@@ -28,8 +28,8 @@ COSTS = {"weak": 0.24, "strong": 24.7}
 FOLDS = 5
 DRAWS = 1000
 TRIED = 670
-"""Combinations of features, penalties and mixtures that were looked at on this half of the data before the settings were
-fixed; the best 25 of the last 336 lay within 0.001 of each other, and so does the one in use."""
+"""Combinations of features, penalties and mixtures that were looked at on this half of the data before
+the settings were fixed; the best 25 of the last 336 lay within 0.001 of each other, and so does the one in use."""
 Row = dict[str, Any]
 
 
@@ -160,7 +160,7 @@ def _pairs() -> Table:
 
 def _kept_interval(chosen: Any, best: Any) -> str:
     random = np.random.default_rng(4)
-    values = []
+    values: list[float] = []
     for _ in range(DRAWS):
         at = random.integers(0, len(chosen), len(chosen))
         values.append(float(chosen[at].mean() / best[at].mean()))
@@ -218,7 +218,7 @@ def _speed() -> Table:
     table = Table("routing_speed", "What a choice by a learned policy costs", ("", "ms of CPU a prompt"))
     rows = _rows("routellm_mmlu")[:1500]
     learned = LearnedPolicy.train(_outcomes(rows))
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"policy-{os.getpid()}.json"  # noqa: S108 - removed below
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"policy-{os.getpid()}.json"
     learned.save(path)
     size = path.stat().st_size
     learned = LearnedPolicy.load(path)
@@ -232,7 +232,6 @@ def _speed() -> Table:
         ("median", "99 of 100", "slowest"), np.percentile(times, [50, 99, 100]), strict=True
     ):
         table.add(name, f"{value:.2f}")
-    table.notes.append(
-        f"MMLU prompts of {np.mean([len(row['prompt']) for row in rows]):.0f} letters on average; the file has {size / 1e6:.1f} MB."
-    )
+    letters = np.mean([len(row["prompt"]) for row in rows])
+    table.notes.append(f"MMLU prompts of {letters:.0f} letters on average; the file has {size / 1e6:.1f} MB.")
     return table

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.routing.prompts import outcomes
-from tidyllm.core import Context
+from tidyllm.core import Context, Step
 from tidyllm.errors import ConfigError, Refused
 from tidyllm.models import Request, Tool
 from tidyllm.models.message import Image, Message, Text
@@ -218,6 +218,13 @@ def test_a_choice_is_always_one_of_the_candidates(prompt: str, by: By) -> None:
 # -- the router
 
 
+class Named(Step[str, str]):
+    """Answers with its own name."""
+
+    async def invoke(self, x: str, ctx: Context) -> str:
+        return self.name
+
+
 async def test_a_router_runs_the_route_that_was_chosen() -> None:
     router = Router(
         {"fast": str.lower, "premium": str.upper},
@@ -243,7 +250,7 @@ async def test_a_router_streams_what_its_route_streams() -> None:
 
 async def test_a_policy_is_a_choice_of_its_own() -> None:
     policy = LearnedPolicy.train(outcomes()).at(0.3)
-    router = Router({"fast": lambda x: "fast", "premium": lambda x: "premium"}, choose=policy)
+    router = Router({"fast": Named("fast"), "premium": Named("premium")}, choose=policy)
     assert await router("please exactly tell briefly now the proof of a theorem number 31?") == "premium"
 
 
