@@ -16,6 +16,7 @@ from typing import Any
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from tidyllm import clock
 
@@ -56,8 +57,8 @@ class Provider:
         self._make()
 
     def public(self) -> dict[str, Any]:
-        kind = jwt.algorithms.ECAlgorithm if self.algorithm.startswith("ES") else jwt.algorithms.RSAAlgorithm
-        key: Any = kind.to_jwk(self.key.public_key(), as_dict=True)
+        kind = ECAlgorithm if self.algorithm.startswith("ES") else RSAAlgorithm
+        key: dict[str, Any] = kind.to_jwk(self.key.public_key(), as_dict=True)
         return {**key, "use": "sig"} | ({"kid": self.kid} if self.kid else {})
 
     def id_token(self, nonce: str) -> str:

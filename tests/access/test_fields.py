@@ -57,8 +57,9 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_field_is_refused_by_name_with_its_value_and_what_is_allowed(wrong: dict[str, Any]) -> None:
     (name,) = wrong
+    fields: dict[str, Any] = {"name": "service", **wrong}
     with pytest.raises(ConfigError) as caught:
-        checked(KeySpec(**({"name": "service"} | wrong)))
+        checked(KeySpec(**fields))
     assert caught.value.where == name
     assert re.search(r"must be|Expected", caught.value.message)
     assert caught.value.message.isprintable()

@@ -25,7 +25,7 @@ class Watched(Store):
     reads = 0
     away = False
 
-    async def read(self, work: object) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def read(self, work: object) -> object:
         self.reads += 1
         if self.away:
             raise StoreDown("the store is away.")

@@ -36,11 +36,9 @@ async def test_what_a_team_limits_its_keys_have_as_a_second_subject(tmp_path: Pa
 
 async def test_a_name_is_taken_once(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
-        for _ in range(2):
-            teams, organisations = Teams(store), Organisations(store)
-            if not await teams.list():
-                await teams.create(TeamSpec(name="a"), by=ADMIN)
-                await organisations.create(OrganisationSpec(name="a"), by=ADMIN)
+        teams, organisations = Teams(store), Organisations(store)
+        await teams.create(TeamSpec(name="a"), by=ADMIN)
+        await organisations.create(OrganisationSpec(name="a"), by=ADMIN)
         with pytest.raises(Conflict, match="a team 'a' already"):
             await teams.create(TeamSpec(name="a"), by=ADMIN)
         with pytest.raises(Conflict, match="an organisation 'a' already"):

@@ -97,7 +97,10 @@ async def served(
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     oidc = None
     if issuer is not None:
-        values = {"client_id": "tidyllm-console", "client_secret": "the client's secret: ü/+="}
+        values: dict[str, Any] = {
+            "client_id": "tidyllm-console",
+            "client_secret": "the client's secret: ü/+=",
+        }
         roles = {"platform": Role.OPERATOR, "chiefs": Role.ADMIN}
         back = f"{url}/admin/v1/callback"
         oidc = OIDC(OIDCSettings(issuer=issuer, redirect_uri=back, roles=roles, **(values | sso)), fetcher())

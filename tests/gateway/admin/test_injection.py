@@ -90,7 +90,10 @@ def test_whatever_is_sent_comes_back_as_it_was_or_is_refused(
         serving = served(tmp_path, dialect=dialect)
         admin = runner.run(serving.__aenter__())
 
-        @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=examples,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        )
         @given(st.sampled_from(FIELDS), TEXTS)
         def each(field: str, text: str) -> None:
             runner.run(try_all(admin, field, text))
