@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from tests.gateway.harness import each_time, events, gateway, json_answer, raw_request, sse, to, upstream
+from tests.gateway.providers import between
+from tidyllm.models.message import Text
+from tidyllm.models.response import Response
 
 CALL: dict[str, Any] = {
     "index": 0,
@@ -75,3 +78,37 @@ async def test_fields_of_a_chat_server_are_not_taken_for_those_of_responses(stre
         _, _, answer = await raw_request(running, body, path="/v1/responses")
         told = events(answer)[-1]["response"] if stream else msgspec.json.decode(answer)
         assert told["tools"] == []
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_of_responses_repeats_what_its_caller_asked(kind: str, stream: bool) -> None:
+    tool = {
+        "type": "function",
+        "name": "f",
+        "parameters": {"type": "object", "properties": {}},
+        "strict": False,
+    }
+    asked: dict[str, Any] = {
+        "instructions": "Be brief.",
+        "max_output_tokens": 99,
+        "metadata": {"a": "b"},
+        "parallel_tool_calls": False,
+        "temperature": 0.25,
+        "tool_choice": {"type": "function", "name": "f"},
+        "tools": [tool],
+        "top_p": 0.5,
+        "truncation": None,
+        "reasoning": {"effort": "low"},
+    }
+    del asked["temperature" if kind == "anthropic" else "top_p"]
+    async with between(kind) as (running, provider):
+        provider.answer = Response((Text(text="Hi."),), "stop", id="a", model="m")
+        body = msgspec.json.encode({**ASK["/v1/responses"], **asked, "stream": stream})
+        status, _, answer = await raw_request(running, body, path="/v1/responses")
+        assert status == 200, answer
+        told = [event["response"] for event in events(answer) if "response" in event] if stream else None
+        for one in told or [msgspec.json.decode(answer)]:
+            expected = {**asked, "truncation": "disabled", "reasoning": {"effort": "low", "summary": None}}
+            assert {name: one[name] for name in expected} == expected
+            assert one["store"] is False

@@ -148,7 +148,7 @@ class Answering:
         if isinstance(response, Forwarded):
             body = response.body
         else:
-            body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response))
+            body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response, call.fields))
         fields = [*id_fields(self.request_id, self.endpoint), *self._tally.fields()]
         if response.dropped:
             fields.append(_dropped(response.dropped))
@@ -168,7 +168,9 @@ class Answering:
                 if isinstance(piece, ForwardedPiece):
                     data = piece.data
                 else:
-                    encoder = encoder or wire_format(self.endpoint).stream_encoder(call.request())
+                    encoder = encoder or wire_format(self.endpoint).stream_encoder(
+                        call.request(), call.fields
+                    )
                     data = encoder.feed(piece)
                 if not self._started:
                     await self._start(piece)

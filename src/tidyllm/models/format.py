@@ -9,6 +9,7 @@ Crossing formats is decoding with one and encoding with another.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -19,7 +20,11 @@ from tidyllm.models.request import Request
 from tidyllm.models.response import Response, Usage
 from tidyllm.models.sse import Event
 
-__all__ = ["Encoded", "ProviderFormat", "StreamDecoder", "StreamEncoder", "WireFormat"]
+__all__ = ["NOTHING_ASKED", "Encoded", "ProviderFormat", "StreamDecoder", "StreamEncoder", "WireFormat"]
+
+
+NOTHING_ASKED: Mapping[str, msgspec.Raw] = MappingProxyType({})
+"""Where the caller's own fields are not known."""
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -102,9 +107,17 @@ class WireFormat(ProviderFormat, Protocol):
         :raises BadRequest: a field is missing or of a wrong type; `error.field` names it (`messages[0].role`)."""
         ...
 
-    def encode_response(self, response: Response) -> dict[str, Any]: ...
+    def encode_response(
+        self, response: Response, asked: Mapping[str, msgspec.Raw] = NOTHING_ASKED
+    ) -> dict[str, Any]:
+        """The body of an answer. `asked`: the caller's own fields, for a format whose answers repeat them."""
+        ...
 
-    def stream_encoder(self, request: Request) -> StreamEncoder: ...
+    def stream_encoder(
+        self, request: Request, asked: Mapping[str, msgspec.Raw] = NOTHING_ASKED
+    ) -> StreamEncoder:
+        """For one stream; `asked` as above."""
+        ...
 
     def encode_error(self, error: TidyllmError) -> tuple[int, dict[str, Any]]:
         """HTTP status and body of an error in this format."""

@@ -174,7 +174,7 @@ def _as_stream(body: bytes, call: Forward) -> ForwardedPiece:
     """A whole answer as the stream that the caller asked for."""
     whole_answer(call, body)  # errors are told in the words of the endpoint
     format = wire_format(call.format)
-    encoder = format.stream_encoder(call.request())
+    encoder = format.stream_encoder(call.request(), call.fields)
     pieces = unfold(format.decode_response(json_object(body)))
     data = b"".join(map(encoder.feed, pieces)) + encoder.end()
     return ForwardedPiece(data, tuple(one for one in pieces if isinstance(one, Start | UsagePiece | Finish)))

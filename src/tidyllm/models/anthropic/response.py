@@ -78,7 +78,7 @@ def decode_answer_blocks(blocks: list[Any]) -> tuple[Part, ...]:
         raise misfit.answer() from None
 
 
-def encode_response(response: Response) -> dict[str, Any]:
+def encode_response(response: Response, asked: object = None) -> dict[str, Any]:
     """The body for a caller who speaks this format, also for an answer of another provider.
 
     :raises Unsupported: the answer holds a picture, sound or file, which this format has no block for.

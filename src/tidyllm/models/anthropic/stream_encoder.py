@@ -58,7 +58,7 @@ class AnthropicStreamEncoder:
         "_own", "_started", "_waiting",
     )  # fmt: skip
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, asked: object = None) -> None:
         self._answer = Fold(Response(model=request.model))  # but for the parts, written as they come
         self._own = False
         self._started = False

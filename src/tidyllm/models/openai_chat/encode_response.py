@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-def encode_response(response: Response) -> dict[str, Any]:
+def encode_response(response: Response, asked: object = None) -> dict[str, Any]:
     """The body. What a caller needs and nobody said (id, time, ids of calls) is filled in."""
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     calls = [call_body(part) for part in response.tool_calls]

@@ -54,7 +54,7 @@ class ChatStreamEncoder:
         "_wants_usage",
     )  # fmt: skip
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, asked: object = None) -> None:
         options: object = request.extra.get("stream_options")
         self._wants_usage = is_object(options) and options.get("include_usage") is True
         self._model = request.model

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from tidyllm import clock
+from tidyllm.models.format import NOTHING_ASKED
 from tidyllm.models.message import Opaque, Part, Thinking, ToolCall
 from tidyllm.models.openai_responses.answer_items import (
     call_item,
@@ -15,37 +19,17 @@ from tidyllm.models.openai_responses.answer_items import (
     output_part,
     reasoning_item,
 )
+from tidyllm.models.openai_responses.echo import NEUTRAL, repeated
 from tidyllm.models.openai_responses.encode_items import same_item
 from tidyllm.models.openai_responses.ending import encode_ending
 from tidyllm.models.openai_responses.marks import FORMAT, item_fields
 from tidyllm.models.openai_responses.usage import encode_usage
 from tidyllm.models.response import Response
 
-__all__ = ["answer_object", "encode_response", "failure_object", "has_refusal"]
-
-_NEUTRAL: Final[dict[str, Any]] = {
-    "background": False,
-    "error": None,
-    "incomplete_details": None,
-    "instructions": None,
-    "max_output_tokens": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "reasoning": {"effort": None, "summary": None},
-    "store": False,
-    "temperature": None,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": None,
-    "truncation": "disabled",
-    "user": None,
-}
-"""The fields that clients find in every answer; most repeat the request, which is not known here."""
+__all__ = ["answer_object", "encode_response", "failure_object", "has_refusal", "own_fields"]
 
 _EVERYWHERE: Final = frozenset({"service_tier"})
-_OWN: Final = frozenset(_NEUTRAL) | {
+_OWN: Final = frozenset(NEUTRAL) | {
     "billing", "completed_at", "content_filters", "conversation", "created_at", "frequency_penalty",
     "max_tool_calls", "moderation", "presence_penalty", "prompt", "prompt_cache_key",
     "prompt_cache_retention", "safety_identifier", "service_tier", "tool_usage", "top_logprobs",
@@ -54,17 +38,16 @@ _OWN: Final = frozenset(_NEUTRAL) | {
 another format the same names may mean something else; only the tier is the same everywhere."""
 
 
-def encode_response(response: Response) -> dict[str, Any]:
-    """The body of an answer."""
+def encode_response(response: Response, asked: Mapping[str, msgspec.Raw] = NOTHING_ASKED) -> dict[str, Any]:
+    """The body of an answer; `asked` are the fields of the caller's request, which it repeats."""
     items = _items(response.content)
     status, details = encode_ending(
         response.finish_reason, response.finish_reason_raw, refusal=has_refusal(response.content)
     )
     if status == "incomplete" and items and "status" in items[-1]:
         items[-1] = {**items[-1], "status": "incomplete"}
-    body = answer_object(
-        response.id or new_id("resp"), response.model, status, response.extra, own=response.format == FORMAT
-    )
+    known = own_fields(response.extra, own=response.format == FORMAT)
+    body = answer_object(response.id or new_id("resp"), response.model, status, {**repeated(asked), **known})
     body["output"] = items
     body["incomplete_details"] = details
     body["usage"] = encode_usage(response.usage)
@@ -73,10 +56,14 @@ def encode_response(response: Response) -> dict[str, Any]:
     return body
 
 
-def answer_object(id: str, model: str, status: str, extra: dict[str, Any], *, own: bool) -> dict[str, Any]:
-    """An answer without its output. `own`: `extra` came in this format."""
+def own_fields(extra: dict[str, Any], *, own: bool) -> dict[str, Any]:
+    """Those of the provider's fields that are written back. `own`: they came in this format."""
     known = _OWN if own else _EVERYWHERE
-    kept = {key: value for key, value in extra.items() if key in known} if extra else extra
+    return {key: value for key, value in extra.items() if key in known}
+
+
+def answer_object(id: str, model: str, status: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """An answer without its output."""
     return {
         "id": id,
         "object": "response",
@@ -85,8 +72,7 @@ def answer_object(id: str, model: str, status: str, extra: dict[str, Any], *, ow
         "model": model,
         "output": [],
         "usage": None,
-        **_NEUTRAL,
-        **kept,
+        **fields,
     }
 
 

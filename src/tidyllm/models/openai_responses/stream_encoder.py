@@ -9,12 +9,14 @@ last event only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
 
 from tidyllm.errors import TidyllmError
 from tidyllm.models.fold import fold
+from tidyllm.models.format import NOTHING_ASKED
 from tidyllm.models.message import Part, Text, Thinking, ToolCall
 from tidyllm.models.openai_responses.answer_items import (
     call_item,
@@ -26,7 +28,13 @@ from tidyllm.models.openai_responses.answer_items import (
     output_part,
     reasoning_item,
 )
-from tidyllm.models.openai_responses.encode_response import answer_object, failure_object, has_refusal
+from tidyllm.models.openai_responses.echo import repeated
+from tidyllm.models.openai_responses.encode_response import (
+    answer_object,
+    failure_object,
+    has_refusal,
+    own_fields,
+)
 from tidyllm.models.openai_responses.ending import encode_ending
 from tidyllm.models.openai_responses.errors import error_object
 from tidyllm.models.openai_responses.events import Events
@@ -51,11 +59,12 @@ __all__ = ["ResponsesStreamEncoder"]
 class ResponsesStreamEncoder:
     """The events of one answer."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, asked: Mapping[str, msgspec.Raw] = NOTHING_ASKED) -> None:
         self._events = Events()
         self._id = ""
         self._model = ""
         self._asked = request.model
+        self._repeated = repeated(asked)
         self._frame: list[Piece] = []  # start, usage and finish
         self._parts: dict[int, OpenPart] = {}
         self._calls: list[OpenPart] = []
@@ -96,9 +105,9 @@ class ResponsesStreamEncoder:
         events += self._close(state if not self._calls else "completed")
         for call in self._calls:
             events += self._close_call(call, state if call is self._calls[-1] else "completed")
-        body = answer_object(
-            self._id, self._model or self._asked, status, answer.extra, own=answer.format == FORMAT
-        )
+        known = own_fields(answer.extra, own=answer.format == FORMAT)
+        fields = {**self._repeated, **known}
+        body = answer_object(self._id, self._model or self._asked, status, fields)
         body |= {"output": self._output, "incomplete_details": details, "usage": encode_usage(answer.usage)}
         if status == "failed":
             body["error"] = failure_object(answer.finish_reason_raw)
@@ -306,7 +315,7 @@ class ResponsesStreamEncoder:
         if self._events.count:
             return b""
         self._id = self._id or new_id("resp")
-        body = answer_object(self._id, self._model or self._asked, "in_progress", {}, own=False)
+        body = answer_object(self._id, self._model or self._asked, "in_progress", self._repeated)
         return self._events.write("response.created", response=body) + self._events.write(
             "response.in_progress", response=body
         )
