@@ -144,7 +144,7 @@ class Limits:
         self._on_degraded = on_degraded
         self._retry_seconds = retry_seconds
         self._ask_again_at = float("-inf")
-        self._why: StoreDown | None = None
+        self._why = ""
         self._places: dict[str, tuple[Subject, ...]] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[object]] = set()
@@ -165,8 +165,7 @@ class Limits:
         backend = self.backend
         try:
             if self.degraded and clock.monotonic() < self._ask_again_at:
-                assert self._why is not None
-                raise self._why
+                raise StoreDown(self._why)
             answer = await self._ask(backend, subjects, tokens, place)
         except StoreDown as error:
             self._lost(error)
@@ -259,8 +258,8 @@ class Limits:
 
     def _lost(self, error: StoreDown) -> None:
         self.degraded_calls += 1
-        if self._why is not error:
-            self._why = error
+        if clock.monotonic() >= self._ask_again_at:  # it was asked, and is lost still
+            self._why = error.message
             self._ask_again_at = clock.monotonic() + self._retry_seconds
         if not self.degraded:
             self.degraded = True
@@ -271,7 +270,7 @@ class Limits:
 
     def _back(self) -> None:
         self.degraded = False
-        self._why = None
+        self._ask_again_at = float("-inf")
         _log.warning("limits are shared again; %d calls so far were decided without", self.degraded_calls)
         if self._on_degraded is not None:
             self._on_degraded(False)
