@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
@@ -45,6 +46,11 @@ PREMIUM = Candidate(
 )
 UNKNOWN = Candidate(name="unknown")
 ALL = (FAST, PREMIUM, UNKNOWN)
+
+
+@cache
+def policy_of_routes() -> LearnedPolicy:
+    return LearnedPolicy.train(outcomes(120))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_the_fastest_wins_once_all_are_measured() -> None:
 
 
 def test_a_policy_chooses_among_what_may_be_chosen_and_says_why() -> None:
-    policy = LearnedPolicy.train(outcomes()).at(0.3)
+    policy = policy_of_routes().at(0.3)
     easy = "please exactly tell briefly now the capital of France number 31?"
     selector = Selector([PREMIUM, FAST, UNKNOWN], by="learned", policy=policy)
     choice = selector.choose(easy)
@@ -178,7 +184,7 @@ def test_a_policy_chooses_among_what_may_be_chosen_and_says_why() -> None:
         (lambda: Selector([FAST], tasks={"code": ["slow"]}), "'slow' is no candidate"),
         (lambda: Selector([FAST], by="learned"), "there is no `policy`"),
         (
-            lambda: Selector([UNKNOWN], by="learned", policy=LearnedPolicy.train(outcomes())),
+            lambda: Selector([UNKNOWN], by="learned", policy=policy_of_routes()),
             "learned about fast",
         ),
         (lambda: Selector([Candidate(name="a", weight=0)], by="weight"), "weight above 0"),
@@ -249,7 +255,7 @@ async def test_a_router_streams_what_its_route_streams() -> None:
 
 
 async def test_a_policy_is_a_choice_of_its_own() -> None:
-    policy = LearnedPolicy.train(outcomes()).at(0.3)
+    policy = policy_of_routes().at(0.3)
     router = Router({"fast": Named("fast"), "premium": Named("premium")}, choose=policy)
     assert await router("please exactly tell briefly now the proof of a theorem number 31?") == "premium"
 
