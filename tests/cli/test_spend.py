@@ -26,7 +26,9 @@ async def filled(folder: Path) -> None:
         ctx = Context.new(tags={"app": "x"}, hooks=())
         started = AttemptStarted(ctx, 7, "openai", "main", "mini")
         entry = await budget.book(None if most is None else Decimal(most), started)
-        ended = AttemptFinished(ctx, 7, "chat", "openai", "main", "mini", 0.0, 1.0, None, None, {"input_tokens": 10})
+        ended = AttemptFinished(
+            ctx, 7, "chat", "openai", "main", "mini", 0.0, 1.0, None, None, {"input_tokens": 10}
+        )
         entry.close(None if cost is None else Decimal(cost), ended)
     await ledger.aclose()
     await store.aclose()
@@ -82,7 +84,11 @@ async def test_an_invoice_that_differs_ends_with_status_1(tmp_path: Path) -> Non
         (("spend", "--by", "colour"), 2, "colour"),
         (("spend", "reconcile", "odd.csv", "--store", "s.db"), 2, "has a column 'colour'"),
         (("spend", "reconcile", "none.csv", "--store", "s.db"), 2, "cannot be read"),
-        (("spend", "reconcile", "odd.csv", "--tolerance", "-1", "--store", "s.db"), 2, "--tolerance: '-1' is below 0"),
+        (
+            ("spend", "reconcile", "odd.csv", "--tolerance", "-1", "--store", "s.db"),
+            2,
+            "--tolerance: '-1' is below 0",
+        ),
     ],
 )
 async def test_what_goes_wrong_is_said_without_a_traceback(

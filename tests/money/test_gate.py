@@ -1,0 +1,93 @@
+"""Counters in Redis: they refuse early, are read from the ledger when they are gone, and never have the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.store.servers import redis_url
+from tidyllm.errors import BudgetExceeded
+from tidyllm.money import Budget, Ledger
+from tidyllm.store import Store
+from tidyllm.store.shared import SharedState
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Generator[Store]:
+    one = Store.open(tmp_path / "s.db")
+    yield one
+    one.close()
+
+
+async def drained(ledger: Ledger) -> None:
+    """Everything that was settled is on disk, and in Redis."""
+    await ledger.flush()
+    await asyncio.sleep(0.05)
+
+
+async def test_two_processes_share_the_counters_and_a_refusal_writes_nothing(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    one, two = (Ledger(store, shared=shared) for _ in range(2))
+    mine, theirs = (Budget(1, "day", name="org:a", ledger=each, wait_seconds=0) for each in (one, two))
+    entry = await mine.reserve(Decimal("0.8"), what="x")
+    with pytest.raises(BudgetExceeded) as caught:
+        await theirs.reserve(Decimal("0.3"), what="x")
+    assert (caught.value.reserved_usd, caught.value.limit_usd) == ("0.8", "1")
+    assert caught.value.retry_after is not None
+    await entry.settle(Decimal("0.1"))
+    await drained(one)
+    await (await theirs.reserve(Decimal("0.9"), what="x")).settle(None)
+    await drained(two)
+    found = await one.verify()
+    assert (found.problems, found.entries, found.in_doubt) == ([], 2, 1)
+    await shared.aclose()
+
+
+async def test_counters_that_redis_lost_are_read_from_the_ledger(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(1, name="org:a", ledger=ledger, wait_seconds=0)
+    await (await budget.reserve(Decimal("0.8"), what="x")).settle(Decimal("0.7"))
+    await drained(ledger)
+    await shared.delete("tidyllm:budget:org:a")
+    with pytest.raises(BudgetExceeded) as caught:
+        await budget.reserve(Decimal("0.4"), what="x")
+    assert caught.value.spent_usd == "0.7"
+    await shared.aclose()
+
+
+async def test_whatever_redis_says_the_ledger_has_the_last_word(store: Store) -> None:
+    """Counters that were set to nothing by hand let nobody past the cap, and are right again afterwards."""
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(1, name="org:a", ledger=ledger, wait_seconds=0)
+    await (await budget.reserve(Decimal("0.8"), what="x")).settle(Decimal("0.8"))
+    await drained(ledger)
+    await shared.command("HSET", "tidyllm:budget:org:a", "s:0", 0)
+    with pytest.raises(BudgetExceeded):
+        await budget.reserve(Decimal("0.4"), what="x")
+    assert await shared.command("HGET", "tidyllm:budget:org:a", "s:0") is None
+    await (await budget.reserve(Decimal("0.2"), what="x")).settle(Decimal("0.2"))
+    await drained(ledger)
+    assert (await ledger.verify()).problems == []
+    await shared.aclose()
+
+
+async def test_while_redis_is_away_the_database_decides_alone_and_says_so(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = SharedState.open("redis://127.0.0.1:1/0", patience=0.2)
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(1, name="org:a", ledger=ledger, wait_seconds=0)
+    await (await budget.reserve(Decimal("0.8"), what="x")).settle(Decimal("0.8"))
+    await drained(ledger)
+    with pytest.raises(BudgetExceeded):
+        await budget.reserve(Decimal("0.4"), what="x")
+    assert ledger.gate is not None
+    assert ledger.gate.degraded
+    assert len([one for one in caplog.records if "by the database alone" in one.message]) == 1
+    await shared.aclose()
