@@ -20,6 +20,7 @@ from tidyllm.routing import ABSettings, Experiment, Feedback, Outcomes, Router, 
 from tidyllm.routing.feedback import recorded_outcomes
 from tidyllm.routing.sequences import ArmSums, difference
 from tidyllm.store import Store
+from tidyllm.store.tables.money import ledger
 
 SETTINGS = ABSettings(name="cheaper", arms={"control": 0.9, "cheap": 0.1}, sticky="user")
 HALVES = ABSettings(name="halves", arms={"control": 0.5, "cheap": 0.5})
@@ -206,6 +207,14 @@ async def test_verdicts_with_a_prompt_can_be_learned_from(store: Store) -> None:
             )
     learned = Outcomes(recorded_outcomes(store), costs={"fast": 1.0, "premium": 2.0})
     assert (len(learned.rows), learned.routes) == (40, ("fast", "premium"))
+
+
+async def test_what_a_run_cost_is_read_from_the_ledger(store: Store) -> None:
+    run, row = "ab" * 16, {"writer": 1, "at": 1.0, "hash": b""}
+    await store.append(ledger, {**row, "seq": 1, "kind": 0, "entry": 7, "run_id": bytes.fromhex(run)})
+    await store.append(ledger, {**row, "seq": 2, "kind": 1, "entry": 7, "cost_nanos": 2_000_000})
+    await record_feedback(store, Feedback(run_id=run, route="fast", quality=1.0, prompt="hello"))
+    assert recorded_outcomes(store)[0].cost_usd == {"fast": 0.002}
 
 
 async def test_verdicts_without_prompts_teach_nothing(store: Store) -> None:

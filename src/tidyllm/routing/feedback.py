@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Feedback", "read_feedback", "record_feedback", "recorded_outcomes"]
 
 _LONGEST = 256
+# Kinds of rows in the ledger.
+_BEGUN, _SETTLED = 0, 1
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,9 +110,10 @@ async def read_feedback(store: Store, *, experiment: str | None = None, since: f
 def recorded_outcomes(store: Store, *, since: float = 0.0) -> list[Outcome]:
     """The verdicts with a prompt, as outcomes to learn from: one for each prompt, with the routes that were judged.
 
-    Several verdicts on one prompt and route count as their mean. :raises ConfigError: there is none with a prompt.
+    Several verdicts on one prompt and route count as their mean. What a run cost is taken from the ledger where the
+    verdict does not say. :raises ConfigError: there is none with a prompt.
     """
-    told = store.read_sync(lambda connection: _read(connection, None, since))
+    told = store.read_sync(lambda connection: _with_costs(connection, _read(connection, None, since)))
     by_prompt: dict[str, list[Feedback]] = {}
     for each in told:
         if each.prompt is not None and each.prompt.strip():
@@ -120,6 +124,46 @@ def recorded_outcomes(store: Store, *, since: float = 0.0) -> list[Outcome]:
             hint="Send `prompt` with the feedback where content may be kept, or learn from a file of outcomes.",
         )
     return [_outcome(prompt, verdicts) for prompt, verdicts in by_prompt.items()]
+
+
+def _with_costs(connection: Connection, told: list[Feedback]) -> list[Feedback]:
+    """The verdicts, with what the ledger says that their runs cost; a run with an unpriced call stays without."""
+    from sqlalchemy import func, select
+
+    from tidyllm.store.tables.money import ledger
+
+    wanted = {run for each in told if each.cost_usd is None and (run := _run_bytes(each.run_id)) is not None}
+    begun, ended = ledger.alias("begun"), ledger.alias("ended")
+    costs: dict[str, Decimal] = {}
+    for part in _batched(sorted(wanted), 500):
+        query = (
+            select(begun.c.run_id, func.sum(ended.c.cost_nanos))
+            .join(ended, (ended.c.entry == begun.c.entry) & (ended.c.kind == _SETTLED))
+            .where(begun.c.kind == _BEGUN, begun.c.run_id.in_(part))
+            .group_by(begun.c.run_id)
+            .having(func.count() == func.count(ended.c.cost_nanos))
+        )
+        for run, nanos in connection.execute(query):
+            costs[bytes(run).hex()] = Decimal(int(nanos)) / 1_000_000_000
+    return [
+        msgspec.structs.replace(each, cost_usd=costs[each.run_id])
+        if each.cost_usd is None and each.run_id in costs
+        else each
+        for each in told
+    ]
+
+
+def _run_bytes(run_id: str) -> bytes | None:
+    """A run's id as the ledger keeps it; None for an id of the caller's own."""
+    try:
+        return bytes.fromhex(run_id) if len(run_id) == 32 else None
+    except ValueError:
+        return None
+
+
+def _batched(values: list[bytes], size: int) -> Iterator[list[bytes]]:
+    for at in range(0, len(values), size):
+        yield values[at : at + size]
 
 
 def _outcome(prompt: str, verdicts: list[Feedback]) -> Outcome:
