@@ -269,6 +269,7 @@ def to(path: Path, server: Server) -> Path:
         (("ask", "Hi", "-m", "openai/"), {"OPENAI_API_KEY": "k"}, 2, "does not say which model"),
         (("ask", "Hi"), {"OPENAI_API_KEY": "k"}, 2, "say which model to ask; here are"),
         (("ask", "Hi", "-m", "nonsense"), {"OPENAI_API_KEY": "k"}, 1, "there is no model 'nonsense' here."),
+        (("ask", "Hi", "-m", "opnai/gpt-5"), {}, 2, "Did you mean 'openai'?"),
         (("ask", "Hi", "-m", "offline/fail"), {}, 1, "simulated failure"),
         (("ask", "Hi", "-m", "offline/garbage"), {}, 1, "garbage"),
         (("ask", "Hi", "-m", "offline/unreachable"), {}, 1, "the connection was refused"),

@@ -10,17 +10,27 @@ import pytest
 from tidyllm.config import Routes
 from tidyllm.config.check import check
 from tidyllm.config.defaults import address_of, found_in_environment, ollama_is_up, provider_from
-from tidyllm.errors import ConfigError
+from tidyllm.errors import ConfigError, ModelNotFound
 
 
-def test_without_any_key_every_name_leads_to_the_offline_model() -> None:
+def test_without_any_key_the_offline_model_answers_to_common_names() -> None:
     settings = found_in_environment({}, ollama=False)
     routes = Routes(settings)
     assert list(routes) == ["offline/simulated"]
-    for name in ("gpt-5", "claude-haiku-4-5", "anything/at/all"):
+    for name in ("gpt-5", "claude-haiku-4-5", "text-embedding-3-small"):
         assert routes.find(name).targets[0].provider.name == "offline"
         assert "simulated" in routes[name].run_sync("Hi").text
     assert routes.find("offline/echo").targets[0].model == "echo"
+
+
+@pytest.mark.parametrize(
+    ("slip", "near"), [("gtp-5", "gpt-*"), ("opnai/gpt-5", "gpt-*"), ("openai/gpt-5", "offline/*")]
+)
+def test_without_any_key_a_slip_in_a_name_gets_no_simulated_answer(slip: str, near: str) -> None:
+    routes = Routes(found_in_environment({}, ollama=False))
+    with pytest.raises(ModelNotFound, match=f"there is no model '{slip}' here") as caught:
+        routes.find(slip)
+    assert near in caught.value.hint
 
 
 def test_a_key_offers_its_service_by_kind_and_bare_name() -> None:

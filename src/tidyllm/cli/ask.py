@@ -18,7 +18,7 @@ from tidyllm.core import Step
 from tidyllm.errors import ConfigError, ModelNotFound, StreamInterrupted
 from tidyllm.models import Request, RequestLike, Response
 from tidyllm.models.piece import Piece
-from tidyllm.models.provider import KINDS
+from tidyllm.models.provider import KINDS, provider
 
 __all__ = ["run"]
 
@@ -59,6 +59,9 @@ def _step(model: str | None, config: str | None, env: str | None) -> Step[Reques
         return routes.find(name).step
     except ModelNotFound:
         if not _is_direct(name):
+            if "/" in name and chosen_file(config, env) is None:
+                # It says which kinds there are, and which one was probably meant.
+                provider(name.partition("/")[0])
             raise
         return _direct(name)
 

@@ -82,8 +82,8 @@ def provider_from(kind: str, environment: Mapping[str, str]) -> ProviderSettings
 
 
 def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Settings:
-    """Providers whose key or address is set, and Ollama if it is up. With none of them: the offline model under every
-    name.
+    """Providers whose key or address is set, and Ollama if it is up. With none of them: the offline model, also
+    under the bare names of OpenAI's and Anthropic's models.
 
     A model is called `kind/model`; OpenAI's and Anthropic's also by their bare names, as their own clients say them.
 
@@ -105,7 +105,12 @@ def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Set
             models={
                 "offline/simulated": ModelSettings(route=("offline/simulated",)),
                 "offline/*": ModelSettings(route=("offline/*",)),
-                "*": ModelSettings(route=("offline/simulated",)),
+                # Only names that OpenAI's and Anthropic's clients say: another one is a slip, and gets no answer.
+                **{
+                    pattern: ModelSettings(route=("offline/simulated",))
+                    for patterns in _PREFIXES.values()
+                    for pattern in patterns
+                },
             },
         )
     models = {f"{kind}/*": ModelSettings(route=(f"{kind}/*",)) for kind in kinds}
