@@ -22,7 +22,7 @@ from tidyllm.gateway.reply import Draining, encode_error, id_fields, send_error,
 from tidyllm.gateway.tags import user_of
 from tidyllm.gateway.tally import Tally
 from tidyllm.models.formats import family, wire_format
-from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
+from tidyllm.models.forward import LARGE_BYTES, Forward, Forwarded, ForwardedPiece
 from tidyllm.models.piece import Start
 from tidyllm.models.request import Request
 
@@ -75,7 +75,10 @@ class Answering:
         try:
             caller = await self.gateway.authenticate(self.headers)
             body = await self._body()
-            model, call = parse(self.endpoint, body, self.headers)
+            if len(body) > LARGE_BYTES:
+                model, call = await asyncio.to_thread(parse, self.endpoint, body, self.headers)
+            else:
+                model, call = parse(self.endpoint, body, self.headers)
             admission = self.gateway.admission
             if admission is None:
                 await self._go(self.gateway.routes.find(model), call, watch)

@@ -13,6 +13,7 @@ import msgspec
 
 from tidyllm.errors import BadRequest, Unsupported
 from tidyllm.gateway.asgi import Headers
+from tidyllm.gateway.half_pair import half_pair
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward
 from tidyllm.models.request import Request
@@ -23,25 +24,34 @@ Number = float | None
 Positive = Annotated[int, msgspec.Meta(ge=1)] | None
 
 
+MOST = 100_000
+"""Messages of a conversation, parts of a message, tools: a hundred times what models can take in, and no more than one
+process can go through in a second."""
+
+
 class _Part(msgspec.Struct, gc=False):
     type: str
 
 
+_Parts = Annotated[list[_Part], msgspec.Meta(max_length=MOST)]
+_Tools = Annotated[list[dict[str, msgspec.Raw]], msgspec.Meta(max_length=MOST)]
+
+
 class _Message(msgspec.Struct, gc=False):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | _Parts | None = None
 
 
 class _Chat(msgspec.Struct):
     model: str
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1, max_length=MOST)]
     stream: bool | None = None
     temperature: Number = None
     top_p: Number = None
     max_tokens: Positive = None
     max_completion_tokens: Positive = None
     n: Positive = None
-    tools: list[dict[str, msgspec.Raw]] | None = None
+    tools: _Tools | None = None
     stream_options: dict[str, msgspec.Raw] | None = None
 
 
@@ -50,15 +60,18 @@ class _Item(msgspec.Struct, gc=False):
     role: str | None = None
 
 
+_Items = Annotated[list[_Item], msgspec.Meta(max_length=MOST)]
+
+
 class _Responses(msgspec.Struct):
     model: str
-    input: str | list[_Item] | None = None
+    input: str | _Items | None = None
     stream: bool | None = None
-    instructions: str | list[_Item] | None = None
+    instructions: str | _Items | None = None
     temperature: Number = None
     top_p: Number = None
     max_output_tokens: Positive = None
-    tools: list[dict[str, msgspec.Raw]] | None = None
+    tools: _Tools | None = None
     prompt: dict[str, msgspec.Raw] | None = None
     previous_response_id: str | None = None
     conversation: str | dict[str, msgspec.Raw] | None = None
@@ -66,14 +79,14 @@ class _Responses(msgspec.Struct):
 
 class _Block(msgspec.Struct, gc=False):
     role: str
-    content: str | list[_Part]
+    content: str | _Parts
 
 
 class _CountTokens(msgspec.Struct):
     model: str
-    messages: Annotated[list[_Block], msgspec.Meta(min_length=1)]
-    system: str | list[_Part] | None = None
-    tools: list[dict[str, msgspec.Raw]] | None = None
+    messages: Annotated[list[_Block], msgspec.Meta(min_length=1, max_length=MOST)]
+    system: str | _Parts | None = None
+    tools: _Tools | None = None
 
 
 class _Messages(_CountTokens, kw_only=True):
@@ -153,6 +166,12 @@ def parse(endpoint: str, body: bytes, headers: Headers) -> tuple[str, Forward]:
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
     except msgspec.DecodeError as error:
+        if (half := half_pair(body)) is not None:
+            raise BadRequest(
+                f"{half.field or 'the body'}: {half.escape} is an invalid unicode escape: half of a surrogate pair.",
+                field=half.field,
+                hint="Send the character itself, or both halves.",
+            ) from error
         raise BadRequest(f"the body is not JSON: {error}.") from error
     except RecursionError as error:
         raise BadRequest(_TOO_DEEP) from error

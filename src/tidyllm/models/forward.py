@@ -15,7 +15,10 @@ from tidyllm.models.piece import Piece
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
-__all__ = ["Forward", "Forwarded", "ForwardedPiece"]
+__all__ = ["LARGE_BYTES", "Forward", "Forwarded", "ForwardedPiece", "operation"]
+
+LARGE_BYTES = 256 * 1024
+"""What is larger is decoded and encoded in a thread: so much takes a few milliseconds, and few requests are longer."""
 
 
 class Forward(msgspec.Struct, eq=False):
@@ -37,6 +40,11 @@ class Forward(msgspec.Struct, eq=False):
         if self.decoded is None:
             self.decoded = self.decode()
         return self.decoded
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading it in full takes long enough to hold up everyone else on the event loop."""
+        return sum(map(len, self.fields.values())) > LARGE_BYTES
 
     def body(self, **changes: Any) -> bytes:
         """The JSON body, with some top-level fields replaced (None: left out)."""
@@ -64,3 +72,11 @@ class ForwardedPiece(msgspec.Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         return ""
+
+
+def operation(x: object) -> str:
+    """What a model is asked for, as traces call it."""
+    return _OPERATIONS.get(x.format, "chat") if isinstance(x, Forward) else "chat"
+
+
+_OPERATIONS = {"openai_embeddings": "embeddings", "anthropic_count_tokens": "count_tokens"}

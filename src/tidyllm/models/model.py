@@ -5,6 +5,7 @@ One call is one attempt on the wire: nothing here tries again. Errors are raised
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Sequence as Pieces
 from decimal import Decimal
@@ -18,7 +19,7 @@ from tidyllm.models.attempt import Attempt, server_attributes
 from tidyllm.models.cross import crossing
 from tidyllm.models.fold import Fold, fold, unfold
 from tidyllm.models.formats import family, provider_format
-from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece
+from tidyllm.models.forward import Forward, Forwarded, ForwardedPiece, operation
 from tidyllm.models.given import checked_request
 from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport, default_transport
 from tidyllm.models.losses import without_empty_tools
@@ -79,7 +80,7 @@ class Model(Step[RequestLike, Response]):
     # -- the whole answer
 
     async def invoke(self, x: RequestLike | Forward, ctx: Context) -> Response:
-        attempt = Attempt(self, ctx, stream=False, operation=_operation(x))
+        attempt = Attempt(self, ctx, stream=False, operation=operation(x))
         try:
             endpoint = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
             if isinstance(x, Forward) and endpoint is not None:
@@ -93,9 +94,11 @@ class Model(Step[RequestLike, Response]):
         return response
 
     async def _ask(self, x: RequestLike | Forward, attempt: Attempt) -> Response:
-        request, left_out = self.prepare(x)
+        if isinstance(x, Forward) and x.is_large:
+            request, sent, body, dropped = await asyncio.to_thread(self._ready, x, stream=False)
+        else:
+            request, sent, body, dropped = self._ready(x, stream=False)
         attempt.asks(request)
-        sent, body, dropped = self._encode(request, left_out, stream=False)
         await attempt.reserve(body, sent)
         async with await self._send(self.endpoint, body, {}, attempt, stream=False) as answer:
             raw = json_object(await answer.read())
@@ -120,7 +123,7 @@ class Model(Step[RequestLike, Response]):
         :raises StreamInterrupted: it ended early after the first piece that is no head (`piece.is_head`: who answers,
             and usage so far); `partial` is what had come. Before that it raises what `invoke` would.
         """
-        attempt = Attempt(self, ctx, stream=True, operation=_operation(x))
+        attempt = Attempt(self, ctx, stream=True, operation=operation(x))
         endpoint = self.provider.endpoint(x.format) if isinstance(x, Forward) else None
         if isinstance(x, Forward) and endpoint is not None:
             batches: AsyncGenerator[Pieces[Any], None] = self._forward_stream(x, endpoint, attempt)
@@ -165,9 +168,11 @@ class Model(Step[RequestLike, Response]):
     async def _ask_stream(
         self, x: RequestLike | Forward, attempt: Attempt
     ) -> AsyncGenerator[Pieces[Piece], None]:
-        request, left_out = self.prepare(x)
+        if isinstance(x, Forward) and x.is_large:
+            request, sent, body, dropped = await asyncio.to_thread(self._ready, x, stream=True)
+        else:
+            request, sent, body, dropped = self._ready(x, stream=True)
         attempt.asks(request)
-        sent, body, dropped = self._encode(request, left_out, stream=True)
         await attempt.reserve(body, sent)
         async with await self._send(self.endpoint, body, {}, attempt, stream=True) as answer:
             served = Served(self.provider.name, self.info, attempt.request_id, dropped, request.output)
@@ -275,6 +280,13 @@ class Model(Step[RequestLike, Response]):
             request = msgspec.structs.replace(request, max_output_tokens=self.info.max_output_tokens)
         return request, tuple(left_out)
 
+    def _ready(
+        self, x: RequestLike | Forward, *, stream: bool
+    ) -> tuple[Request, dict[str, Any], bytes, tuple[str, ...]]:
+        """The request, its top-level fields as they are sent, the body, and what was left out."""
+        request, left_out = self.prepare(x)
+        return request, *self._encode(request, left_out, stream=stream)
+
     def _encode(
         self, request: Request, left_out: tuple[str, ...], *, stream: bool
     ) -> tuple[dict[str, Any], bytes, tuple[str, ...]]:
@@ -331,10 +343,3 @@ _E = TypeVar("_E", bound=BaseException)
 def _priced(response: _R, info: ModelInfo | None) -> _R:
     cost = cost_usd(response.usage, info, tier=served_tier(response))
     return msgspec.structs.replace(response, cost_usd=cost)
-
-
-def _operation(x: object) -> str:
-    return _OPERATIONS.get(x.format, "chat") if isinstance(x, Forward) else "chat"
-
-
-_OPERATIONS = {"openai_embeddings": "embeddings", "anthropic_count_tokens": "count_tokens"}

@@ -76,7 +76,8 @@ def error_body(error: TidyllmError) -> dict[str, Any]:
     """The body of an error; in a stream it is the event."""
     status = http_status(error)
     kind = _TYPE.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    if isinstance(error, Overloaded) or status == 503:
+    busy = isinstance(error, Overloaded) and (status == 429 or error.status == 503)
+    if busy or status == 503:  # what is broken is no overload: clients wait longer for that
         kind = "overloaded_error"
     request_id = error.request_id if isinstance(error, ModelError) else None
     return {"type": "error", "error": {"type": kind, "message": str(error)}, "request_id": request_id}
