@@ -54,7 +54,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 def acting(url: str | None, act: Callable[[Store], Awaitable[T]]) -> T:
     """What `act` gives on the store at `url`, which is closed afterwards."""
-    
+
     import asyncio
 
     from tidyllm.store import Store
