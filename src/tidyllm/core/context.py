@@ -24,7 +24,7 @@ from tidyllm.core.names import check_name
 from tidyllm.core.place import Place
 from tidyllm.core.record import record, record_stream
 from tidyllm.core.scope import NO_TAGS, Asker, Budget, Caller, Reservation, RunID, Scope
-from tidyllm.core.trace import parse_traceparent
+from tidyllm.core.trace import new_trace_id, parse_traceparent
 from tidyllm.core.watch import Switch
 from tidyllm.errors import NobodyToAsk, StepError
 
@@ -86,7 +86,7 @@ class Context(Place, frozen=True, eq=False):
         run = Scope(
             chosen,
             not chosen and caller is None,
-            trace or getrandbits(128) or 1,
+            trace or new_trace_id(),
             Switch(),
             MappingProxyType(dict(tags)) if tags else NO_TAGS,
             idempotency_key,

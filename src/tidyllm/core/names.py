@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import count
-from random import getrandbits
 from typing import TYPE_CHECKING
 
+from tidyllm.core.trace import new_trace_id
 from tidyllm.errors import StepError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Calls:
     __slots__ = ("_of", "trace_id")
 
     def __init__(self) -> None:
-        self.trace_id = getrandbits(128) or 1
+        self.trace_id = new_trace_id()
         """Of the run, if this place is the root of one that has none of its own."""
         # Threads may call from one place: each operation below is a single one of the interpreter.
         self._of: dict[str, tuple[count[int], set[str]]] = {}

@@ -11,6 +11,7 @@ from tidyllm.core.context import Context
 from tidyllm.core.events import default_hooks
 from tidyllm.core.record import record, record_stream
 from tidyllm.core.scope import PLAIN, Scope
+from tidyllm.core.trace import new_trace_id
 
 if TYPE_CHECKING:
     from tidyllm.core.step import Step
@@ -23,7 +24,7 @@ O = TypeVar("O")  # noqa: E741
 
 async def run_watched(step: Step[I, O], x: I) -> O:
     """Run a step that was called without any context, as a run of its own, and tell the installed hooks."""
-    run = Scope(default_hooks(), False, getrandbits(128) or 1)
+    run = Scope(default_hooks(), False, new_trace_id())
     root = Context(run, None, step.name, getrandbits(64) or 1)
     token = set_current(root)
     try:
@@ -35,5 +36,5 @@ async def run_watched(step: Step[I, O], x: I) -> O:
 def stream_root(step: Step[I, Any], x: I) -> AsyncGenerator[Any, None]:
     """The pieces of a step that was called without any context, as a run of its own."""
     hooks = default_hooks()
-    run = Scope(hooks, False, getrandbits(128) or 1) if hooks else PLAIN
+    run = Scope(hooks, False, new_trace_id()) if hooks else PLAIN
     return record_stream(Context(run, None, step.name, getrandbits(64) or 1 if hooks else 0), step, x)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from tidyllm.core.trace import begun_at
 from tidyllm.errors import ConfigError
 from tidyllm.money.nanos import from_nanos
 from tidyllm.money.row import DOUBT, HIT, INTENT, SETTLEMENT
@@ -17,6 +18,8 @@ from tidyllm.store.tables.money import ledger
 __all__ = ["AttemptReport", "RequestReport", "request_report"]
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_BEFORE, _AFTER = 60.0, 3600.0
+"""Seconds around the beginning of a run: clocks differ, and runs of a gateway end within an hour."""
 
 
 class AttemptReport(msgspec.Struct, kw_only=True):
@@ -66,14 +69,17 @@ def request_report(connection: Connection, request_id: str) -> RequestReport | N
             where="id",
             hint="It stands in the header x-request-id of each answer.",
         )
-    where = ledger.c.run_id == bytes.fromhex(request_id)
-    begun = connection.execute(select(ledger).where(where).order_by(ledger.c.at)).mappings().all()
+    query = select(ledger).where(ledger.c.run_id == bytes.fromhex(request_id)).order_by(ledger.c.at)
+    # An id of ours tells when the run began. One that a caller brought along does not: then every row is looked at.
+    began = begun_at(int(request_id, 16))
+    near = query.where(ledger.c.at.between(began - _BEFORE, began + _AFTER))
+    begun = connection.execute(near).mappings().all() or connection.execute(query).mappings().all()
     if not begun:
         return None
     entries = [row["entry"] for row in begun if row["kind"] == INTENT]
     ended: dict[int, Any] = {}
-    query = select(ledger).where(ledger.c.entry.in_(entries), ledger.c.kind.in_((SETTLEMENT, DOUBT)))
-    for row in connection.execute(query).mappings():
+    settled = select(ledger).where(ledger.c.entry.in_(entries), ledger.c.kind.in_((SETTLEMENT, DOUBT)))
+    for row in connection.execute(settled).mappings():
         if row["entry"] not in ended or row["kind"] == SETTLEMENT:  # what was in doubt may be settled later
             ended[row["entry"]] = row
     attempts = [_attempt(row, ended.get(row["entry"])) for row in begun]
