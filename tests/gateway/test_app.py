@@ -238,7 +238,7 @@ class Slow:
         return "text/plain", b"metrics 1\n"
 
 
-async def get(app: Gateway, path: str) -> Answered:
+async def get(app: Gateway, path: str, *headers: tuple[bytes, bytes]) -> Answered:
     answered = Answered(0, {}, b"")
 
     async def receive() -> dict[str, Any]:
@@ -248,7 +248,7 @@ async def get(app: Gateway, path: str) -> Answered:
         answered.status = message.get("status", answered.status)
         answered.body += message.get("body", b"")
 
-    await app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
+    await app({"type": "http", "method": "GET", "path": path, "headers": list(headers)}, receive, send)
     return answered
 
 
@@ -280,6 +280,17 @@ async def test_requests_are_counted_by_path_and_status() -> None:
 async def test_without_metrics_their_page_is_empty() -> None:
     answered = await get(Gateway(Routes(offline()), open_metrics=True), "/metrics")
     assert (answered.status, answered.body) == (200, b"")
+
+
+@pytest.mark.parametrize("header", [b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"])
+async def test_who_comes_through_a_proxy_needs_the_key_for_the_metrics(header: bytes) -> None:
+    """A proxy on the same machine reaches the loopback for everybody."""
+    app = Gateway(Routes(offline()), authenticate=MasterKey(KEY), open_metrics=True)
+    assert (await get(app, "/metrics")).status == 200
+    proxied = (header, b"203.0.113.7")
+    assert (await get(app, "/metrics", proxied)).status == 401
+    key = (b"authorization", f"Bearer {KEY}".encode())
+    assert (await get(app, "/metrics", proxied, key)).status == 200
 
 
 async def test_a_draining_gateway_is_alive_and_not_ready() -> None:

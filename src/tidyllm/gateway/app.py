@@ -29,6 +29,8 @@ __all__ = ["Gateway"]
 
 _FEEDBACK_BYTES = 500_000
 _GET = ("/", "/v1/models", "/livez", "/readyz", "/metrics")
+_BY_A_PROXY = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers that proxies add, one at least."""
 
 
 class Gateway:
@@ -36,7 +38,8 @@ class Gateway:
 
     - `authenticate`: says who calls; without one everybody may.
     - `traffic`: counts requests, and gives out the metrics.
-    - `open_metrics`: whether `/metrics` is shown without a key. They tell names of models and what they cost.
+    - `open_metrics`: whether `/metrics` is shown without a key to those who come through no proxy. They tell names
+      of models and what they cost.
 
     It runs under any ASGI server. Under uvicorn with `protocol.guarded` clients are bounded in the time they take, and
     one who leaves is noticed at no cost.
@@ -152,7 +155,8 @@ class Gateway:
             ready = not self.draining
             await send_json(send, 200 if ready else 503, {"status": "ready" if ready else "draining"})
         elif path == "/metrics":
-            if not self.open_metrics:
+            # A proxy on this machine brings in callers from anywhere: they are not the ones who may look unasked.
+            if not self.open_metrics or any(name in headers for name in _BY_A_PROXY):
                 await self.authenticate(headers)
             content_type, body = await self.traffic.exposition()
             await send_bytes(send, 200, body, content_type=content_type.encode())
