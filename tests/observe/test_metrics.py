@@ -93,7 +93,9 @@ def test_tokens_without_a_price_are_counted_as_such_never_as_free(error: Excepti
     metrics = Metrics()
     metrics(attempt(error=error, output_tokens=3))
     assert value(metrics, "unpriced_attempts_total", **AT) == 1
-    assert value(metrics, "cost_usd_total", **AT) == 0
+    assert value(metrics, "cost_usd_total", **AT) is None
+    metrics(attempt(output_tokens=3, cost_usd=Decimal("0.5")))
+    assert value(metrics, "cost_usd_total", **AT) == 0.5
 
 
 def test_nonsense_of_a_provider_cannot_make_a_counter_fall() -> None:

@@ -53,7 +53,7 @@ class _Target:
         self.durations: dict[type[BaseException] | None, Number] = {}
         self.first_piece: Number | None = None  # made by the first stream: most targets are not streamed
         self.tokens: dict[str, Number] = {}
-        self.cost: Number = instruments.cost.labels(*labels).inc
+        self.cost: Number | None = None  # made by the first known cost: 0 would say that it was free
         self.unpriced: Number = instruments.unpriced.labels(*labels).inc
 
 
@@ -131,6 +131,8 @@ class Metrics:
                 add(max(tokens, 0))
         cost = attributes.get("cost_usd")
         if cost is not None:
+            if at.cost is None:
+                at.cost = self._instruments.cost.labels(*at.labels).inc
             at.cost(float(cost))
         elif used or error is None:
             at.unpriced(1)
