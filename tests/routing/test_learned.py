@@ -65,7 +65,7 @@ def test_a_prompt_unlike_those_it_learned_from_gets_the_safe_route(prompt: str) 
 def test_the_wanted_quality_costs_as_little_as_measured() -> None:
     at = policy().for_quality(0.95)
     safe = policy().facts.singles[1]
-    assert at.point.quality - at.point.error >= 0.95 * safe
+    assert at.point.quality - at.point.error / 2 >= 0.95 * safe
     assert at.point.cost_usd < COSTS["premium"]
     assert policy().for_quality(2).point.shares == (0.0, 1.0)
 
@@ -274,6 +274,11 @@ def test_a_policy_that_knows_nothing_has_an_apgr_of_one_half(rows: list[tuple[fl
     weak, strong = np.array(rows).T
     value = apgr(np.zeros(len(rows)), weak, strong)
     assert math.isnan(value) if weak.sum() == strong.sum() else value == pytest.approx(0.5)
+
+
+def test_prompts_that_all_go_to_the_safe_route_first_are_in_no_order() -> None:
+    weak, strong = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 1.0])
+    assert apgr(np.full(4, np.inf), weak, strong) == 0.5
 
 
 @given(qualities)

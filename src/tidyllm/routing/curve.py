@@ -99,7 +99,7 @@ def apgr(gain: Array, weak: Array, strong: Array) -> float:
     ranked = gain[order]
     won = np.concatenate([[0.0], np.cumsum((strong - weak)[order])])
     # Within equal gains the order means nothing: the curve is a straight line there.
-    ends = np.concatenate([[0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]])
+    ends = np.concatenate([[0], np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, [len(ranked)]])
     if won[-1] == 0:
         return float("nan")
     heights = won[ends] / won[-1]
