@@ -93,6 +93,41 @@ async def test_a_trace_is_taken_in_and_passed_on() -> None:
         assert provider.headers[-1]["traceparent"].split("-")[1] != TRACE
 
 
+@pytest.mark.parametrize(
+    ("state", "trace", "passed"),
+    [
+        ("a=1,b@c=2", True, "a=1,b@c=2"),
+        ("a=1", False, None),
+        ("x" * 513 + "=1", True, None),
+        ("nonsense", True, None),
+    ],
+)
+async def test_the_state_of_a_trace_is_passed_on_with_it(state: str, trace: bool, passed: str | None) -> None:
+    async with between("openai") as (running, provider):
+        provider.answer = Response(content=(Text(text="Good."),), finish_reason="stop")
+        sent = {"tracestate": state} | ({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"} if trace else {})
+        await raw_request(running, msgspec.json.encode({**CHAT, "model": "fast"}), **sent)
+        assert provider.headers[-1].get("tracestate") == passed
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_the_providers_own_id_of_a_call_is_told_whole_streamed_and_with_errors(path: str) -> None:
+    head = "x-request-id: req-of-it\r\n"
+    refused = json_answer({"error": {"message": "no"}}, "400 Bad Request", head.strip())
+    whole = json_answer(GOOD, "200 OK", head.strip())
+    lines = sse(chunk("Hi"), chunk(finish="stop"), b"data: [DONE]\n\n")
+    streamed = lines.replace(b"\r\n", f"\r\n{head}".encode(), 1)
+    for answer, stream in ((whole, False), (refused, False), (streamed, True), (refused, True)):
+        async with upstream(each_time(answer)) as server, gateway(to(server)) as running:
+            body = msgspec.json.encode({**CHAT, "model": "fast", "max_tokens": 9, "stream": stream})
+            _, headers, _ = await raw_request(running, body, path=path)
+            assert headers["x-tidyllm-provider-request-id"] == "req-of-it"
+            assert headers["x-request-id"] != "req-of-it"
+    async with upstream(each_time(json_answer(GOOD))) as server, gateway(to(server)) as running:
+        _, headers, _ = await raw_request(running, msgspec.json.encode({**CHAT, "model": "fast"}))
+        assert "x-tidyllm-provider-request-id" not in headers
+
+
 @pytest.mark.parametrize("name", ["a\r\nset-cookie: x=1", "a\nb", "ü東", "a\x00b", "x" * 150])
 async def test_no_name_of_a_model_can_write_a_header(name: str) -> None:
     async with gateway(offline()) as running:

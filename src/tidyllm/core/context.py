@@ -25,6 +25,7 @@ from tidyllm.core.place import Place
 from tidyllm.core.record import record, record_stream
 from tidyllm.core.scope import NO_TAGS, Asker, Budget, Caller, Reservation, RunID, Scope
 from tidyllm.core.trace import new_trace_id, parse_traceparent
+from tidyllm.core.trace_state import checked_tracestate
 from tidyllm.core.watch import Switch
 from tidyllm.errors import NobodyToAsk, StepError
 
@@ -67,6 +68,7 @@ class Context(Place, frozen=True, eq=False):
         caller: Caller | None = None,
         hooks: tuple[Hook, ...] | None = None,
         trace_parent: str | None = None,
+        trace_state: str | None = None,
     ) -> Context:
         """A new root.
 
@@ -74,6 +76,7 @@ class Context(Place, frozen=True, eq=False):
         - `deadline`: seconds from now for everything below; default: none. 0 or less has passed already.
         - `hooks`: default: those installed for the process (`tidyllm.core.install`); `()` turns them off.
         - `trace_parent`: a W3C `traceparent` header to continue; a malformed one is ignored, as that standard asks.
+        - `trace_state`: the `tracestate` header beside it, to be passed on; without a `trace_parent` it means nothing.
 
         :raises StepError: `run_id` is not 32 hexadecimal digits, or `deadline` is not a number.
         """
@@ -96,6 +99,7 @@ class Context(Place, frozen=True, eq=False):
             span,
             flags,
             entered=False,
+            trace_state=checked_tracestate(trace_state) if span else "",
         )
         return cls(run, None, "", span, None if deadline is None else _moment(deadline))
 

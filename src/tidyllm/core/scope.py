@@ -122,6 +122,8 @@ class Scope(msgspec.Struct, frozen=True, eq=False):
     """A call is under way that watches the deadline and can be cancelled."""
     watch: Watch | None = None
     """What watches, if this run was entered by a context made by hand."""
+    trace_state: str = ""
+    """The `tracestate` that came with the trace."""
 
 
 PLAIN = Scope()

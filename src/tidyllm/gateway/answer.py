@@ -23,7 +23,7 @@ from tidyllm.gateway.tags import user_of
 from tidyllm.gateway.tally import Tally
 from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import LARGE_BYTES, Forward, Forwarded, ForwardedPiece
-from tidyllm.models.piece import Start
+from tidyllm.models.piece import Served, Start
 from tidyllm.models.request import Request
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Answering:
         self._unread = True
         self._tally = Tally()
         self.ctx = Context.new(
-            trace_parent=self.headers.get("traceparent"), hooks=(*default_hooks(), self._tally)
+            trace_parent=self.headers.get("traceparent"),
+            trace_state=self.headers.joined("tracestate"),
+            hooks=(*default_hooks(), self._tally),
         )
 
     @property
@@ -153,6 +155,8 @@ class Answering:
         else:
             body = msgspec.json.encode(wire_format(self.endpoint).encode_response(response, call.fields))
         fields = [*id_fields(self.request_id, self.endpoint), *self._tally.fields()]
+        if not response.cached:
+            fields += _of_provider(response.request_id)
         if response.dropped:
             fields.append(_dropped(response.dropped))
         if response.cost_usd is not None:
@@ -190,8 +194,11 @@ class Answering:
 
     async def _start(self, piece: object) -> None:
         fields = [*_EVENT_STREAM, *id_fields(self.request_id, self.endpoint), *self._tally.fields()]
-        if isinstance(piece, Start) and piece.served is not None and piece.served.dropped:
-            fields.append(_dropped(piece.served.dropped))
+        if (served := _served(piece)) is not None:
+            if not served.cached:
+                fields += _of_provider(served.request_id)
+            if served.dropped:
+                fields.append(_dropped(served.dropped))
         self.status = 200
         self._started = True
         await self._send({"type": "http.response.start", "status": 200, "headers": fields})
@@ -214,7 +221,7 @@ class Answering:
                 error,
                 self.endpoint,
                 request_id=self.request_id,
-                fields=self._tally.fields(),
+                fields=[*self._tally.fields(), *_of_provider(getattr(error, "request_id", None))],
             )
             return
         # The server stops in the middle of a stream.
@@ -229,6 +236,18 @@ class Answering:
             f"the gateway failed on this request ({type(error).__name__}).",
             hint=f"Its log says more, under {self.request_id}.",
         )
+
+
+def _served(piece: object) -> Served | None:
+    """Who serves a stream that begins with this piece, as far as it says so."""
+    found = piece.pieces if isinstance(piece, ForwardedPiece) else (piece,)
+    return next((one.served for one in found if isinstance(one, Start)), None)
+
+
+def _of_provider(request_id: str | None) -> list[tuple[bytes, bytes]]:
+    if not request_id:
+        return []
+    return [(b"x-tidyllm-provider-request-id", field_value(request_id)[:_LONGEST_FIELD])]
 
 
 def _dropped(names: tuple[str, ...]) -> tuple[bytes, bytes]:

@@ -114,15 +114,18 @@ class Attempt:
         """What is asked, for those who record content."""
         self._question = question
 
-    def begin(self) -> str:
-        """The request is about to be sent. Returns its `traceparent` header: the provider's spans hang below it."""
+    def begin(self) -> dict[str, str]:
+        """The request is about to be sent. Returns the headers of its trace: the provider's spans hang below it."""
         ctx = self._ctx
         self._begun = True
         self._started = clock.monotonic()
         self._span_id = self._span_id or getrandbits(64) or 1
         if ctx.watched:
             ctx.emit(self._start())
-        return format_traceparent(ctx.trace_id, self._span_id, ctx.trace_flags)
+        headers = {"traceparent": format_traceparent(ctx.trace_id, self._span_id, ctx.trace_flags)}
+        if ctx.scope.trace_state:
+            headers["tracestate"] = ctx.scope.trace_state
+        return headers
 
     def answered(self, answer: HTTPAnswer) -> None:
         """Status and headers are here."""

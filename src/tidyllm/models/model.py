@@ -309,7 +309,7 @@ class Model(Step[RequestLike, Response]):
             **self.provider.headers_for(passed),
             "content-type": "application/json",
             "accept": "text/event-stream" if stream else "application/json",
-            "traceparent": attempt.begin(),
+            **attempt.begin(),
         }
         answer = await self.transport.send(HTTPCall("POST", self.provider.url(endpoint), headers, body))
         attempt.answered(answer)
