@@ -130,15 +130,19 @@ class Refused(TidyllmError):
 
 
 class BreakerOpen(Refused):
-    """The circuit breaker `name` is open: recent calls failed. Not retryable: a retry would only meet it again."""
+    """The circuit breaker `name` is open: recent calls failed. Not retryable: a retry would only meet it again.
+
+    `retry_after` is None while a probe is under way: nobody knows when it will be back.
+    """
 
     retryable = False
 
-    def __init__(self, name: str, *, failures: int, window: float, retry_after: float) -> None:
+    def __init__(self, name: str, *, failures: int, window: float, retry_after: float | None) -> None:
+        wait = None if retry_after is None else max(retry_after, 0.0)
+        probe = "a probe is under way" if wait is None else f"next probe in {wait:.2f} s"
         super().__init__(
-            f"circuit breaker {name!r} is open after {failures} failures within {window:g} s; "
-            f"next probe in {max(retry_after, 0.0):.2f} s.",
-            retry_after=max(retry_after, 0.0),
+            f"circuit breaker {name!r} is open after {failures} failures within {window:g} s; {probe}.",
+            retry_after=wait,
             hint="Fall back to another target, or wait for the probe.",
         )
         self.name = name

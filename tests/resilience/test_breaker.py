@@ -91,7 +91,7 @@ async def test_a_cancelled_probe_leaves_its_place_to_the_next_call(time: Jumps, 
 
 async def test_it_is_asked_before_every_attempt(time: Jumps) -> None:
     script = Script(overloaded())
-    with pytest.raises(BreakerOpen):
+    with pytest.raises(Overloaded):
         await time.run(Retry(CircuitBreaker(script, failures=2), attempts=5)("x"))
     assert script.calls == 2
 
@@ -143,8 +143,15 @@ async def test_a_judge_that_fails_itself_does_not_keep_the_place_of_the_probe(ti
             await stack("x")
 
 
-async def test_a_stream_succeeds_when_it_ends_and_fails_when_it_breaks(time: Jumps) -> None:
-    script = Script(["a", overloaded()], ["a", 5, "b"])
+class Head:
+    """A piece that only announces an answer."""
+
+    is_head = True
+
+
+async def test_a_probe_that_streams_succeeds_with_its_first_piece_of_the_answer(time: Jumps) -> None:
+    """It may go on for minutes, and others need not wait for its end."""
+    script = Script(["a", overloaded()], [Head(), 5, "a", 60, "b"], "answer")
     stack = CircuitBreaker(script, failures=1, cooldown=10)
     with pytest.raises(Overloaded):
         await time.run(collect(stack, "x"))
@@ -152,13 +159,27 @@ async def test_a_stream_succeeds_when_it_ends_and_fails_when_it_breaks(time: Jum
     await time.lapse(10)
     probe = asyncio.create_task(collect(stack, "x"))
     await time.lapse(1)
-    assert stack.breaker.status == "half_open"
-    await time.run(probe)
+    with pytest.raises(BreakerOpen, match="a probe is under way") as caught:
+        await stack("x")
+    assert caught.value.retry_after is None
+    await time.lapse(5)
     assert stack.breaker.status == "closed"
+    assert await stack("x") == "answer"
+    assert (await time.run(probe))[1:] == ["a", "b"]
+
+
+async def test_a_probe_that_breaks_after_it_succeeded_counts_as_any_failure(time: Jumps) -> None:
+    stack = CircuitBreaker(Script(overloaded(), overloaded(), ["a", overloaded()]), failures=2, cooldown=10)
+    await fail(stack, 2)
+    await time.lapse(10)
+    for status in ("closed", "open"):
+        with pytest.raises(Overloaded):
+            await time.run(collect(stack, "x"))
+        assert stack.breaker.status == status
 
 
 async def test_a_reader_who_leaves_says_nothing_of_the_target(time: Jumps) -> None:
-    script = Script(overloaded(), ["a", "b"])
+    script = Script(overloaded(), [Head(), "a", "b"], ["a", "b"])
     stack = CircuitBreaker(script, failures=1, cooldown=10)
     await fail(stack, 1)
     await time.lapse(10)

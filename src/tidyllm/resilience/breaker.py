@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, final
 
 from tidyllm.core import BreakerChanged, Context, Wrapper, as_step
+from tidyllm.core.head import is_head
 from tidyllm.resilience.breakers import BREAKERS, Breaker, Breakers
 from tidyllm.resilience.checks import count, duration
 from tidyllm.resilience.partial import reports_partial
@@ -36,8 +37,9 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
     - `breakers`: where the name is looked up; default: one registry for the process.
 
     Put it inside `Retry`: it is asked before every attempt. The call of a stream succeeds when the stream ends; a
-    reader who leaves early says nothing of the target. Put a `Timeout` inside, because a probe that hangs holds its
-    place.
+    reader who leaves early says nothing of the target. The probe alone succeeds with its first piece that holds
+    something of the answer: a stream may take minutes, and others would be refused all the while. Should it break
+    later, that counts as any failure does. Put a `Timeout` inside, because a probe that hangs holds its place.
 
     :raises ConfigError: an argument is out of range, or the name is taken with other settings.
     """
@@ -79,7 +81,7 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
 
     async def invoke_stream(self, x: I_contra, ctx: Context) -> AsyncGenerator[Any, None]:
         ticket = self._state.ticket or self._admit(ctx)
-        over = False
+        over = begun = False
         pieces = self.inner.invoke_stream(x, ctx)
         try:
             while True:
@@ -94,6 +96,11 @@ class CircuitBreaker(Wrapper[I_contra, O_co]):
                     over = True
                     self._failed(ticket, error, ctx)
                     raise
+                if not begun and not is_head(piece):
+                    begun = True
+                    if ticket != self._state.ticket:
+                        self._finished(ticket, ctx, failed=False)
+                        ticket = self._state.ticket or ticket
                 yield piece
         finally:
             if not over:

@@ -88,8 +88,10 @@ class BreakerState:
         if self._is_probe(ticket):
             self._probe = 0
 
-    def retry_after(self, now: float) -> float:
-        """Seconds until the next probe; 0 when one may go now, or is on its way."""
+    def retry_after(self, now: float) -> float | None:
+        """Seconds until the next probe; 0 when one may go now, None while one is on its way."""
+        if self._probe:
+            return None
         return max(self._opened + self.cooldown - now, 0.0) if self.status == "open" else 0.0
 
     def _is_probe(self, ticket: int) -> bool:
