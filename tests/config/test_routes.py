@@ -55,8 +55,8 @@ def test_a_route_is_built_of_guarded_targets_under_one_deadline() -> None:
     clocks = "total=60.0, first_piece=15.0, gap=10.0"
     breaker = "failures=4, window=20.0, cooldown=5.0"
     targets = [
-        f"Retry(CircuitBreaker(Timeout(model({name!r}), {clocks}), {breaker}, name={name!r}), {tries})"
-        for name in ("main/a", "spare/b")
+        f"Retry(CircuitBreaker(Timeout(model({name!r}), {clocks}), {breaker}, name={name!r}), {tries}{wait})"
+        for name, wait in (("main/a", ", longest_wait=1.0"), ("spare/b", ""))
     ]
     limited = (
         f"Limit(Fallback({', '.join(targets)}), limiter=Limiter(concurrency=3, name='fast'), max_wait=1.0)"
@@ -87,6 +87,22 @@ async def test_the_next_target_answers_when_one_fails() -> None:
     assert (await found["fast"]("Hi")).provider == "spare"
     joined = found["fast"].join([piece async for piece in found["fast"].stream("Hi")])
     assert (joined.text, joined.provider) == ("Hi", "spare")
+
+
+@pytest.mark.parametrize(("longest", "waited"), [({}, 0), ({"longest_wait": 5}, 2)])
+async def test_an_idle_target_is_asked_at_once_when_the_first_one_wants_a_pause(
+    longest: dict[str, int], waited: int
+) -> None:
+    busy = json_body({"error": {"message": "slow down"}}, "retry-after: 2", status="429 Too Many Requests")
+    async with serve(play(busy)) as server:
+        main = {"kind": "openai", "base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "x" * 20}
+        providers = {"main": main, "spare": {"kind": "offline"}}
+        models = {"x": {"route": ["main/a", "spare/echo"], "retry": {"attempts": 2, "base": 0, **longest}}}
+        with FakeClock(autojump=True):
+            began = clock.monotonic()
+            assert (await Routes(settings(providers=providers, models=models))["x"]("Hi")).text == "Hi"
+            assert clock.monotonic() - began == pytest.approx(waited)
+    assert len(server.requests) == (2 if waited else 1)
 
 
 async def test_the_deadline_holds_over_all_attempts() -> None:

@@ -47,6 +47,10 @@ _KEPT = 1_000
 """How many routes made from a pattern are kept: callers choose those names, and memory must not grow with them."""
 _SHOWN = 8
 """Names in the `repr` of routes."""
+_PATIENCE = 60.0
+"""Seconds of the longest pause that a provider may ask for: the windows of rate limits are a minute long."""
+_PATIENCE_BESIDE_ANOTHER = 1.0
+"""The same where another target follows, which has nothing to do meanwhile."""
 _LONGEST_NAME = 200
 """Characters of a name that a caller asks for; no model has a longer one, and near names cost time."""
 
@@ -183,7 +187,8 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         """The route `name` by the settings that stand under `rule`, which may be a pattern."""
         models: list[Model] = []
         steps: list[Step[Any, Any]] = []
-        for target in settings.route:
+        last = len(settings.route) - 1
+        for place, target in enumerate(settings.route):
             service_name, _, bare = target.partition("/")
             one = build(
                 bare.replace("*", matched),
@@ -194,7 +199,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
                 own=self._own,
             )
             models.append(one)
-            steps.append(self._guarded(one, rule, settings))
+            steps.append(self._guarded(one, rule, settings, followed=place < last))
         if settings.choose is not None:
             whole = chosen(settings.choose, self._routes, self.settings.providers)
             models = [model for one in settings.choose.among for model in self._routes[one].targets]
@@ -237,14 +242,17 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
             tenant=_TENANTS[settings.share],
         )
 
-    def _guarded(self, model: Model, rule: str, settings: ModelSettings) -> Step[Any, Any]:
+    def _guarded(self, model: Model, rule: str, settings: ModelSettings, *, followed: bool) -> Step[Any, Any]:
         timeout, retry = settings.timeout, settings.retry
         step: Step[Any, Any] = model
         if not timeout.total is timeout.first_piece is timeout.gap is None:
             step = Timeout(step, total=timeout.total, first_piece=timeout.first_piece, gap=timeout.gap)
         name = self._breaker_name(model.name, rule, settings.breaker)
         breaker = CircuitBreaker(step, **_asdict(settings.breaker), name=name, breakers=self._breakers)
-        return Retry(breaker, attempts=retry.attempts, base=retry.base, cap=retry.cap)
+        longest = retry.longest_wait
+        if longest is None:
+            longest = _PATIENCE_BESIDE_ANOTHER if followed else _PATIENCE
+        return Retry(breaker, attempts=retry.attempts, base=retry.base, cap=retry.cap, longest_wait=longest)
 
     def _breaker_name(self, target: str, rule: str, settings: BreakerSettings) -> str:
         """The target's name: every route that leads there shares what it learns of it.

@@ -108,6 +108,8 @@ class RetrySettings(_Section, frozen=True):
     attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     base: Annotated[float, msgspec.Meta(ge=0)] = 0.25
     cap: Annotated[float, msgspec.Meta(ge=0)] = 8.0
+    longest_wait: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    """The longest pause a provider may ask for; None is 1 second where another target follows, and 60 for the last."""
 
 
 class TimeoutSettings(_Section, frozen=True):
