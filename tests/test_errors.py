@@ -167,7 +167,8 @@ def test_a_message_says_what_happened_what_was_expected_and_what_to_do() -> None
     )
     assert str(MAKE[Unsupported]()) == (
         "'seed' cannot be sent in the anthropic format: it draws its own. "
-        "Leave it out, use another provider, or pass lenient=True to drop it and have that reported."
+        "Leave it out, use another provider, or make this one lenient (`lenient=True`; in a gateway's file "
+        "`lenient: true`), which leaves it out and reports that."
     )
     assert str(MAKE[NobodyToAsk]()) == (
         "step 'outer/inner' asked 'Delete?', but this context has nobody to answer. "

@@ -365,7 +365,8 @@ class Unsupported(BadRequest):
     """`field` has no place in this provider's format: nothing was sent."""
 
     default_hint = (
-        "Leave it out, use another provider, or pass lenient=True to drop it and have that reported."
+        "Leave it out, use another provider, or make this one lenient (`lenient=True`; in a gateway's file "
+        "`lenient: true`), which leaves it out and reports that."
     )
 
     def __init__(self, field: str, *, format: str, why: str | None = None, hint: str | None = None) -> None:

@@ -83,7 +83,7 @@ async def test_fields_of_a_chat_server_are_not_taken_for_those_of_responses(stre
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_answer_of_responses_repeats_what_its_caller_asked(kind: str, stream: bool) -> None:
-    tool = {
+    tool: dict[str, Any] = {
         "type": "function",
         "name": "f",
         "parameters": {"type": "object", "properties": {}},

@@ -16,6 +16,7 @@ import msgspec
 from tidyllm.core import Context, Step
 from tidyllm.errors import BadRequest, ModelError
 from tidyllm.models.attempt import Attempt, server_attributes
+from tidyllm.models.caller_field import in_words_of
 from tidyllm.models.cross import crossing
 from tidyllm.models.fold import Fold, fold, unfold
 from tidyllm.models.formats import family, provider_format
@@ -284,8 +285,11 @@ class Model(Step[RequestLike, Response]):
         self, x: RequestLike | Forward, *, stream: bool
     ) -> tuple[Request, dict[str, Any], bytes, tuple[str, ...]]:
         """The request, its top-level fields as they are sent, the body, and what was left out."""
-        request, left_out = self.prepare(x)
-        return request, *self._encode(request, left_out, stream=stream)
+        if isinstance(x, Forward):
+            x.request()  # decoding names the caller's fields itself
+        with in_words_of(x):
+            request, left_out = self.prepare(x)
+            return request, *self._encode(request, left_out, stream=stream)
 
     def _encode(
         self, request: Request, left_out: tuple[str, ...], *, stream: bool
