@@ -93,10 +93,12 @@ class Lease:
         used = self._counted if self.used is None else max(self.used, 0)
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
+        leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
+        if isinstance(backend, LocalLimits):  # it never waits, so that nobody can be cancelled in the middle of it
+            await leaving
+            return
         try:
-            await limits.settled(
-                backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
-            )
+            await limits.settled(leaving)
         except StoreDown as error:
             _log.debug("a place was not given back, it ends by itself: %s", error)
 
