@@ -325,6 +325,45 @@ async def test_sighup_reads_the_file_again_and_drops_no_stream(tmp_path: Path, w
             writer.close()
 
 
+async def test_a_sighup_during_a_reload_is_heard_when_that_one_is_done(tmp_path: Path) -> None:
+    async with serving(tmp_path, OFFLINE) as server:
+        file, pipe = tmp_path / "tidyllm.yaml", tmp_path / "pipe"
+        last = write_yaml(tmp_path, with_model("last"), "last.yaml")
+        os.mkfifo(pipe)
+        pipe.replace(file)
+        server.tell(signal.SIGHUP)
+        with await asyncio.to_thread(file.open, "wb") as held:  # opens when the server reads
+            server.tell(signal.SIGHUP)
+            assert set(await statuses(server)) == {200}
+            held.write(msgspec.json.encode(with_model("first")))
+            last.replace(file)
+        await server.says("models sim, last")
+
+
+async def test_a_sighup_before_the_server_is_ready_does_not_end_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "tidyllm.yaml"
+    os.mkfifo(pipe)
+
+    async def feed() -> None:
+        with await asyncio.to_thread(pipe.open, "wb") as held:  # opens when the server reads
+            [process] = children(os.getpid(), b"tidyllm")
+            os.kill(process, signal.SIGHUP)
+            pipe.unlink()
+            write_yaml(tmp_path, with_model("last"))
+            held.write(msgspec.json.encode(OFFLINE))
+
+    feeding = asyncio.create_task(feed())
+    async with serving(tmp_path, None) as server:
+        await feeding
+        await server.says("models sim, last")
+        assert set(await statuses(server)) == {200}
+
+
+def with_model(name: str) -> dict[str, Any]:
+    """The settings with one model more."""
+    return {**OFFLINE, "models": {**OFFLINE["models"], name: {"route": ["offline/echo"]}}}
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_a_bad_new_file_keeps_the_old_one_and_says_so(tmp_path: Path, workers: str) -> None:
     async with serving(tmp_path, OFFLINE, "--workers", workers) as server:
@@ -353,8 +392,8 @@ async def test_what_cannot_change_while_it_runs_is_named_and_a_new_key_is_taken(
 # -- several workers
 
 
-def children(process: int) -> list[int]:
-    """The processes it has started that answer requests."""
+def children(process: int, named: bytes = b"spawn_main") -> list[int]:
+    """The processes it has started with this word in their command; as a rule those that answer requests."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
@@ -364,7 +403,7 @@ def children(process: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except (OSError, ProcessLookupError):
             continue
-        if parent == process and b"spawn_main" in command:
+        if parent == process and named in command:
             found.append(int(entry.name))
     return found
 

@@ -284,7 +284,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         before, after = self.settings.models, settings.models
         return {
             rule: limiter
-            for rule, limiter in self._limiters.items()
+            for rule, limiter in self._limiters.copy().items()  # the loop may add some meanwhile
             if rule in after and after[rule].limit == before[rule].limit
         }
 

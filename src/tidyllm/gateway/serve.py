@@ -14,7 +14,7 @@ from tidyllm.config import Routes
 from tidyllm.config.defaults import ADDRESSES
 from tidyllm.errors import ConfigError
 from tidyllm.gateway.auth import MasterKey, generated_key
-from tidyllm.gateway.worker import Source, Work, given_key, work
+from tidyllm.gateway.worker import Source, Work, given_key, reloads_held, work
 from tidyllm.models.http_target import target
 
 __all__ = ["Started", "serve"]
@@ -43,6 +43,18 @@ def serve(
 
     :raises ConfigError: the settings are wrong, the address cannot be had, or it lies beyond loopback without a key.
     """
+    with reloads_held():
+        _serve(source, host=host, port=port, workers=workers, tell=tell)
+
+
+def _serve(
+    source: Source,
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    tell: Callable[[Started], None],
+) -> None:
     settings = source.settings()
     server = settings.server
     routes = Routes(settings)

@@ -60,6 +60,7 @@ class Supervisor:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         for one in _SIGNALS:
             signal.signal(one, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # what came while nobody could hear it
         try:
             while not (self._stopping and all(place.process is None for place in self._places)):
                 self._tend()
@@ -105,6 +106,9 @@ class Supervisor:
                 key = given_key(settings) or self._task.key
             except TidyllmError as error:
                 self._log.error("the configuration was not reloaded, the one before goes on: %s", error)
+                return
+            except Exception:  # noqa: BLE001 - whatever it is, the workers go on with what they have
+                self._log.exception("the configuration was not reloaded, the one before goes on")
                 return
             # Workers that take a dead one's place begin with what the others have read.
             self._task = msgspec.structs.replace(self._task, settings=settings, key=key)

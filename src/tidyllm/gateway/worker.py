@@ -7,12 +7,14 @@ requests get 503, running ones finish, at most for `server.drain` seconds; a sec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import multiprocessing
 import os
 import signal
 import socket
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 
@@ -31,7 +33,7 @@ from tidyllm.gateway.protocol import Bounds, guarded
 from tidyllm.gateway.traffic import Traffic
 from tidyllm.observe import observe
 
-__all__ = ["Source", "Work", "given_key", "work"]
+__all__ = ["Source", "Work", "given_key", "reloads_held", "work"]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -71,6 +73,19 @@ def given_key(settings: Settings) -> str | None:
     return key
 
 
+@contextlib.contextmanager
+def reloads_held() -> Generator[None]:
+    """Keep SIGHUP waiting until somebody hears it: by its default it would end a process that has just begun."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, which drains before it stops listening, and reloads."""
 
@@ -81,6 +96,8 @@ class _Server(uvicorn.Server):
         self._supervised = supervised
         self._drain_until = 0.0
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
+        """A reload was asked for while one ran, which may have read the file before it was changed."""
         self._log = logging.getLogger("tidyllm.gateway")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -121,16 +138,23 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _hear_reload(self) -> None:
+        self._reload_again = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.create_task(self._reload())
 
     async def _reload(self) -> None:
+        while self._reload_again:
+            self._reload_again = False
+            try:
+                await self._reload_once()
+            except TidyllmError as error:
+                self._log.error("the configuration was not reloaded, the one before goes on: %s", error)
+            except Exception:  # noqa: BLE001 - whatever it is, the gateway goes on with what it has
+                self._log.exception("the configuration was not reloaded, the one before goes on")
+
+    async def _reload_once(self) -> None:
         before = self._gateway.routes
-        try:
-            routes, key = await asyncio.to_thread(_read_again, self._source, before)
-        except TidyllmError as error:
-            self._log.error("the configuration was not reloaded, the one before goes on: %s", error)
-            return
+        routes, key = await asyncio.to_thread(_read_again, self._source, before)
         self._gateway.routes = routes
         if key is not None:
             self._gateway.authenticator = key

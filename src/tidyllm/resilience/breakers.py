@@ -81,8 +81,9 @@ class Breakers:
 
     def __init__(self, earlier: Breakers | None = None) -> None:
         self._breakers: WeakValueDictionary[str, Breaker] = WeakValueDictionary()
+        # A list of them, made under their lock: another thread may add some meanwhile.
         self._earlier: WeakValueDictionary[str, Breaker] = WeakValueDictionary(
-            earlier._breakers if earlier else {}
+            {breaker.name: breaker for breaker in earlier or ()}
         )
         self._lock = threading.Lock()
 
