@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -202,6 +203,7 @@ def work(task: Work, listener: socket.socket, *, supervised: bool = False) -> No
     )
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     _calm_garbage_collection()
+    _give_back_large_blocks()
     try:
         _Server(config, gateway, task.source, supervised=supervised).run([listener])
     finally:
@@ -220,6 +222,25 @@ def _gateway(task: Work, traffic: Traffic) -> Gateway:
 
         gateway.admin = backstage(admission, stores.store, task.settings)
     return gateway
+
+
+def _give_back_large_blocks() -> None:
+    """Have glibc return the memory of large bodies as soon as they are answered.
+
+    By itself it learns from the first large block to keep such blocks for the next one: after a few bodies of 8 to
+    18 MB a worker held 110 MiB, and 76 with this; without large bodies nothing changes. Other C libraries do not learn.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):  # no glibc
+        return
+    mallopt(_M_MMAP_THRESHOLD, 256 * 1024)
+    mallopt(_M_TRIM_THRESHOLD, 1024 * 1024)
+
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+"""Names of `mallopt` in glibc's malloc.h."""
 
 
 def _calm_garbage_collection() -> None:
