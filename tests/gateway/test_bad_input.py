@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -124,18 +126,33 @@ async def test_an_unknown_path_is_404() -> None:
         assert "/v1/chat/completions" in answer.decode()
 
 
-async def test_half_sent_requests_are_closed_while_others_are_served() -> None:
-    async with gateway(offline(), bounds=Bounds(head=1.0)) as running:
-        half: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        for _ in range(200):
+async def test_a_thousand_half_sent_requests_are_closed_while_others_are_served(many_files: None) -> None:
+    async with gateway(offline(), bounds=Bounds(head=2.0)) as running:
+
+        async def half() -> bytes:
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
             writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: te")
-            half.append((reader, writer))
-        await still_answers(running)
-        answers = await asyncio.gather(*(reader.read() for reader, _ in half))
-        assert all(b" 408 " in answer for answer in answers)
-        for _, writer in half:
-            writer.close()
+            try:
+                return await reader.read()
+            finally:
+                writer.close()
+
+        halves = asyncio.gather(*(half() for _ in range(1_000)))
+        while not halves.done():
+            await still_answers(running)
+        assert all(b" 408 " in answer for answer in await halves)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for both ends of a thousand connections in this process."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < 2_500:
+        pytest.skip(f"this system lets a process open {most} files")
+    if before != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, 2_500), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
 async def test_a_body_that_stops_is_refused_with_408() -> None:
