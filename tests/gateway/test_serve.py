@@ -128,7 +128,8 @@ async def test_without_a_file_and_without_keys_the_simulation_says_so(tmp_path: 
     async with serving(tmp_path, None, "--host", "localhost") as server:
         assert "SIMULATED" in server.words or "ollama" in server.words
         if "SIMULATED" in server.words:
-            assert (await raw_request(server, ASK))[0] == 200
+            asked = ASK.replace(b'"sim"', b'"offline/simulated"')
+            assert (await raw_request(server, asked))[0] == 200
 
 
 async def test_providers_found_in_the_environment_are_named_and_not_called(tmp_path: Path) -> None:

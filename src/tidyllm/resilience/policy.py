@@ -13,6 +13,10 @@
     BadRequest otherwise                no                  no               no: the caller's fault
     StreamInterrupted                   before a piece      before a piece   yes
     StepError, ConfigError              no                  no               no: the program's fault
+    BudgetExceeded, PriceUnknown,
+    NotCached                           no                  yes              no: nothing was sent
+    StoreDown                           yes                 no               no: our own database is away
+    StoreError, NobodyToAsk             no                  no               no: the program's fault
     SagaFailed                          no                  no               yes
     ConnectionError, TimeoutError       yes                 yes              yes
     any other exception                 no                  yes              yes
@@ -37,6 +41,7 @@ from tidyllm.errors import (
     Refused,
     SagaFailed,
     StepError,
+    StoreError,
     StreamInterrupted,
     TidyllmError,
     TimeoutExceeded,
@@ -58,8 +63,8 @@ Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Judge
 """How a wrapper is told which errors it should act on: a class, several, or a function of the error."""
 
 _ELSEWHERE = (ContextTooLong, ModelNotFound, Unsupported)
-_NOT_ELSEWHERE = (BadRequest, StepError, ConfigError, StreamInterrupted, SagaFailed)
-_BLAMELESS = (BadRequest, Refused, RateLimited, AuthError, ContentRefused, StepError, ConfigError)
+_NOT_ELSEWHERE = (BadRequest, StepError, ConfigError, StoreError, StreamInterrupted, SagaFailed)
+_BLAMELESS = (BadRequest, Refused, RateLimited, AuthError, ContentRefused, StepError, ConfigError, StoreError)
 
 
 def worth_retrying(error: Exception) -> bool:
