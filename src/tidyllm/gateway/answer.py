@@ -15,7 +15,6 @@ from tidyllm.errors import BadRequest, TidyllmError
 from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
 from tidyllm.gateway.client import ClientWatch
-from tidyllm.gateway.feedback import ARM_TAG
 from tidyllm.gateway.heads import parse
 from tidyllm.gateway.protocol import connection_of
 from tidyllm.gateway.reply import Draining, encode_error, id_fields, send_error, told
@@ -25,6 +24,7 @@ from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import LARGE_BYTES, Forward, Forwarded, ForwardedPiece
 from tidyllm.models.piece import Served, Start
 from tidyllm.models.request import Request
+from tidyllm.money.facts import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from tidyllm.config import Route
@@ -130,7 +130,7 @@ class Answering:
                 self.ctx = self.ctx.with_(tags={USER_TAG: user})
             arm = gateway.verdicts.deal(test, self.ctx, routes)
             if arm is not None:
-                self.ctx = self.ctx.with_(tags={ARM_TAG: arm})
+                self.ctx = self.ctx.with_(tags={EXPERIMENT_TAG: arm})
         return route
 
     async def _body(self) -> bytes:

@@ -110,7 +110,7 @@ class Gateway:
             caller = await self.authenticate(headers)
             timeout = self.settings.server.body_timeout
             body = await read_body(receive, headers, limit=_FEEDBACK_BYTES, timeout=timeout)
-            understood = await self.verdicts.take(body, caller.key)
+            understood = await self.verdicts.take(body, caller.key, self.routes)
             await send_json(send, 200, understood)
             self.traffic.simple(FEEDBACK, 200)
         except ClientGone:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from tidyllm import clock
 from tidyllm.core import Context
 from tidyllm.errors import BadRequest, ModelNotFound, Refused, StoreError
+from tidyllm.money.facts import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from tidyllm.access import Key
@@ -21,11 +23,9 @@ if TYPE_CHECKING:
     from tidyllm.routing import Experiment
     from tidyllm.store import Store
 
-__all__ = ["ARM_TAG", "PATH", "Verdicts"]
+__all__ = ["PATH", "Verdicts"]
 
 PATH = "/v1/feedback"
-ARM_TAG = "experiment"
-"""The tag of a run that went through an experiment: `name/arm/whom`, the last as a hash."""
 
 _LOOK_AGAIN = 30.0
 """Seconds between two looks at what an experiment has found: an arm that does harm is stopped within them."""
@@ -61,8 +61,8 @@ class Verdicts:
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
-    async def take(self, body: bytes, key: Key | None) -> dict[str, object]:
-        """Keep a verdict; returns what was understood.
+    async def take(self, body: bytes, key: Key | None, routes: Routes) -> dict[str, object]:
+        """Keep a verdict; returns what was understood. It counts in an experiment that the answer's route has now.
 
         :raises BadRequest: a field is wrong. :raises ModelNotFound: the ledger has no such answer of this key.
         :raises NotKept: there is no store.
@@ -87,8 +87,7 @@ class Verdicts:
                 field="id",
                 hint="It stands in the header x-request-id of an answer to the same key.",
             )
-        name, _, rest = report.tags.get(ARM_TAG, "").partition("/")
-        arm, _, sticky = rest.partition("/")
+        name, arm, sticky = _dealt(routes.experiments.get(report.route or ""), report.tags)
         await record_feedback(
             store,
             Feedback(
@@ -96,13 +95,13 @@ class Verdicts:
                 route=report.route or "",
                 quality=verdict.quality,
                 cost_usd=report.cost_usd,
-                experiment=name or None,
-                arm=arm or None,
-                sticky=sticky or None,
+                experiment=name,
+                arm=arm,
+                sticky=sticky,
                 prompt=verdict.prompt,
             ),
         )
-        return {"id": verdict.id, "route": report.route, "experiment": name or None, "arm": arm or None}
+        return {"id": verdict.id, "route": report.route, "experiment": name, "arm": arm}
 
     # -- experiments
 
@@ -134,6 +133,16 @@ class Verdicts:
                 if arm not in test.stopped:
                     test.stop(arm)
                     _log.warning("experiment %s: arm %s is surely worse, and was stopped", report.name, arm)
+
+
+def _dealt(test: Experiment | None, tags: Mapping[str, str]) -> tuple[str, str, str] | tuple[None, None, None]:
+    """Experiment, arm and whom of a run with these tags; nothing unless it is `test` and one of its arms."""
+    if test is not None:
+        name = test.settings.name
+        arm, _, sticky = tags.get(EXPERIMENT_TAG, "").removeprefix(f"{name}/").rpartition("/")
+        if arm in test.settings.arms and sticky:
+            return name, arm, sticky
+    return None, None, None
 
 
 _EXPECTED = 'Send {"id": "the x-request-id of an answer", "quality": 0 to 1}.'

@@ -18,7 +18,10 @@ _V = TypeVar("_V")
 
 KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
 """Tags that name whose call it is, where the budgets above it do not."""
-_OF_OURS = frozenset({KEY_TAG, TEAM_TAG, ROUTE_TAG})
+EXPERIMENT_TAG = "tidyllm.experiment"
+"""`name/arm/whom` of a run that went through an experiment, the last as a hash: feedback reads it in the ledger."""
+_OURS = "tidyllm."
+"""How the names of tags begin that no caller can give. What they hold (a user, say) is no business of the books."""
 
 
 class Facts(NamedTuple):
@@ -125,7 +128,7 @@ def _tags(tags: Mapping[str, str]) -> str | None:
     own = {
         key: text
         for name, value in tags.items()
-        if name not in _OF_OURS
+        if (name == EXPERIMENT_TAG or not name.startswith(_OURS))
         and (key := harmless_text(name))
         and (text := harmless_text(value)) is not None
     }
