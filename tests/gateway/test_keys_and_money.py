@@ -125,7 +125,9 @@ async def test_tags_are_asked_for_kept_and_never_pretend_to_be_the_gateways_own(
         assert (await admin.ask(secret)).json()["error"]["param"] == "x-tidyllm-tags"
         forged = await admin.ask(secret, headers={"x-tidyllm-tags": "feature=x,tidyllm.key=someone"})
         assert forged.status_code == 400
-        said = await admin.ask(secret, headers={"x-tidyllm-tags": "feature=chat"})
+        own = {"x-tidyllm-tags": "feature=chat", "cache-control": "no-cache"}
+        assert (await admin.ask(secret, headers={**own, "cache-control": "x" * 201})).status_code == 400
+        said = await admin.ask(secret, headers=own)
         assert said.status_code == 200
         request_id = said.headers["x-request-id"]
         while (found := await admin.http.get(f"/admin/v1/requests/{request_id}")).status_code == 404:
@@ -165,6 +167,11 @@ async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:
         assert taken.json()["arm"] in ("control", "fast")
         foreign = {"authorization": f"Bearer {stranger}"}
         assert (await admin.http.post("/v1/feedback", json=verdict, headers=foreign)).status_code == 404
+        pretended = {"x-tidyllm-tags": "experiment=t/fast/me"}
+        other = {"id": (await admin.ask(secret, headers=pretended)).headers["x-request-id"], "quality": 0}
+        while (taken := await admin.http.post("/v1/feedback", json=other, headers=mine)).status_code == 404:
+            await asyncio.sleep(0.02)
+        assert (taken.json()["route"], taken.json()["experiment"], taken.json()["arm"]) == ("fast", None, None)
         wrong = await admin.http.post("/v1/feedback", json={**verdict, "quality": 7}, headers=mine)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "quality")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
+from tidyllm.errors import BadRequest
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
 from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
@@ -29,6 +30,8 @@ __all__ = ["Admission", "Ticket"]
 CONTROL_TAG = "tidyllm.cache-control"
 _KEY_MARK = "sk-tidy-"
 _KEPT = 10_000
+_CONTROL = 200
+"""Characters of `cache-control`."""
 _ANSWER = 1_000
 """Tokens of output that are counted in advance where the request has no cap; the truth takes their place."""
 
@@ -120,6 +123,10 @@ class Admission:
             if key.team is not None:
                 tags[TEAM_TAG] = key.team
         if control is not None:
+            if len(control) > _CONTROL:
+                raise BadRequest(
+                    f"cache-control has {len(control):,} characters, more than {_CONTROL}.", field="cache-control"
+                )
             tags[CONTROL_TAG] = control
         lease = None
         if key is not None and key.subjects:
