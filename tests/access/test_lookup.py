@@ -10,7 +10,17 @@ import sqlalchemy as sa
 
 from tests.access.places import ADMIN, both, made, store_in
 from tests.store.servers import store_url
-from tidyllm.access import KeyChange, Keys, Lookup, TeamChange, Teams, TeamSpec
+from tidyllm.access import (
+    KeyChange,
+    Keys,
+    Lookup,
+    OrganisationChange,
+    Organisations,
+    OrganisationSpec,
+    TeamChange,
+    Teams,
+    TeamSpec,
+)
 from tidyllm.access.secret import new_id, new_secret
 from tidyllm.errors import AuthError, StoreDown
 from tidyllm.store import Store
@@ -127,3 +137,17 @@ async def test_while_the_store_is_away_known_keys_open_only_where_that_was_decla
         store.away = False
         await strict.find(secret)
     await store.aclose()
+
+
+@both
+async def test_a_lowered_limit_of_an_organisation_holds_for_keys_in_memory(tmp_path: Path, dialect: str) -> None:
+    async with store_in(tmp_path, dialect) as store:
+        with FakeClock() as clock:
+            await Organisations(store).create(OrganisationSpec(name="o", limit_usd=100), by=ADMIN)
+            await Teams(store).create(TeamSpec(name="t", organisation="o"), by=ADMIN)
+            _, secret = await made(store, team="t")
+            keys = Keys(store)
+            assert [str(cap.limit_usd) for cap in (await keys.find(secret)).caps][-1] == "100"
+            await Organisations(store).update("o", OrganisationChange(limit_usd=1), by=ADMIN)
+            clock.advance(1.01)
+            assert [str(cap.limit_usd) for cap in (await keys.find(secret)).caps][-1] == "1"

@@ -160,17 +160,24 @@ class Organisations:
         return await self._store.read(lambda conn: _organisation(conn, name))
 
     async def update(self, name: str, change: OrganisationChange, *, by: Actor) -> Organisation:
-        """:raises Missing: there is no such organisation. :raises ConfigError: a field is wrong."""
+        """The keys of its teams follow within a second.
+
+        :raises Missing: there is no such organisation. :raises ConfigError: a field is wrong.
+        """
         by.must("organisations")
 
         def work(conn: Connection) -> Organisation:
             import sqlalchemy as sa
 
+            from tidyllm.store.tables.access import keys, teams
             from tidyllm.store.tables.access import organisations as table
 
             before = _organisation(conn, name)
             spec = checked(laid_over(spec_of(before, OrganisationSpec), change))
             conn.execute(sa.update(table).where(table.c.name == name).values(**row_of(spec, now=clock.now())))
+            version = next_version(conn)
+            of_it = sa.select(teams.c.name).where(teams.c.organisation == name)
+            conn.execute(sa.update(keys).where(keys.c.team.in_(of_it)).values(version=version))
             after = _organisation(conn, name)
             record(
                 conn,
