@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ PATHS = ["/v1/chat/completions", "/v1/responses", "/v1/messages"]
 
 
 def changed(**fields: Any) -> bytes:
-    return msgspec.json.encode({**CHAT, **fields})
+    return json.dumps({**CHAT, **fields}).encode()
 
 
 async def still_answers(running: Running) -> None:
@@ -47,6 +48,9 @@ async def still_answers(running: Running) -> None:
         (changed(temperature="hot"), "temperature"),
         (changed(stream="yes"), "stream"),
         (changed(max_tokens=-1), "max_tokens"),
+        (changed(max_tokens=99999999999999999999999), "max_tokens"),
+        (changed(max_completion_tokens=2**63 - 1), "max_completion_tokens"),
+        (changed(n=1_001), "n"),
         (changed(model=None), "model"),
         (b'{"model":"sim"}', "messages"),
         (b'{"messages":[{"role":"user","content":"Hi"}]}', "model"),

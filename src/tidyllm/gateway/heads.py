@@ -21,7 +21,12 @@ from tidyllm.models.request import Request
 __all__ = ["PATHS", "parse"]
 
 Number = float | None
-Positive = Annotated[int, msgspec.Meta(ge=1)] | None
+MOST_TOKENS = 10_000_000
+"""Of one answer: a hundred times what models write at most, and a number that every sum of money can take in."""
+MOST_ANSWERS = 1_000
+"""To one request: providers give at most 128."""
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=MOST_TOKENS)] | None
+Answers = Annotated[int, msgspec.Meta(ge=1, le=MOST_ANSWERS)] | None
 
 
 MOST = 100_000
@@ -48,9 +53,9 @@ class _Chat(msgspec.Struct):
     stream: bool | None = None
     temperature: Number = None
     top_p: Number = None
-    max_tokens: Positive = None
-    max_completion_tokens: Positive = None
-    n: Positive = None
+    max_tokens: Tokens = None
+    max_completion_tokens: Tokens = None
+    n: Answers = None
     tools: _Tools | None = None
     stream_options: dict[str, msgspec.Raw] | None = None
 
@@ -70,7 +75,7 @@ class _Responses(msgspec.Struct):
     instructions: str | _Items | None = None
     temperature: Number = None
     top_p: Number = None
-    max_output_tokens: Positive = None
+    max_output_tokens: Tokens = None
     tools: _Tools | None = None
     prompt: dict[str, msgspec.Raw] | None = None
     previous_response_id: str | None = None
@@ -90,7 +95,7 @@ class _CountTokens(msgspec.Struct):
 
 
 class _Messages(_CountTokens, kw_only=True):
-    max_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
     """0 is taken: it fills the provider's cache and asks for nothing."""
     stream: bool | None = None
     temperature: Number = None
