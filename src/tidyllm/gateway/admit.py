@@ -47,7 +47,7 @@ class Ticket:
         self.lease = lease
 
     async def leave(self, tokens: int | None) -> None:
-        """The request is over; `tokens` is what it used, None if that is not known."""
+        """The request is over; `tokens` is what it used, None (unknown): as many as were counted in advance."""
         if self.lease is not None:
             if tokens is not None:
                 self.lease.used = tokens

@@ -91,7 +91,7 @@ class Answering:
                 try:
                     await self._go(self._routed(ticket, model, call), call, watch)
                 finally:
-                    await ticket.leave(self._tally.tokens)
+                    await ticket.leave(self._tally.used)
         except ClientGone:
             self.status = 499
         except asyncio.CancelledError:
