@@ -98,7 +98,7 @@ async def test_an_idle_target_is_asked_at_once_when_the_first_one_wants_a_pause(
         main = {"kind": "openai", "base_url": f"http://127.0.0.1:{server.port}/v1", "api_key": "x" * 20}
         providers = {"main": main, "spare": {"kind": "offline"}}
         models = {"x": {"route": ["main/a", "spare/echo"], "retry": {"attempts": 2, "base": 0, **longest}}}
-        with FakeClock(autojump=True):
+        with FakeClock(autojump=True, threshold=0.5):
             began = clock.monotonic()
             assert (await Routes(settings(providers=providers, models=models))["x"]("Hi")).text == "Hi"
             assert clock.monotonic() - began == pytest.approx(waited)
