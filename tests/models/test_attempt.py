@@ -260,8 +260,9 @@ async def test_each_attempt_of_a_retry_reserves_again() -> None:
     assert len(seen.heard.of(AttemptStarted)) == len(seen.heard.of(AttemptFinished)) == 2
 
 
-async def test_counting_tokens_is_free_and_embeddings_have_no_output() -> None:
-    info = {"prices": {"input": "1"}, "abilities": ["embeddings"]}
+@pytest.mark.parametrize("abilities", [["embeddings"], []], ids=["named as such", "priced by hand"])
+async def test_counting_tokens_is_free_and_embeddings_have_no_output(abilities: list[str]) -> None:
+    info = {"prices": {"input": "1"}, "abilities": abilities}
     catalog = CATALOG.with_({"up/priced": info})
     seen = Watched()
     embeddings: Any = {"data": [], "model": "e", "usage": {"prompt_tokens": 1000, "total_tokens": 1000}}

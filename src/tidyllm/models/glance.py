@@ -142,7 +142,11 @@ class _EmbeddingsHead(_Base):
         return self.data is not None
 
     def used(self) -> Usage | None:
-        return _decoded("openai_chat", self.usage)
+        """What no provider counts is what an embedding writes: nothing, whatever the catalogue knows of the model."""
+        usage = _decoded("openai_chat", self.usage)
+        if usage is None or usage.output_tokens is not None:
+            return usage
+        return msgspec.structs.replace(usage, output_tokens=0)
 
 
 class _CountHead(_Base):
