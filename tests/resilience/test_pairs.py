@@ -15,7 +15,7 @@ import pytest
 
 from tests.resilience.doubles import Events, Jumps, Script, collect, overloaded, settle
 from tidyllm.core import CallFinished, Context, Step
-from tidyllm.errors import Overloaded, StreamInterrupted
+from tidyllm.errors import BreakerOpen, Overloaded, StreamInterrupted, TimeoutExceeded
 from tidyllm.resilience import CircuitBreaker, Fallback, Hedge, Limit, Retry, Timeout
 
 Wrap = Callable[[Step[Any, Any]], Step[Any, Any]]
@@ -165,6 +165,77 @@ async def test_a_reader_who_leaves_closes_the_stream_and_frees_everything(
     assert await time.run(anext(pieces)) == "an"
     await pieces.aclose()
     await stack.check_that_nothing_is_left(time)
+
+
+# -- what each wrapper is there for, inside and outside of every other one
+
+
+def around(other: str, step: Step[Any, Any], outside: bool, own: Wrap) -> Step[Any, Any]:
+    """`own` outside or inside of the wrapper `other`."""
+    return own(WRAPPERS[other](step)) if outside else WRAPPERS[other](own(step))
+
+
+each = pytest.mark.parametrize("other", WRAPPERS)
+places = pytest.mark.parametrize("outside", [True, False], ids=["outside", "inside"])
+
+
+@modes
+@places
+@each
+async def test_a_timeout_ends_what_hangs(time: Jumps, other: str, outside: bool, streamed: bool) -> None:
+    script = Script([40, "answer"])
+    stack = around(other, script, outside, lambda step: Timeout(step, total=3))
+    with pytest.raises(TimeoutExceeded):
+        await time.run(collect(stack, "x") if streamed else stack("x"))
+    assert script.calls == (1 if outside else TRIES.get(other, 1))
+    assert (script.cancelled, script.running) == (script.calls, 0)
+
+
+@modes
+@places
+@each
+async def test_a_hedge_answers_with_the_quicker_of_two_tries(
+    time: Jumps, other: str, outside: bool, streamed: bool
+) -> None:
+    script, began = Script([40, "slow"], [1, "quick"]), time.time
+    stack = around(other, script, outside, lambda step: Hedge(step, delay=5))
+    answer: Any = await time.run(collect(stack, "x") if streamed else stack("x"))
+    # A limit of one place inside keeps the second try waiting for the first.
+    queued = other == "Limit" and outside
+    assert "".join(answer) == ("slow" if queued else "quick")
+    assert time.time - began == (40 if queued else 6)
+    await settle()
+    assert (script.most_running, script.running) == (1 if queued else 2, 0)
+
+
+@modes
+@places
+@each
+async def test_a_breaker_opens_and_refuses_before_the_step_is_reached(
+    time: Jumps, other: str, outside: bool, streamed: bool
+) -> None:
+    script = Script(overloaded())
+    stack = around(other, script, outside, lambda step: CircuitBreaker(step, failures=1))
+    with pytest.raises(Overloaded):
+        await time.run(collect(stack, "x") if streamed else stack("x"))
+    calls = script.calls
+    assert calls == (TRIES.get(other, 1) if outside else 1)
+    with pytest.raises(BreakerOpen):
+        await time.run(collect(stack, "x") if streamed else stack("x"))
+    assert script.calls == calls
+
+
+@modes
+@places
+@each
+async def test_a_limit_lets_calls_wait_for_their_turn(
+    time: Jumps, other: str, outside: bool, streamed: bool
+) -> None:
+    script, began = Script([5, "answer"]), time.time
+    stack = around(other, script, outside, lambda step: Limit(step, concurrency=1))
+    calls: list[Any] = [collect(stack, "x") if streamed else stack("x") for _ in range(3)]
+    assert ["".join(answer) for answer in await time.run(asyncio.gather(*calls))] == ["answer"] * 3
+    assert (script.calls, script.most_running, time.time - began) == (3, 1, 15)
 
 
 @pairs
