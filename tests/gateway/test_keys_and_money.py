@@ -171,9 +171,15 @@ async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:
         other = {"id": (await admin.ask(secret, headers=pretended)).headers["x-request-id"], "quality": 0}
         while (taken := await admin.http.post("/v1/feedback", json=other, headers=mine)).status_code == 404:
             await asyncio.sleep(0.02)
-        assert (taken.json()["route"], taken.json()["experiment"], taken.json()["arm"]) == ("fast", None, None)
+        assert (taken.json()["route"], taken.json()["experiment"], taken.json()["arm"]) == (
+            "fast",
+            None,
+            None,
+        )
         wrong = await admin.http.post("/v1/feedback", json={**verdict, "quality": 7}, headers=mine)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "quality")
+        unkept = await admin.http.post("/v1/feedback", json={**verdict, "prompt": "Hello"}, headers=mine)
+        assert (unkept.status_code, unkept.json()["error"]["param"]) == (400, "prompt")
 
 
 async def test_a_choice_takes_the_model_whose_price_is_known(tmp_path: Path) -> None:

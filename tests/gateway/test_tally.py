@@ -12,6 +12,8 @@ from tidyllm.core import AttemptFinished, AttemptStarted, Context
 from tidyllm.errors import RateLimited, Unreachable
 from tidyllm.gateway.tally import Tally
 
+NEVER_SENT = Unreachable("no one")
+NEVER_SENT.sent = False
 TOLD = {"input_tokens": 7, "output_tokens": 3, "status": 200}
 
 
@@ -37,6 +39,6 @@ def test_what_was_left_or_broke_may_have_used_more_than_it_told() -> None:
     assert tallied(None, {"status": 200}).used is None
 
 
-@pytest.mark.parametrize("error", [RateLimited("slow down", status=429), Unreachable("no one", sent=False)])
+@pytest.mark.parametrize("error", [RateLimited("slow down", status=429), NEVER_SENT])
 def test_what_a_provider_refused_or_never_saw_used_nothing(error: Exception) -> None:
     assert tallied(error, {"status": 429} if isinstance(error, RateLimited) else {}).used == 0

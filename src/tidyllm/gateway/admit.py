@@ -125,7 +125,8 @@ class Admission:
         if control is not None:
             if len(control) > _CONTROL:
                 raise BadRequest(
-                    f"cache-control has {len(control):,} characters, more than {_CONTROL}.", field="cache-control"
+                    f"cache-control has {len(control):,} characters, more than {_CONTROL}.",
+                    field="cache-control",
                 )
             tags[CONTROL_TAG] = control
         lease = None

@@ -231,11 +231,7 @@ class Answering:
         await self._send({"type": "http.response.body", "body": event})
 
     def _unforeseen(self, error: Exception) -> TidyllmError:
-        self.gateway.report(self.request_id, error)
-        return TidyllmError(
-            f"the gateway failed on this request ({type(error).__name__}).",
-            hint=f"Its log says more, under {self.request_id}.",
-        )
+        return self.gateway.unforeseen(self.request_id, error)
 
 
 def _served(piece: object) -> Served | None:

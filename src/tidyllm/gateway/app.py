@@ -106,6 +106,7 @@ class Gateway:
 
     async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope["headers"])
+        request_id = Context.new(trace_parent=headers.get("traceparent")).run_id
         try:
             caller = await self.authenticate(headers)
             timeout = self.settings.server.body_timeout
@@ -115,23 +116,27 @@ class Gateway:
             self.traffic.simple(FEEDBACK, 200)
         except ClientGone:
             self.traffic.simple(FEEDBACK, 499)
-        except TidyllmError as error:
-            request_id = Context.new(trace_parent=headers.get("traceparent")).run_id
-            status = await send_error(receive, send, error, "openai_chat", request_id=request_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            known = error if isinstance(error, TidyllmError) else self.unforeseen(request_id, error)
+            status = await send_error(
+                receive, send, known, error_format(FEEDBACK, headers), request_id=request_id
+            )
             self.traffic.simple(FEEDBACK, status)
 
     async def _simple(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope["headers"])
+        request_id = Context.new(trace_parent=headers.get("traceparent")).run_id
         try:
             await self._get(path, scope, headers, send)
-        except TidyllmError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            known = error if isinstance(error, TidyllmError) else self.unforeseen(request_id, error)
             allow = ((b"allow", b"POST" if path in PATHS or path == FEEDBACK else b"GET, HEAD"),)
             status = await send_error(
                 receive,
                 send,
-                error,
+                known,
                 error_format(path, headers),
-                request_id=Context.new(trace_parent=headers.get("traceparent")).run_id,
+                request_id=request_id,
                 fields=allow if isinstance(error, MethodNotAllowed) else (),
             )
             self.traffic.simple(path if path in PATHS or path in _GET else "other", status)
@@ -183,9 +188,13 @@ class Gateway:
             if message["type"] == "lifespan.shutdown":
                 return
 
-    def report(self, request_id: str, error: BaseException) -> None:
-        """A failure that nobody foresaw: told to whoever runs the gateway, with the request's id."""
+    def unforeseen(self, request_id: str, error: Exception) -> TidyllmError:
+        """A failure that nobody foresaw, as the caller is told it; the log has it whole, with the request's id."""
         self._log.error("request %s failed unexpectedly", request_id, exc_info=error)
+        return TidyllmError(
+            f"the gateway failed on this request ({type(error).__name__}).",
+            hint=f"Its log says more, under {request_id}.",
+        )
 
 
 _ANYONE = Caller("anyone")

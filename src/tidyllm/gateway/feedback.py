@@ -40,7 +40,7 @@ class Verdict(msgspec.Struct, forbid_unknown_fields=True):
     quality: Annotated[float, msgspec.Meta(ge=0, le=1)]
     """From 0 (useless) to 1 (right)."""
     prompt: Annotated[str, msgspec.Meta(max_length=100_000)] | None = None
-    """Only where content may be kept: with it the verdict also teaches policies."""
+    """Only where content may be kept (`observe.content`): with it the verdict also teaches policies."""
 
 
 _read = msgspec.json.Decoder(Verdict).decode
@@ -74,6 +74,8 @@ class Verdicts:
             raise BadRequest(f"{what}.", field=path.rstrip("`") or None, hint=_EXPECTED) from error
         except msgspec.DecodeError as error:
             raise BadRequest(f"the body is not JSON: {error}.", hint=_EXPECTED) from error
+        if verdict.prompt is not None and not routes.settings.observe.content:
+            raise BadRequest("prompts are not kept here.", field="prompt", hint=_WITHOUT)
         store = self._store
         if store is None:
             raise NotKept("feedback cannot be kept: this gateway has no store.")
@@ -88,9 +90,8 @@ class Verdicts:
                 hint="It stands in the header x-request-id of an answer to the same key.",
             )
         name, arm, sticky = _dealt(routes.experiments.get(report.route or ""), report.tags)
-        await record_feedback(
-            store,
-            Feedback(
+        try:
+            feedback = Feedback(
                 run_id=verdict.id,
                 route=report.route or "",
                 quality=verdict.quality,
@@ -99,8 +100,10 @@ class Verdicts:
                 arm=arm,
                 sticky=sticky,
                 prompt=verdict.prompt,
-            ),
-        )
+            )
+        except ValueError as error:
+            raise BadRequest(f"the verdict cannot be kept: {error}.", hint=_EXPECTED) from error
+        await record_feedback(store, feedback)
         return {"id": verdict.id, "route": report.route, "experiment": name, "arm": arm}
 
     # -- experiments
@@ -135,7 +138,9 @@ class Verdicts:
                     _log.warning("experiment %s: arm %s is surely worse, and was stopped", report.name, arm)
 
 
-def _dealt(test: Experiment | None, tags: Mapping[str, str]) -> tuple[str, str, str] | tuple[None, None, None]:
+def _dealt(
+    test: Experiment | None, tags: Mapping[str, str]
+) -> tuple[str, str, str] | tuple[None, None, None]:
     """Experiment, arm and whom of a run with these tags; nothing unless it is `test` and one of its arms."""
     if test is not None:
         name = test.settings.name
@@ -146,3 +151,4 @@ def _dealt(test: Experiment | None, tags: Mapping[str, str]) -> tuple[str, str, 
 
 
 _EXPECTED = 'Send {"id": "the x-request-id of an answer", "quality": 0 to 1}.'
+_WITHOUT = "Leave it out. Whoever runs the gateway can allow it with observe.content."

@@ -1,0 +1,82 @@
+"""`POST /v1/feedback` without a server around it: what cannot be kept, and what nobody foresaw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.gateway.harness import KEY, offline, settings
+from tests.gateway.inside import call
+from tidyllm.access import Key
+from tidyllm.config import Routes
+from tidyllm.core import AttemptStarted, Context
+from tidyllm.errors import BadRequest
+from tidyllm.gateway import Gateway, MasterKey
+from tidyllm.gateway.feedback import PATH, Verdicts
+from tidyllm.money import Ledger
+from tidyllm.store import Store
+
+TRIED = settings(
+    providers={"off": {"kind": "offline"}},
+    models={
+        "fast": {"route": ["off/echo"]},
+        "tried": {"route": ["off/echo"], "ab": {"name": "a/b", "arms": {"control": 0.5, "fast": 0.5}}},
+    },
+    observe={"content": True, "traces": "otlp"},
+)
+
+
+async def answered(store: Store, route: str, tags: Mapping[str, str]) -> str:
+    """The id of an answer that the ledger knows."""
+    ledger = Ledger(store)
+    ctx = Context.new(tags={"tidyllm.route": route, **tags})
+    entry = await ledger.intent(AttemptStarted(ctx, 1, "offline", "off", "echo"), Decimal(0))
+    entry.close(Decimal(0))
+    await ledger.aclose()
+    return ctx.run_id
+
+
+async def test_a_verdict_counts_for_an_arm_that_its_route_has_now(tmp_path: Path) -> None:
+    store, routes = Store.open(str(tmp_path / "store.db")), Routes(TRIED)
+    told: list[object] = []
+    for route, tag in (
+        ("tried", "a/b/fast/x"),
+        ("fast", "a/b/fast/x"),
+        ("tried", "a/b/gone/x"),
+        ("tried", "c/fast/x"),
+    ):
+        run_id = await answered(store, route, {"tidyllm.experiment": tag, "experiment": "a/b/fast/x"})
+        body = msgspec.json.encode({"id": run_id, "quality": 1})
+        told.append((await Verdicts(store).take(body, None, routes))["arm"])
+    assert told == ["fast", None, None, None]
+    await store.aclose()
+
+
+async def test_what_no_database_can_hold_is_refused(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store.db"))
+    body = msgspec.json.encode({"id": await answered(store, "fast", {}), "quality": 1, "prompt": "\0"})
+    with pytest.raises(BadRequest, match="NUL"):
+        await Verdicts(store).take(body, None, Routes(TRIED))
+    await store.aclose()
+
+
+class Broken(Verdicts):
+    async def take(self, body: bytes, key: Key | None, routes: Routes) -> dict[str, object]:
+        raise ZeroDivisionError
+
+
+async def test_what_nobody_foresaw_is_a_500_in_json_and_whole_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = Gateway(Routes(offline()), authenticate=MasterKey(KEY))
+    app.verdicts = Broken(None)
+    with caplog.at_level(logging.ERROR, "tidyllm.gateway"):
+        said = await call(app, b"{}", PATH)
+    assert said.status == 500
+    assert said.headers["x-request-id"] in said.json()["error"]["message"]
+    assert "ZeroDivisionError" in caplog.text
