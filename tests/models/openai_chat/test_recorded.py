@@ -17,7 +17,15 @@ from tests.models.openai_chat.samples import pieces_of, written
 from tests.models.openai_chat.told import ask_sdk, told_by_sdk, told_by_us
 from tests.replay import Replay, answer_bytes
 from tests.shared_data import exchanges
-from tidyllm.errors import BadAnswer, BadRequest, RateLimited, TidyllmError
+from tidyllm import model
+from tidyllm.errors import (
+    BadAnswer,
+    BadRequest,
+    RateLimited,
+    StreamInterrupted,
+    TidyllmError,
+    Unreachable,
+)
 from tidyllm.models.fold import fold, unfold
 from tidyllm.models.openai_chat import openai_chat
 from tidyllm.models.response import Response
@@ -54,8 +62,9 @@ def ours(exchange: Mapping[str, Any]) -> Response:
     return openai_chat.decode_response(exchange["body_json"])
 
 
-def agree(name: str, results: dict[str, bool]) -> None:
-    """Enough of the results are good, and the others are known."""
+def agree(name: str, results: dict[str, bool], compared: int) -> None:
+    """Enough of the results are good, and the others are known. `compared`: how many docs/wire says there are."""
+    assert len(results) == compared
     bad = [source for source, good in results.items() if not good]
     count = f"{len(results) - len(bad)} of {len(results)} {name} agree"
     assert set(bad) <= set(EXCEPTIONS), count
@@ -72,7 +81,7 @@ def test_a_request_read_and_written_back_is_the_same() -> None:
         request, stream = openai_chat.decode_request(exchange["request"])
         encoded = openai_chat.encode_request(request, stream=stream)
         results[exchange["source"]] = encoded.body == body and not encoded.dropped
-    agree("requests", results)
+    agree("requests", results, 203)
 
 
 def test_we_read_answers_and_streams_as_the_official_sdk_does() -> None:
@@ -82,7 +91,7 @@ def test_we_read_answers_and_streams_as_the_official_sdk_does() -> None:
             if is_answer(exchange):
                 told = told_by_sdk(ask_sdk(sdk, number, stream=is_stream(exchange)))
                 results[exchange["source"]] = told == told_by_us(ours(exchange))
-    agree("answers", results)
+    agree("answers", results, 193)
 
 
 def test_recorded_errors_have_the_class_that_the_sdk_gives_them() -> None:
@@ -141,7 +150,7 @@ def test_what_we_write_for_a_caller_the_sdk_reads_as_the_provider_said_it() -> N
         for number, (source, answer) in enumerate(told):
             read = told_by_sdk(ask_sdk(sdk, number, stream=False))
             results[source] = read == for_caller(usage_as_sent(answer, told_by_us(answer)), read)
-    agree("answers for callers", results)
+    agree("answers for callers", results, 193)
 
 
 def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() -> None:
@@ -158,7 +167,7 @@ def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() ->
         for number, (source, answer, _) in enumerate(told):
             read = told_by_sdk(ask_sdk(sdk, number, stream=True))
             results[source] = read == for_caller(usage_as_sent(answer, told_by_us(answer)), read)
-    agree("streams for callers", results)
+    agree("streams for callers", results, 193)
 
 
 def looks_complete(body: bytes, position: int) -> bool:
@@ -185,6 +194,27 @@ def test_a_stream_cut_before_its_end_marker_never_looks_complete() -> None:
         for position in {0, 1, whole - 1, whole, *chance.sample(range(whole), 12)}:
             assert not looks_complete(body, position)
         assert looks_complete(body, len(body))
+
+
+def says_something(body: bytes) -> bool:
+    """Whether these bytes of a stream hold more than its head."""
+    parser, decoder = EventParser(), openai_chat.stream_decoder()
+    return any(not piece.is_head for event in parser.feed(body) for piece in decoder.feed(event))
+
+
+async def test_a_stream_cut_on_the_socket_is_interrupted() -> None:
+    recorded = [one for one in exchanges(KIND) if is_stream(one) and is_answer(one)]
+    assert len(recorded) == 27
+    with Replay(recorded) as server:
+        for number, one in enumerate(recorded):
+            body = answer_bytes(one)
+            whole = body.rindex(b"[DONE]")
+            for cut in range(0, whole, max(whole // 12, 1)):
+                asked = model("openai/m", base_url=server.url(number, "/v1", cut=cut), api_key="any")
+                with pytest.raises((StreamInterrupted, Unreachable)) as caught:
+                    async for _ in asked.stream("q"):
+                        pass
+                assert isinstance(caught.value, StreamInterrupted) == says_something(body[:cut])
 
 
 @pytest.mark.proof

@@ -12,7 +12,8 @@ from openai import BadRequestError, OpenAI
 from tests.models.openai_responses.told import decoded, encoded_stream, pieces_of, told_by_sdk, told_by_us
 from tests.replay import Replay, answer_bytes
 from tests.shared_data import exchanges
-from tidyllm.errors import BadRequest, TidyllmError
+from tidyllm import model
+from tidyllm.errors import BadRequest, StreamInterrupted, TidyllmError, Unreachable
 from tidyllm.models.fold import fold, unfold
 from tidyllm.models.openai_responses import openai_responses
 from tidyllm.models.response import Response
@@ -51,8 +52,9 @@ def by_sdk(sdk: OpenAI, number: int, *, stream: bool) -> dict[str, Any]:
         return told_by_sdk(events.get_final_response())
 
 
-def agree(results: dict[str, bool]) -> None:
-    """Enough of the results are good, and the others are known."""
+def agree(results: dict[str, bool], compared: int) -> None:
+    """Enough of the results are good, and the others are known. `compared`: how many docs/wire says there are."""
+    assert len(results) == compared
     bad = [source for source, good in results.items() if not good]
     assert set(bad) <= set(EXCEPTIONS), (
         f"{len(results) - len(bad)} of {len(results)} recorded exchanges agree"
@@ -67,7 +69,7 @@ def test_we_read_answers_and_streams_as_the_official_sdk_does() -> None:
             if exchange["status"] == 200:
                 told = by_sdk(sdk, number, stream=is_stream(exchange))
                 results[exchange["source"]] = told == told_by_us(ours(exchange))
-    agree(results)
+    agree(results, 156)
 
 
 def test_a_request_read_and_written_back_is_the_same() -> None:
@@ -77,7 +79,7 @@ def test_a_request_read_and_written_back_is_the_same() -> None:
         request, stream = openai_responses.decode_request(exchange["request"])
         encoded = openai_responses.encode_request(request, stream=stream)
         results[exchange["source"]] = encoded.body == body and not encoded.dropped
-    agree(results)
+    agree(results, 158)
 
 
 def test_recorded_errors_have_the_class_that_the_sdk_gives_them() -> None:
@@ -123,7 +125,7 @@ def test_what_we_write_for_a_caller_the_sdk_reads_as_the_provider_said_it() -> N
             again = openai_responses.decode_response(bodies[number])
             same_end = answer.finish_reason in {again.finish_reason, "unknown"}
             results[source] = same_end and by_sdk(sdk, number, stream=False) == told_by_us(answer)
-    agree(results)
+    agree(results, 156)
 
 
 def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() -> None:
@@ -141,7 +143,7 @@ def test_what_we_stream_to_a_caller_the_sdk_joins_to_what_the_provider_said() ->
         for number, (source, answer, stream) in enumerate(told):
             same_end = answer.finish_reason in {decoded(stream).finish_reason, "unknown"}
             results[source] = same_end and by_sdk(sdk, number, stream=True) == told_by_us(answer)
-    agree(results)
+    agree(results, 153)
 
 
 def cut_results(body: bytes, position: int) -> bool:
@@ -187,6 +189,28 @@ def test_a_stream_cut_at_any_byte_never_looks_complete() -> None:
             assert not decoder.done
         for position in range(max(0, whole - 400), whole + 1):
             assert not cut_results(body, position)
+
+
+def says_something(body: bytes) -> bool:
+    """Whether these bytes of a stream hold more than its head."""
+    parser, decoder = EventParser(), openai_responses.stream_decoder()
+    return any(not piece.is_head for event in parser.feed(body) for piece in decoder.feed(event))
+
+
+async def test_a_stream_cut_on_the_socket_is_interrupted() -> None:
+    recorded = [one for one in answered() if is_stream(one)]
+    assert len(recorded) == 14
+    with Replay(recorded) as server:
+        for number, one in enumerate(recorded):
+            body = answer_bytes(one)
+            whole = first_complete(body) - 1
+            for cut in range(0, whole, max(whole // 12, 1)):
+                where = server.url(number, "/v1", cut=cut)
+                asked = model("openai/m", base_url=where, api_key="any", format="openai_responses")
+                with pytest.raises((StreamInterrupted, Unreachable)) as caught:
+                    async for _ in asked.stream("q"):
+                        pass
+                assert isinstance(caught.value, StreamInterrupted) == says_something(body[:cut])
 
 
 def test_reading_a_stream_in_pieces_of_any_size_gives_the_same_answer() -> None:
