@@ -9,6 +9,7 @@ import pytest
 from tests.shared_data import ROOT
 from tidyllm import errors
 from tidyllm.errors import TidyllmError
+from tidyllm.resilience import policy
 from tidyllm.resilience.policy import counts_against_target, worth_another_target, worth_retrying
 
 # again, elsewhere, counts
@@ -66,14 +67,22 @@ def test_the_verdict_on_clocks_and_foreign_errors(error: Exception, verdict: tup
     assert (worth_retrying(error), worth_another_target(error), counts_against_target(error)) == verdict
 
 
-def test_the_page_of_the_documentation_says_the_same() -> None:
-    """But for a stream: what broke before its first piece was seen by nobody, which the page explains."""
+def table(text: str, row: str, cell: str) -> dict[str, list[str]]:
+    """The words in the three columns for each error that a table names."""
+    found: dict[str, list[str]] = {}
+    for line in re.findall(row, text, re.MULTILINE):
+        first, *words = re.split(cell, line)
+        found.update(
+            {name: [word.partition(":")[0] for word in words] for name in re.findall(r"[A-Z]\w+", first)}
+        )
+    return found
+
+
+def test_the_page_of_the_documentation_and_the_table_beside_the_code_say_the_same() -> None:
+    """For a stream both say what wrappers add: what broke before its first piece was seen by nobody."""
     page = (ROOT / "docs" / "concepts" / "resilience.md").read_text("utf-8")
     section = page.partition("## Which errors")[2].partition("\n## ")[0]
-    said: dict[str, tuple[bool, ...]] = {}
-    for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE):
-        first, *verdicts = row.split(" | ")
-        said.update(
-            {name: tuple(word == "yes" for word in verdicts) for name in re.findall(r"`(\w+)`", first)}
-        )
+    told = table(section, r"^\| (.*) \|$", r" \| ")
+    assert told == table(policy.__doc__ or "", r"^    (\S.*)$", r"  +")
+    said = {name: tuple(word == "yes" for word in words) for name, words in told.items()}
     assert {name: said[name] for name in VERDICTS} == VERDICTS

@@ -1,28 +1,27 @@
 """Which errors are worth another try, another target, or a mark against a target. It knows the tree of errors only.
 
-    error                               same target again   another target   counts for the breaker
-    RateLimited                         yes                 yes              no: throttled is not broken
-    Overloaded, Unreachable, BadAnswer  yes                 yes              yes
-    TimeoutExceeded of an attempt       yes                 yes              yes
-    TimeoutExceeded of the deadline     no                  no               no: the run was too short
-    LimitExceeded                       yes                 yes              no: nothing was sent
-    BreakerOpen                         no                  yes              no: nothing was sent
-    AuthError, ContentRefused           no                  yes              no: an answer, if not a nice one
-    ContextTooLong, ModelNotFound,
-    Unsupported                         no                  yes              no: they depend on the target
-    BadRequest otherwise                no                  no               no: the caller's fault
-    StreamInterrupted                   before a piece      before a piece   yes
-    StepError, ConfigError              no                  no               no: the program's fault
-    BudgetExceeded, PriceUnknown,
-    NotCached                           no                  yes              no: nothing was sent
-    StoreDown                           yes                 no               no: our own database is away
-    StoreError, NobodyToAsk             no                  no               no: the program's fault
-    SagaFailed                          no                  no               yes
-    ConnectionError, TimeoutError       yes                 yes              yes
-    any other exception                 no                  yes              yes
+    error                                 same target again  another target   counts for the breaker
+    RateLimited                           yes                yes              no: throttled is not broken
+    Overloaded, Unreachable, BadAnswer    yes                yes              yes
+    TimeoutExceeded of an attempt         yes                yes              yes
+    TimeoutExceeded of the deadline       no                 no               no: the run was too short
+    LimitExceeded                         yes                yes              no: nothing was sent
+    BreakerOpen, NotCached                no                 yes              no: nothing was sent
+    BudgetExceeded, PriceUnknown          no                 yes              no: nothing was sent
+    StoreDown                             yes                no               no: our own store is no target
+    StoreError                            no                 no               no: our own store is no target
+    AuthError, ContentRefused             no                 yes              no: an answer, if not a nice one
+    ContextTooLong, ModelNotFound         no                 yes              no: they depend on the target
+    Unsupported                           no                 yes              no: they depend on the target
+    BadRequest otherwise                  no                 no               no: the caller's fault
+    StreamInterrupted                     before a piece     before a piece   yes
+    StepError, NobodyToAsk, ConfigError   no                 no               no: the program's fault
+    SagaFailed                            no                 no               yes
+    ConnectionError, TimeoutError         yes                yes              yes
+    any other exception                   no                 yes              yes
 
 Cancellation is not an error: it is never caught, so it is in no column.
-(Keep in sync with docs/concepts/resilience.md.)
+(A test compares it with the table in docs/concepts/resilience.md.)
 """
 
 from __future__ import annotations
