@@ -316,6 +316,31 @@ def test_the_bound_counts_every_answer_and_the_models_own_limit() -> None:
     assert bound_usd(b"x", Asked(), None) is None
 
 
+@pytest.mark.parametrize(
+    ("format", "fields", "most"),
+    [
+        ("openai_chat", {"max_output_tokens": 1}, None),
+        ("openai_chat", {"max_output_tokens": 1, "max_tokens": 70}, 70),
+        ("openai_chat", {"max_completion_tokens": 1, "max_tokens": 70}, 70),
+        ("openai_responses", {"max_tokens": 1, "max_output_tokens": 70}, 70),
+        ("openai_responses", {"max_completion_tokens": 1}, None),
+        ("anthropic", {"max_completion_tokens": 1, "max_tokens": 70}, 70),
+        ("anthropic", {"options": {"num_predict": 1}}, None),
+        ("ollama", {"max_tokens": 1}, None),
+        ("ollama", {"max_tokens": 1, "options": {"num_predict": 70}}, 70),
+        ("ollama", {"options": {"num_predict": -1}}, -1),
+        ("", {"max_tokens": 1, "max_output_tokens": 70}, 70),
+        ("", {"max_tokens": 1, "options": {"num_predict": -2}}, -2),
+        ("openai_chat", {"max_tokens": 10**40}, 10**15),
+        ("openai_chat", {"max_tokens": float("inf")}, None),
+    ],
+)
+def test_only_caps_that_the_format_knows_count_and_of_several_the_largest(
+    format: str, fields: dict[str, Any], most: int | None
+) -> None:
+    assert Asked.of(fields, format).max_tokens == most
+
+
 def test_a_tier_without_a_price_has_no_bound() -> None:
     assert bound(b"x", max_tokens=1, service_tier="unheard-of") is None
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from itertools import product
+from math import isfinite
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,7 +19,18 @@ __all__ = ["Asked", "InputCounter", "bound_tokens", "bound_usd", "closer_usd", "
 InputCounter: TypeAlias = Callable[[bytes, ModelInfo], int | None]
 """The most tokens of input that a body can make at a model, closer than its bytes; None where it knows no better."""
 
-_MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_MOST: Mapping[str, tuple[str, ...]] = {
+    "openai_chat": ("max_completion_tokens", "max_tokens"),
+    "openai_responses": ("max_output_tokens",),
+    "anthropic": ("max_tokens",),
+    "ollama": (),
+    "": ("max_completion_tokens", "max_output_tokens", "max_tokens"),
+}
+"""The caps that each format knows. A field of another format caps nothing there: providers ignore it."""
+_OF_OLLAMA = frozenset({"ollama", ""})
+"""Where `options.num_predict` is a cap."""
+_LARGEST = 10**15
+"""What is counted of a number that a caller made up: still far more than anybody can pay for."""
 _TIERS = ("service_tier", "speed", "inference_geo")
 _SERVICE = ("batch", "flex", "priority", "ultrafast")
 """Names of `service` that a provider may choose among when it is asked for `auto`; the others are regions or speeds."""
@@ -69,17 +81,23 @@ class Asked(msgspec.Struct, frozen=True):
     known_tools: int = 0
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Asked:
-        """From a body's top-level fields, decoded or raw."""
-        most = next((number for name in _MOST if (number := _number(body, name)) is not None), None)
-        if most is None and isinstance(options := _value(body, "options"), dict):
-            most = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
+    def of(cls, body: Mapping[str, Any], format: str = "") -> Asked:
+        """From a body's top-level fields, decoded or raw.
+
+        `format`: the wire format in which it is sent; "": not known, any format's caps count. Of several the largest
+        counts, since which of them a provider obeys is its own choice.
+        """
+        caps = [cap for name in _MOST.get(format, ()) if (cap := _number(body, name)) is not None]
+        if format in _OF_OLLAMA and isinstance(options := _value(body, "options"), dict):
+            cap = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
+            caps += [] if cap is None else [cap]
+        most = min(caps) if caps and min(caps) < 0 else max(caps, default=None)  # below 0 is without end
         answers = _number(body, "n")
         tiers = tuple(tier for name in _TIERS if isinstance(tier := _value(body, name), str))
         own_calls, known_tools = _tools(body)
         return cls(
-            None if most is None else int(most),
-            1 if answers is None else max(int(answers), 1),
+            None if most is None else min(int(most), _LARGEST),
+            1 if answers is None else min(max(int(answers), 1), _LARGEST),
             tiers,
             _number(body, "temperature"),
             _number(body, "top_p"),
@@ -207,8 +225,8 @@ def _tools(body: Mapping[str, Any]) -> tuple[int | None, int]:
     caps = [cap for tool in own if (cap := tool.max_uses) is not None and cap >= 0]
     most = _number(body, "max_tool_calls")
     if most is not None and most >= 0:
-        return int(most), known
-    return (sum(caps) if len(caps) == len(own) else None), known
+        return min(int(most), _LARGEST), known
+    return (min(sum(caps), _LARGEST) if len(caps) == len(own) else None), known
 
 
 def _value(body: Mapping[str, Any], name: str) -> object:
@@ -225,4 +243,6 @@ def _value(body: Mapping[str, Any], name: str) -> object:
 
 def _number(body: Mapping[str, Any], name: str) -> Any:
     value = _value(body, name)
+    if isinstance(value, float) and not isfinite(value):
+        return None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

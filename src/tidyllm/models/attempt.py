@@ -74,13 +74,16 @@ class Attempt:
         self.status: int | None = None
         """The HTTP status, once it has answered."""
 
-    async def reserve(self, body: bytes, fields: Mapping[str, Any]) -> None:
-        """Put the most that sending `body` can cost aside, if the run has a budget. `fields`: its top-level fields."""
+    async def reserve(self, body: bytes, fields: Mapping[str, Any], format: str) -> None:
+        """Put the most that sending `body` can cost aside, if the run has a budget.
+
+        `fields`: its top-level fields; `format`: the wire format in which it is sent.
+        """
         ctx = self._ctx
         budget = ctx.budget
         if budget is None and not ctx.watched:
             return
-        self._asked = asked = Asked.of(fields)
+        self._asked = asked = Asked.of(fields, format)
         if budget is not None and self._operation != "count_tokens":  # counting is free
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
             try:

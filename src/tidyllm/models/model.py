@@ -100,7 +100,7 @@ class Model(Step[RequestLike, Response]):
         else:
             request, sent, body, dropped = self._ready(x, stream=False)
         attempt.asks(request)
-        await attempt.reserve(body, sent)
+        await attempt.reserve(body, sent, self.format.name)
         async with await self._send(self.endpoint, body, {}, attempt, stream=False) as answer:
             raw = json_object(await answer.read())
             response = self.format.decode_response(raw)
@@ -111,7 +111,7 @@ class Model(Step[RequestLike, Response]):
     async def _forward(self, call: Forward, endpoint: Endpoint, attempt: Attempt) -> Forwarded:
         attempt.asks(call)
         body, _ = forwarded_body(call, self.model, self.provider)
-        await attempt.reserve(body, call.fields)
+        await attempt.reserve(body, call.fields, call.format)
         async with await self._send(endpoint, body, call.headers, attempt, stream=False) as answer:
             response = whole_answer(call, await answer.read())
         return self._told(response, attempt)
@@ -174,7 +174,7 @@ class Model(Step[RequestLike, Response]):
         else:
             request, sent, body, dropped = self._ready(x, stream=True)
         attempt.asks(request)
-        await attempt.reserve(body, sent)
+        await attempt.reserve(body, sent, self.format.name)
         async with await self._send(self.endpoint, body, {}, attempt, stream=True) as answer:
             served = Served(self.provider.name, self.info, attempt.request_id, dropped, request.output)
             source = read_pieces(answer, self.format)
@@ -197,7 +197,7 @@ class Model(Step[RequestLike, Response]):
     ) -> AsyncGenerator[Pieces[ForwardedPiece], None]:
         attempt.asks(call)
         body, hides_usage = forwarded_body(call, self.model, self.provider)
-        await attempt.reserve(body, call.fields)
+        await attempt.reserve(body, call.fields, call.format)
         async with await self._send(endpoint, body, call.headers, attempt, stream=True) as answer:
             served = Served(self.provider.name, self.info, attempt.request_id)
             source = read_events(answer, call, hides_usage=hides_usage)
