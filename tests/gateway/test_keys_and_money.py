@@ -177,6 +177,8 @@ async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:
             None,
         )
         wrong = await admin.http.post("/v1/feedback", json={**verdict, "quality": 7}, headers=mine)
+        unknown = (await admin.http.post("/v1/feedback", json={**verdict, "id": "0" * 32})).json()["error"]
+        assert (unknown["type"], unknown["code"]) == ("invalid_request_error", None)
         assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "quality")
         unkept = await admin.http.post("/v1/feedback", json={**verdict, "prompt": "Hello"}, headers=mine)
         assert (unkept.status_code, unkept.json()["error"]["param"]) == (400, "prompt")

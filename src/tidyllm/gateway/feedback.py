@@ -14,7 +14,8 @@ import msgspec
 
 from tidyllm import clock
 from tidyllm.core import Context
-from tidyllm.errors import BadRequest, ModelNotFound, Refused, StoreError
+from tidyllm.errors import BadRequest, Refused, StoreError
+from tidyllm.gateway.reply import NotFound
 from tidyllm.money.facts import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Verdicts:
     async def take(self, body: bytes, key: Key | None, routes: Routes) -> dict[str, object]:
         """Keep a verdict; returns what was understood. It counts in an experiment that the answer's route has now.
 
-        :raises BadRequest: a field is wrong. :raises ModelNotFound: the ledger has no such answer of this key.
+        :raises BadRequest: a field is wrong. :raises NotFound: the ledger has no such answer of this key.
         :raises NotKept: there is no store.
         """
         try:
@@ -84,7 +85,7 @@ class Verdicts:
 
         report = await store.read(lambda conn: request_report(conn, verdict.id))
         if report is None or (key is not None and report.key != key.id):
-            raise ModelNotFound(
+            raise NotFound(
                 f"there is no answer {verdict.id} here.",
                 field="id",
                 hint="It stands in the header x-request-id of an answer to the same key.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -16,6 +17,7 @@ from tidyllm.errors import (
     ModelError,
     PriceUnknown,
     Refused,
+    StoreDown,
     StreamInterrupted,
     TidyllmError,
     Unsupported,
@@ -59,6 +61,8 @@ class _Misconfigured(TidyllmError):
     """The configuration, where only a call could show it. Nobody's fault to `models.status`, so it is 500."""
 
 
+_log = logging.getLogger("tidyllm.gateway")
+
 _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
     (BodyTooLarge, 413),
     (BodyTooSlow, 408),
@@ -72,7 +76,17 @@ _STATUS: tuple[tuple[type[TidyllmError], int], ...] = (
 )
 """Where the status is another one than `models.status` has for the class."""
 
-_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large"}
+_ANTHROPIC_TYPES = {
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+}
+_OPENAI_TYPES = {
+    402: ("insufficient_quota", "insufficient_quota"),
+    403: ("invalid_request_error", "insufficient_permissions"),
+}
+"""`type` and `code` of what only the gateway knows, in words that OpenAI uses itself."""
 _CLOSES = (BodyTooLarge, BodyTooSlow, Draining)
 """What is left of the body is not waited for: the connection is of no further use."""
 
@@ -97,7 +111,7 @@ def told(error: TidyllmError) -> TidyllmError:
     """The error as a caller is told it.
 
     Of a stream that broke, the cause; of our own key that a provider refused, and of our configuration, nothing that he
-    could misread as his.
+    could misread as his; of our store, not where it stands.
     """
     if isinstance(error, StreamInterrupted) and isinstance(error.__cause__, TidyllmError):
         error = error.__cause__
@@ -108,7 +122,12 @@ def told(error: TidyllmError) -> TidyllmError:
             f"the provider {error.provider!r} refused this gateway's key for {error.model!r}.",
             hint="Whoever runs the gateway must mend its key.",
         )
+    if isinstance(error, StoreDown):
+        return StoreDown(_STORE_DOWN, hint="Try again soon. The gateway's log says what is the matter.")
     return error
+
+
+_STORE_DOWN = "the gateway's own store cannot be used now, so nothing was done."
 
 
 def encode_error(error: TidyllmError, endpoint: str, request_id: str) -> tuple[int, dict[str, Any]]:
@@ -123,6 +142,8 @@ def encode_error(error: TidyllmError, endpoint: str, request_id: str) -> tuple[i
             body["error"]["type"] = _ANTHROPIC_TYPES[status]
         if (details := _details(error)) is not None:
             body["error"]["details"] = details
+    elif status in _OPENAI_TYPES:
+        body["error"]["type"], body["error"]["code"] = _OPENAI_TYPES[status]
     return status, body
 
 
@@ -145,6 +166,8 @@ async def send_error(
     fields: Fields = (),
 ) -> int:
     """Answer with an error in the caller's format; returns the status. `receive`: for what is left of the body."""
+    if isinstance(error, StoreDown):
+        _log.warning("request %s was refused: %s", request_id, error)
     status, body = encode_error(error, endpoint, request_id)
     headers = [*id_fields(request_id, endpoint), *fields]
     if status in (429, 503):

@@ -25,7 +25,7 @@ class Tally:
     - `ledger`: is told of answers that a cache gave.
     """
 
-    __slots__ = ("attempts", "cache", "ledger", "model", "saved_usd", "target", "tokens", "_unknown")
+    __slots__ = ("_unknown", "attempts", "cache", "ledger", "model", "saved_usd", "target", "tokens")
 
     def __init__(self) -> None:
         self.attempts = 0
