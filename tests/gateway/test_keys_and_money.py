@@ -78,7 +78,19 @@ async def test_a_key_opens_the_gateway_until_it_is_revoked(tmp_path: Path) -> No
                 await client.chat.completions.create(
                     model="free", messages=[{"role": "user", "content": "x"}]
                 )
-        [key] = (await admin.http.get("/admin/v1/keys")).json()["data"]
+            assert [one.id for one in (await client.models.list()).data] == ["fast"]
+            with pytest.raises(openai.PermissionDeniedError):
+                await client.models.retrieve("free")
+        proxied = {"authorization": f"Bearer {secret}", "via": "proxy"}
+        assert (await admin.http.get("/metrics", headers=proxied)).status_code == 403
+        assert (await admin.http.get("/metrics", headers={"via": "proxy"})).status_code == 200
+        assert "/v1/feedback" in (await admin.http.get("/")).json()["paths"]
+        elsewhere = {
+            "authorization": f"Bearer {await admin.key(ips=['10.0.0.1'], endpoints=['/v1/messages'])}"
+        }
+        for method, path in (("GET", "/v1/models"), ("POST", "/v1/feedback")):
+            assert (await admin.http.request(method, path, headers=elsewhere)).status_code == 403
+        [key] = [one for one in (await admin.http.get("/admin/v1/keys")).json()["data"] if one["models"]]
         assert (await admin.http.post(f"/admin/v1/keys/{key['id']}/revoke")).status_code == 200
         while (refused := await admin.ask(secret)).status_code == 200:
             await asyncio.sleep(0.05)

@@ -137,6 +137,15 @@ class Admission:
             lease = await self.limits.enter(key, tokens=tokens)
         return Ticket(tags, self._budget(key), lease)
 
+    def allow(self, caller: Caller, scope: Scope, headers: Headers) -> None:
+        """Whether a call that asks no model may go on.
+
+        :raises Forbidden: the key is not for this path or this address.
+        """
+        key = caller.key
+        if key is not None and (key.ips or key.endpoints):
+            check(key, endpoint=scope["path"], ip=self.address(scope, headers) if key.ips else None)
+
     def address(self, scope: Scope, headers: Headers) -> str:
         """Where the call comes from: what proxies that are known say, else who is connected."""
         client = scope.get("client")

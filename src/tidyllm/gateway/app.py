@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from tidyllm import clock
+from tidyllm.access.problems import Forbidden
 from tidyllm.config import Routes, Settings
 from tidyllm.core import Context
 from tidyllm.errors import TidyllmError
@@ -78,6 +79,16 @@ class Gateway:
             return await self.admission.identify(headers)
         return _ANYONE if self.authenticator is None else await self.authenticator(headers)
 
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        """Who calls a path that asks no model.
+
+        :raises AuthError: it is not known. :raises Forbidden: the key is not for this.
+        """
+        caller = await self.authenticate(headers)
+        if self.admission is not None:
+            self.admission.allow(caller, scope, headers)
+        return caller
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
@@ -108,7 +119,7 @@ class Gateway:
         headers = Headers(scope["headers"])
         request_id = Context.new(trace_parent=headers.get("traceparent")).run_id
         try:
-            caller = await self.authenticate(headers)
+            caller = await self._caller(scope, headers)
             timeout = self.settings.server.body_timeout
             body = await read_body(receive, headers, limit=_FEEDBACK_BYTES, timeout=timeout)
             understood = await self.verdicts.take(body, caller.key, self.routes)
@@ -148,11 +159,11 @@ class Gateway:
                 raise MethodNotAllowed(f"{path} takes POST, not {method}.")
             raise Draining("this server is stopping.", hint="Try again: another one will answer.")
         if path not in _GET and not path.startswith("/v1/models/"):
-            raise NotFound(f"there is nothing at {path[:200]!r}.", hint=_instead(path))
+            raise NotFound(f"there is nothing at {path[:200]!r}.", hint=_instead(path, self._known))
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(f"{path[:200]} takes GET, not {method}.")
         if path == "/":
-            await send_json(send, 200, {"service": "tidyllm", "paths": [*PATHS, *_GET]})
+            await send_json(send, 200, {"service": "tidyllm", "paths": self._known})
         elif path == "/livez":
             # Alive means that the loop turns; whether a provider answers is none of its business, and would cost money.
             await send_json(send, 200, {"status": "alive"})
@@ -162,13 +173,22 @@ class Gateway:
         elif path == "/metrics":
             # A proxy on this machine brings in callers from anywhere: they are not the ones who may look unasked.
             if not self.open_metrics or any(name in headers for name in _BY_A_PROXY):
-                await self.authenticate(headers)
+                caller = await self._caller(scope, headers)
+                if caller.key is not None and caller.key.role is None:
+                    raise Forbidden(
+                        f"key {caller.key.prefix}… has no role, and may not see metrics.", what="role"
+                    )
             content_type, body = await self.traffic.exposition()
             await send_bytes(send, 200, body, content_type=content_type.encode())
         else:
-            await self.authenticate(headers)
-            query = scope.get("query_string", b"")
-            await send_json(send, 200, list_models(self.routes, headers, path[len("/v1/models/") :], query))
+            key = (await self._caller(scope, headers)).key
+            query, one = scope.get("query_string", b""), path[len("/v1/models/") :]
+            await send_json(send, 200, list_models(self.routes, headers, one, query, key=key))
+
+    @property
+    def _known(self) -> list[str]:
+        """The paths that there are."""
+        return [*PATHS, FEEDBACK, *_GET, *(() if self.admin is None else ("/admin/v1",))]
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         answers: dict[str, Any] = {
@@ -215,9 +235,8 @@ def _plain(path: str) -> str:
 _SLASHES = re.compile("/{2,}")
 
 
-def _instead(path: str) -> str:
+def _instead(path: str, known: list[str]) -> str:
     """What a caller with a wrong path probably wants."""
-    known = [*PATHS, *_GET]
     if path.startswith("/v1/v1/"):
         return "Let the client's base_url end without /v1."
     if f"/v1{path}" in known:

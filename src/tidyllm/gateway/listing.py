@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tidyllm.access import Key, check
+from tidyllm.access.guard import model_allowed
 from tidyllm.config import Routes
 from tidyllm.errors import BadRequest
 from tidyllm.gateway.asgi import Headers
@@ -19,21 +21,27 @@ _MOST = 1_000
 """Models on one page of Anthropic's list."""
 
 
-def list_models(routes: Routes, headers: Headers, one: str = "", query: bytes = b"") -> dict[str, Any]:
-    """All models that can be called, by the names callers use; or the one called `one`.
+def list_models(
+    routes: Routes, headers: Headers, one: str = "", query: bytes = b"", *, key: Key | None = None
+) -> dict[str, Any]:
+    """All models that `key` (None: whoever may do everything) can call, by the names callers use; or the one `one`.
 
     Anthropic's list comes in pages where `query` asks for them (`limit`, `after_id`, `before_id`); OpenAI's has none.
 
-    :raises ModelNotFound: there is no such model.
+    :raises ModelNotFound: there is no such model. :raises Forbidden: `key` is not for it.
     :raises BadRequest: a parameter of the pages is wrong.
     """
     anthropic = "anthropic-version" in headers
     if one:
-        return _entry(routes.find(one).name, anthropic)
+        name = routes.find(one).name
+        if key is not None:
+            check(key, model=one)
+        return _entry(name, anthropic)
+    every = routes.names if key is None else [name for name in routes.names if model_allowed(key, name)]
     if not anthropic:
-        return {"object": "list", "data": [_entry(name, anthropic) for name in routes.names]}
+        return {"object": "list", "data": [_entry(name, anthropic) for name in every]}
     asked = dict(parse_qsl(query.decode("latin-1")))
-    names, more = _page(routes.names, asked)
+    names, more = _page(every, asked)
     return {
         "data": [_entry(name, anthropic) for name in names],
         "has_more": more,
