@@ -455,6 +455,25 @@ async def test_a_worker_that_takes_a_dead_ones_place_has_the_key_of_the_last_rel
         assert set(await statuses(server, 20)) == {401}
 
 
+async def test_the_next_start_removes_what_a_killed_supervisor_left_in_the_temporary_directory(
+    tmp_path: Path,
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    two = (OFFLINE, "--workers", "2")
+    async with serving(tmp_path, *two, TMPDIR=str(temporary)) as killed:
+        await statuses(killed, 1)
+        workers = children(killed.process.pid)
+        killed.process.kill()
+        await killed.ends()
+        await until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+    assert len(list(temporary.glob("tidyllm-metrics-*"))) == 1
+    async with serving(tmp_path, *two, TMPDIR=str(temporary)) as server:
+        await statuses(server, 1)
+        [mine] = temporary.glob("tidyllm-metrics-*")
+        assert mine.name.startswith(f"tidyllm-metrics-{server.process.pid}-")
+
+
 async def test_workers_do_not_outlive_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     async with serving(tmp_path, OFFLINE, "--workers", "2") as server:
         await statuses(server, 1)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Generator
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 
 import msgspec
@@ -56,7 +57,8 @@ class Supervisor:
     def run(self) -> None:
         """Return when a signal said to stop and the last worker has ended."""
         # Workers count into files here, so that any of them can tell the sums of all.
-        directory = tempfile.mkdtemp(prefix="tidyllm-metrics-")
+        _remove_left_behind()
+        directory = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         for one in _SIGNALS:
             signal.signal(one, self._note)
@@ -135,6 +137,26 @@ def _begin(task: Work, listener: socket.socket) -> None:
     """The main function of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     work(task, listener, supervised=True)
+
+
+_PREFIX = "tidyllm-metrics-"
+
+
+def _remove_left_behind() -> None:
+    """Directories of supervisors that were killed and could not remove them; those of others who run stay."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        number = path.name.removeprefix(_PREFIX).partition("-")[0]
+        try:
+            if not number.isdecimal() or path.stat().st_uid != os.getuid():
+                continue
+            if int(number) != os.getpid():  # in a container each one has the same number as the one before
+                os.kill(int(number), 0)
+                continue
+        except ProcessLookupError:
+            pass
+        except (OSError, OverflowError):
+            continue
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _forget_gauges(pid: int | None) -> None:
