@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -33,6 +34,12 @@ _KEPT = "TIDYLLM_TEST_"  # what a developer says to the tests themselves
 for _name in [name for name in os.environ if name.endswith(_OF_PROVIDERS) or name.startswith(_OF_OURS)]:
     if not _name.startswith(_KEPT):
         del os.environ[_name]
+
+
+# In a job that a shell runs in the background SIGINT is ignored, and whatever a test starts would inherit that. A
+# handler of ours is not inherited: the programs start with the default.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _only_loopback(event: str, args: tuple[Any, ...]) -> None:

@@ -339,10 +339,14 @@ async def _interrupted(path: Path, handler: Handler, ready: str) -> Ended:
             assert await process.stdout.readexactly(len(ready)) == ready.encode()
         while not server.requests:
             await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, err = await process.communicate()
-        while not server.left:
-            await asyncio.sleep(0.01)
+        try:
+            process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+            while not server.left:
+                await asyncio.sleep(0.01)
+        finally:
+            if process.returncode is None:
+                process.kill()
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 

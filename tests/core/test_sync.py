@@ -174,8 +174,11 @@ def test_ctrl_c_cancels_it_and_waits_for_its_cleanup() -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "started\n"
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        try:
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=20)
+        finally:
+            child.kill()
     assert (out, err, child.returncode) == ("cleaned\ninterrupted\n", "", 0)
 
 

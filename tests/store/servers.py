@@ -76,7 +76,10 @@ class Server:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait(_SECONDS)
+            try:
+                process.wait(_SECONDS)
+            finally:
+                process.kill()
 
     def close(self) -> None:
         """End it and remove its folder."""
