@@ -84,6 +84,9 @@ async def test_a_key_opens_the_gateway_until_it_is_revoked(tmp_path: Path) -> No
         proxied = {"authorization": f"Bearer {secret}", "via": "proxy"}
         assert (await admin.http.get("/metrics", headers=proxied)).status_code == 403
         assert (await admin.http.get("/metrics", headers={"via": "proxy"})).status_code == 200
+        both = {"authorization": "Bearer sk-tidy-abcdefghijkl-wrong", "x-api-key": secret}
+        assert (await admin.http.get("/v1/models", headers=both)).status_code == 200
+        assert (await admin.http.get("/v1/models", headers={**both, "x-api-key": KEY})).status_code == 200
         assert "/v1/feedback" in (await admin.http.get("/")).json()["paths"]
         elsewhere = {
             "authorization": f"Bearer {await admin.key(ips=['10.0.0.1'], endpoints=['/v1/messages'])}"
@@ -120,6 +123,7 @@ async def test_an_unknown_price_is_refused_under_a_budget_and_free_without_one(t
         refused = await admin.ask(capped, model="free")
         assert (refused.status_code, (await admin.ask(free, model="free")).status_code) == (402, 200)
         assert "catalog" in refused.json()["error"]["message"]
+        assert "E" not in str([row["cost_usd"] for row in (await admin.spend("key")).values()])
 
 
 async def test_limits_per_minute_are_429_with_a_time_to_wait(tmp_path: Path) -> None:

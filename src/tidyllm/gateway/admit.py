@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
-from tidyllm.errors import BadRequest
+from tidyllm.errors import AuthError, BadRequest
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
 from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
@@ -94,12 +94,22 @@ class Admission:
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
         """:raises AuthError: there is no key, or it is not known. :raises StoreDown: nobody can tell."""
+        refused: AuthError | None = None
         if self.keys is not None:
             for secret in sent_keys(headers):
                 if secret.startswith(_KEY_MARK):
-                    key = await self.keys.find(secret)
+                    try:
+                        key = await self.keys.find(secret)
+                    except AuthError as error:  # another one that was sent may be right
+                        refused = error
+                        continue
                     return Caller(f"key:{key.id}", key)
-        return await self.master(headers)
+        try:
+            return await self.master(headers)
+        except AuthError:
+            if refused is not None:
+                raise refused from None
+            raise
 
     async def admit(
         self, caller: Caller, scope: Scope, headers: Headers, *, model: str, call: Forward, size: int
@@ -129,13 +139,13 @@ class Admission:
                     field="cache-control",
                 )
             tags[CONTROL_TAG] = control
-        lease = None
+        budget, lease = self._budget(key), None  # what may fail comes first: nobody would give the lease back
         if key is not None and key.subjects:
             tokens = 0
             if any(one.tokens_per_minute is not None for one in key.subjects):
                 tokens = size // 3 + (Asked.of(call.fields).max_tokens or _ANSWER)
             lease = await self.limits.enter(key, tokens=tokens)
-        return Ticket(tags, self._budget(key), lease)
+        return Ticket(tags, budget, lease)
 
     def allow(self, caller: Caller, scope: Scope, headers: Headers) -> None:
         """Whether a call that asks no model may go on.
