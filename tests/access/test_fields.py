@@ -106,3 +106,9 @@ def test_any_text_is_taken_as_it_is_or_refused_in_one_line(text: str) -> None:
         assert (spec.name, spec.owner, spec.tags) == (text, text, {"a": text})
         assert not set(text) & set("\r\n\x00\x1b\u2028")
     assert not told or told.isprintable()
+
+
+@pytest.mark.parametrize("spec", [{"tags": {"tidyllm.key": "x"}}, {"required_tags": ("tidyllm.team",)}])
+def test_names_of_tags_that_are_the_gateways_own_are_no_keys_to_give(spec: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="the gateway's own"):
+        checked(KeySpec(name="a", **spec))

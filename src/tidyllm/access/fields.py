@@ -108,6 +108,9 @@ _BOUNDS = {
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?([A-Za-z_0-9]*)")
 _QUOTED = re.compile(r"unknown field `(.*)`|missing required field `(.*)`", re.DOTALL)
 
+_OURS = "tidyllm."
+"""How the names of tags begin that say who calls."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -169,11 +172,22 @@ def _check_text(name: str, value: object, *, named: bool) -> None:
             raise ConfigError(f"{_shown(text)} is not allowed; it must be {allowed}.", where=name)
         if name == "ips":
             ipaddress.ip_network(text, strict=False)  # the pattern lets nothing else through
+        if name == "required_tags":
+            _check_tag(name, text)
     if isinstance(value, Mapping):
         names = _WHOLE["team"][0]
         for one in cast("Mapping[object, object]", value):
             if not isinstance(one, str) or names.fullmatch(one) is None or one.endswith("\n"):
                 raise ConfigError(f"{_shown(one)} is not allowed; it must be {allowed}.", where=name)
+            if name == "tags":
+                _check_tag(name, one)
+
+
+def _check_tag(field: str, name: str) -> None:
+    if name.startswith(_OURS):
+        raise ConfigError(
+            f"the name {_shown(name)} is the gateway's own, as are all that begin with {_OURS!r}.", where=field
+        )
 
 
 def _texts(value: object) -> list[str]:
