@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from decimal import Decimal
+from typing import Any, cast, get_args
 
 import msgspec
 
@@ -69,7 +70,7 @@ async def _spend(store: Store, asked: SpendQuery) -> Sequence[Any]:
         report = await store.read(lambda conn: spend(conn, asked.by, since=since, until=until))  # pyright: ignore[reportArgumentType]
     except ConfigError as error:
         raise BadRequest(error.message, field="since") from error
-    return [msgspec.to_builtins(row) for row in (*report.rows, report.total)]
+    return [_shown(row) for row in (*report.rows, report.total)]
 
 
 def _day(value: object) -> float | None:
@@ -85,4 +86,19 @@ async def _request(store: Store, request_id: str) -> Mapping[str, Any] | None:
         report = await store.read(lambda conn: request_report(conn, request_id))
     except ConfigError:
         return None
-    return None if report is None else msgspec.to_builtins(report)
+    return None if report is None else _shown(report)
+
+
+def _shown(thing: object) -> Any:
+    """As JSON has it; money as digits, `0.000000001` and never `1E-9`."""
+    return _digits(msgspec.to_builtins(thing, builtin_types=(Decimal,)))
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, dict):
+        return {name: _digits(one) for name, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_digits(one) for one in cast("list[Any]", value)]
+    return value
