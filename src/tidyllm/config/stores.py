@@ -63,7 +63,7 @@ class Stores:
 
     @cached_property
     def ledger(self) -> Ledger | None:
-        """The books of this process; None without a store."""
+        """The books of this process, behind counters in Redis where there is one; None without a store."""
         if self.store is None:
             return None
         from tidyllm.models.asked import set_input_counter
@@ -72,7 +72,7 @@ class Stores:
 
         # Near the end of a budget the bound by bytes is too wide; the tokenizer is loaded only then.
         set_input_counter(input_counter)
-        return Ledger(self.store)
+        return Ledger(self.store, shared=self.shared)
 
     def cache(self, settings: CacheSettings, *, where: str) -> Backend:
         """Where a route keeps its answers; routes with equal settings share one place.
