@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import BigInteger, Connection, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidyllm.errors import StoreDown, StoreError
@@ -20,6 +20,8 @@ from tidyllm.store.schema import HEAD, VERSION_TABLE, revision_of
 __all__ = ["Checked", "check", "differences"]
 
 _MOST = 20
+_SUMS = ("budget_counters", "spend_daily")
+"""Tables that SQLite itself adds up in: above 63 bits it goes on with floats, which are not exact."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,23 @@ def _look(connection: Connection, location: Location) -> Checked:
     else:
         problems += differences(connection)
     there = set(inspect(connection).get_table_names())
+    if location.dialect == "sqlite":
+        problems += [line for name in _SUMS if name in there for line in _inexact(connection, name)]
     rows: dict[str, int] = {}
     for table in metadata.sorted_tables:
         if table.name in there:
             rows[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
     return Checked(location.name, revision, rows, tuple(problems))
+
+
+def _inexact(connection: Connection, name: str) -> list[str]:
+    from tidyllm.store.tables import metadata
+
+    table = metadata.tables[name]
+    numbers = [column.name for column in table.columns if isinstance(column.type, BigInteger)]
+    other = " OR ".join(f"typeof({number}) <> 'integer'" for number in numbers)
+    count = connection.exec_driver_sql(f"SELECT count(*) FROM {name} WHERE {other}").scalar_one()  # noqa: S608 - our own names
+    return [f"{count:,} rows of {name} hold sums that are no whole numbers"] if count else []
 
 
 def differences(connection: Connection) -> list[str]:
