@@ -140,7 +140,9 @@ async def test_while_the_store_is_away_known_keys_open_only_where_that_was_decla
 
 
 @both
-async def test_a_lowered_limit_of_an_organisation_holds_for_keys_in_memory(tmp_path: Path, dialect: str) -> None:
+async def test_a_lowered_limit_of_an_organisation_holds_for_keys_in_memory(
+    tmp_path: Path, dialect: str
+) -> None:
     async with store_in(tmp_path, dialect) as store:
         with FakeClock() as clock:
             await Organisations(store).create(OrganisationSpec(name="o", limit_usd=100), by=ADMIN)
