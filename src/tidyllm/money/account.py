@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from tidyllm import clock
 from tidyllm.errors import BudgetExceeded, ConfigError
-from tidyllm.money.nanos import Dollars, limit_nanos, shown_usd
+from tidyllm.money.nanos import MOST_NANOS, Dollars, limit_nanos, shown_usd
 from tidyllm.money.window import Window
 
 __all__ = ["Account", "Held", "Verdict", "exceeded", "judge", "path_of"]
@@ -86,8 +86,8 @@ def path_of(account: Account) -> tuple[Account, ...]:
 
 def judge(account: Account, held: Held, amount: int) -> Verdict:
     """Whether `amount` more fits. `wait`: it would, if calls under way turn out cheaper than was set aside."""
-    limit = account.limit
-    if limit is None or held.spent + held.reserved + amount <= limit:
+    limit = MOST_NANOS if account.limit is None else account.limit
+    if held.spent + held.reserved + amount <= limit:
         return "fits"
     return "wait" if held.spent + amount <= limit and held.reserved > 0 else "refuse"
 
@@ -99,7 +99,7 @@ def exceeded(account: Account, held: Held, amount: int, what: str, free_at: floa
         account.name,
         what=what,
         asked_usd=shown_usd(amount),
-        limit_usd=shown_usd(account.limit or 0),
+        limit_usd=shown_usd(MOST_NANOS if account.limit is None else account.limit),
         spent_usd=shown_usd(held.spent),
         reserved_usd=shown_usd(held.reserved),
         window=str(account.window),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidyllm.money.account import Account, Held
+from tidyllm.money.nanos import MOST_NANOS
 from tidyllm.money.sql import Sql
 
 __all__ = ["Counters", "Place"]
@@ -36,7 +37,7 @@ class Place:
 
     def __init__(self, account: Account, number: int, now: float) -> None:
         self.account = account
-        self.limit = account.limit
+        self.limit = MOST_NANOS if account.limit is None else account.limit
         self.row = (number, account.window.slot(now))
         self.first = account.window.first(now)
         self.spent = 0
@@ -80,8 +81,8 @@ class Counters:
             )
             for number, slot, spent, reserved in rows:
                 place = self._places[number]
-                place.spent, place.reserved = spent, reserved
-                place.slots[slot] = spent + reserved
+                place.spent, place.reserved = int(spent), int(reserved)
+                place.slots[slot] = place.spent + place.reserved
 
     def _place(self, account: Account, fixed: list[Place]) -> Place:
         number = account.id or self.made.get(account) or self._make(account)
@@ -92,9 +93,11 @@ class Counters:
                 fixed.append(place)
                 return place
             for slot, spent, reserved in self._sql.rows(_ROLLING, (number, place.first)):
-                place.spent += spent
-                place.reserved += reserved
-                place.slots[slot] = spent + reserved
+                place.spent += int(spent)
+                place.reserved += int(reserved)
+                place.slots[slot] = int(spent) + int(reserved)
+        elif account.limit is not None and account.limit < place.limit:
+            place.account, place.limit = account, account.limit
         return place
 
     def _make(self, account: Account) -> int:
@@ -129,6 +132,15 @@ class Counters:
             if place.added:
                 change = self._changes.setdefault(place.row, [0, 0, 0])
                 change[1] += place.added
-        rows = [(*row, *change) for row, change in sorted(self._changes.items()) if any(change)]
+        rows = [
+            (*row, *[_fitting(number) for number in change])
+            for row, change in sorted(self._changes.items())
+            if any(change)
+        ]
         if rows:
             self._sql.many(_ADD, rows)
+
+
+def _fitting(number: int) -> int | float:
+    """Sums above 63 bits occur only with counters that an earlier version let grow; SQLite made those inexact too."""
+    return number if -(1 << 63) < number < 1 << 63 else float(number)

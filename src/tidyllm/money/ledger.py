@@ -15,13 +15,13 @@ from typing import Any
 
 from tidyllm import clock
 from tidyllm.core import AttemptStarted, Context
-from tidyllm.errors import BudgetExceeded, TidyllmError
+from tidyllm.errors import BudgetExceeded, StoreDown, TidyllmError
 from tidyllm.money.account import Account
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.entry import LedgerEntry
 from tidyllm.money.facts import facts_of
 from tidyllm.money.gate import Gate
-from tidyllm.money.nanos import to_nanos
+from tidyllm.money.nanos import LARGEST_NANOS, to_nanos
 from tidyllm.money.posting import Batch, Hit, Posted
 from tidyllm.money.recovery import recover, sign_off
 from tidyllm.money.standing import standing_of
@@ -84,8 +84,7 @@ class Ledger:
     ) -> LedgerEntry:
         """Set money aside in all accounts of `path` and write the intent, or do neither; see `Till.take`.
 
-        :raises BudgetExceeded: it does not fit.
-        :raises PriceUnknown: the amount is unknown and an account has a limit.
+        :raises BudgetExceeded, PriceUnknown: as `Till.take` says.
         :raises StoreDown: the intent cannot be written, so the call must not be made.
         """
         priced(path, amount, what)
@@ -145,7 +144,7 @@ class Ledger:
     ) -> None:
         """Write down that a cache answered, and the dollars that saved (None: unknown). It never waits."""
         facts = facts_of(AttemptStarted(ctx, 0, provider, target, model), tuple(accounts))
-        saved = None if saved_usd is None else to_nanos(saved_usd)
+        saved = None if saved_usd is None else min(to_nanos(saved_usd), LARGEST_NANOS)
         with self._lock:
             self._hits.append(Hit(facts, saved))
         self._post()
@@ -206,7 +205,8 @@ class Ledger:
             self._again()
             return
         self._posted = True
-        self.store.post(Work(self, everything=False))
+        work = Work(self, everything=False)
+        self.store.post(work, lost=work.lost)
 
     def pull(self, *, everything: bool) -> Batch:
         """Everything that is to be written now. In the writer's thread."""
@@ -262,17 +262,40 @@ class Ledger:
         self._tell(answers)
 
     def failed(self, batch: Batch, error: BaseException) -> None:
-        """A batch could not be written: who asked is refused, what was to be settled is kept until it can be."""
+        """A batch could not be written: who asked is refused, what was to be settled is kept until it can be.
+
+        Unless the database is away, one of them is at fault: then each is written alone, and only that one fails.
+        """
+        if not isinstance(error, StoreDown) and batch.apart():
+            self.lost(batch, error)
+            return
+        self._refuse(batch.asks, error)
+        if batch.closes or batch.hits:
+            self._put(Batch(batch.closes, [], batch.hits, batch.open_from))
+
+    def lost(self, batch: Batch, error: BaseException) -> None:
+        """A batch could not be written, and what is not at fault still can be."""
+        if not isinstance(error, StoreDown):
+            for part in batch.apart():
+                self._put(part)
+
+    def _put(self, batch: Batch) -> None:
+        work = Work(self, everything=bool(batch.asks), batch=batch)
+        try:
+            if batch.asks:
+                self.store.submit(work).add_done_callback(work.done)
+            else:
+                self.store.post(work, lost=work.lost)
+        except (
+            TidyllmError
+        ) as error:  # closed: what was to be settled is in doubt for whoever recovers this writer
+            self._refuse(batch.asks, error)
+
+    def _refuse(self, asks: list[LedgerEntry], error: BaseException) -> None:
         answers: dict[asyncio.AbstractEventLoop, list[tuple[LedgerEntry, BaseException | None]]] = {}
-        for entry in batch.asks:
+        for entry in asks:
             answers.setdefault(entry.answer.get_loop(), []).append((entry, error))
         self._tell(answers)
-        if batch.closes or batch.hits:
-            kept = Work(self, everything=False, batch=Batch(batch.closes, [], batch.hits, batch.open_from))
-            try:
-                self.store.post(kept)
-            except TidyllmError:
-                pass  # the store is closed: these calls are in doubt for whoever recovers this writer
 
     def _tell(self, answers: dict[asyncio.AbstractEventLoop, list[Any]]) -> None:
         for loop, list_ in answers.items():

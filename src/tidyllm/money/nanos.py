@@ -12,12 +12,15 @@ from typing import TypeAlias
 
 from tidyllm.errors import ConfigError
 
-__all__ = ["LARGEST_NANOS", "Dollars", "from_nanos", "limit_nanos", "shown_usd", "to_nanos"]
+__all__ = ["LARGEST_NANOS", "MOST_NANOS", "Dollars", "from_nanos", "limit_nanos", "shown_usd", "to_nanos"]
 
 Dollars: TypeAlias = Decimal | int | float | str
 
 LARGEST_NANOS = 1_000_000_000 * 1_000_000_000
 """A billion dollars: what a limit can be at most. Sums of two such still fit into 63 bits."""
+MOST_NANOS = 1 << 62
+"""What may count in one account at a time, also in one without a limit: what databases add up exactly, and room above
+it for what is settled meanwhile."""
 
 _EXACT = Context(prec=60)
 _WRITTEN = re.compile(

@@ -50,6 +50,13 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.closes or self.asks or self.hits)
 
+    def apart(self) -> list[Batch]:
+        """What is in it, each alone: settlements and hits first. Nothing, when it is one thing already."""
+        alone = [Batch([one], [], [], self.open_from) for one in self.closes]
+        alone += [Batch([], [], [one], self.open_from) for one in self.hits]
+        alone += [Batch([], [one], [], self.open_from) for one in self.asks]
+        return alone if len(alone) > 1 else []
+
 
 @dataclass
 class Posted:
@@ -103,7 +110,7 @@ def _decide(asks: Sequence[LedgerEntry], chain: Chain, counters: Counters, poste
         places = counters.places(ask.path)
         blocked = False
         for place in places:
-            if place.limit is not None and place.spent + place.reserved + amount > place.limit:
+            if place.spent + place.reserved + amount > place.limit:
                 blocked = True
         if blocked:
             error = _refusal(ask, places, moment)

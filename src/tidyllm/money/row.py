@@ -65,6 +65,7 @@ def insert_rows(sql: Sql, rows: Sequence[Row]) -> None:
 
 
 _LONGEST = 500
+_LARGEST_COUNT = 1 << 40
 
 
 def harmless_text(value: object) -> str | None:
@@ -79,5 +80,5 @@ def harmless_text(value: object) -> str | None:
 
 
 def small_number(value: object) -> int | None:
-    """A count that fits into the column; None for what is no count."""
-    return value if type(value) is int and 0 <= value < 1 << 62 else None
+    """A count; None for what is none, or so large that sums of such would not fit into a column."""
+    return value if type(value) is int and 0 <= value < _LARGEST_COUNT else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidyllm.money.facts import Facts, Outcome
+from tidyllm.money.nanos import MOST_NANOS
 from tidyllm.money.sql import Sql
 
 __all__ = ["NUMBERS", "DailySums"]
@@ -68,6 +69,11 @@ class DailySums:
         """Add all to the table, in one statement and always in the same order."""
         if self._sums:
             rows = sorted(
-                (self._day, *[part or "" for part in key], *sums) for key, sums in self._sums.items()
+                (
+                    self._day,
+                    *[part or "" for part in key],
+                    *[max(-MOST_NANOS, min(one, MOST_NANOS)) for one in sums],
+                )
+                for key, sums in self._sums.items()
             )
             sql.many(_UPSERT, rows)

@@ -10,9 +10,9 @@ import msgspec
 
 from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted
-from tidyllm.errors import PriceUnknown
+from tidyllm.errors import BudgetExceeded, PriceUnknown
 from tidyllm.money.account import Account, Held
-from tidyllm.money.nanos import shown_usd
+from tidyllm.money.nanos import LARGEST_NANOS, shown_usd
 
 __all__ = ["Entry", "Standing", "Till", "priced", "tell_soft"]
 
@@ -73,12 +73,24 @@ def priced(path: tuple[Account, ...], amount: int | None, what: str) -> int:
     """The amount to set aside; 0 for an unknown one, where nothing has a limit.
 
     :raises PriceUnknown: something has one.
+    :raises BudgetExceeded: it is more than any limit can be, so that no books could hold it.
     """
     if amount is None:
         for account in path:
             if account.limit is not None:
                 raise PriceUnknown(account.name, what=what)
         return 0
+    if amount > LARGEST_NANOS:
+        limits = [account for account in path if account.limit is not None]
+        by = limits[0] if limits else path[0] if path else None
+        raise BudgetExceeded(
+            "ledger" if by is None else by.name,
+            what=what,
+            asked_usd=shown_usd(amount),
+            limit_usd=shown_usd(LARGEST_NANOS if by is None or by.limit is None else by.limit),
+            spent_usd="0",
+            reserved_usd="0",
+        )
     return amount
 
 

@@ -54,6 +54,10 @@ class Work:
             ledger.ran(batch, posted)
         return posted
 
+    def lost(self, error: BaseException) -> None:
+        """Nobody waited for it, and it could not be written."""
+        self._ledger.lost(self._batch or Batch(), error)
+
     def done(self, future: ThreadFuture[Posted | None]) -> None:
         """It is on disk, or cannot be."""
         error = future.exception()
