@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
-from tidyllm.errors import AuthError, BadRequest
+from tidyllm.errors import AuthError, BadRequest, ConfigError
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
 from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
@@ -78,18 +78,25 @@ class Admission:
             down = settings.access.on_store_down
             self.keys = Keys(store, lookup=Lookup(store, on_store_down=down))
             self.limits = _limits(stores, settings, workers)
-        self._proxies = tuple(ipaddress.ip_network(one, strict=False) for one in settings.access.proxies)
+        self._proxies = _networks(settings)
         self._root = self._top(settings)
         self._budgets: OrderedDict[str, tuple[Key, Budget]] = OrderedDict()
 
     def renew(self, settings: Settings, master: Authenticator | None) -> None:
-        """Go on with other settings. Limits and books stay as they are."""
-        if master is not None:
-            self.master = master
+        """Go on with other settings. Limits and books stay as they are.
+
+        :raises ConfigError: the money cannot be counted so; then nothing is different.
+        """
+        proxies = _networks(settings)
         if settings.money != self.settings.money:
             self._root = self._top(settings)
             self._budgets.clear()
-        self._proxies = tuple(ipaddress.ip_network(one, strict=False) for one in settings.access.proxies)
+        self._proxies = proxies
+        self.limits.on_store_down = settings.access.on_store_down
+        if self.keys is not None:
+            self.keys.lookup.on_store_down = settings.access.on_store_down
+        if master is not None:
+            self.master = master
         self.settings = settings
 
     async def identify(self, headers: Mapping[str, str]) -> Caller:
@@ -213,6 +220,14 @@ class Admission:
         """Give back what is held, write what is left, close what was opened."""
         await self.limits.aclose()
         await self.stores.aclose()
+
+
+def _networks(settings: Settings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Of the proxies that are believed. :raises ConfigError: one is none."""
+    try:
+        return tuple(ipaddress.ip_network(one, strict=False) for one in settings.access.proxies)
+    except ValueError as error:
+        raise ConfigError(f"{error}.", where="access.proxies") from error
 
 
 def _limits(stores: Stores, settings: Settings, workers: int) -> Limits:

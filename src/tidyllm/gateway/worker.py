@@ -159,11 +159,11 @@ class _Server(uvicorn.Server):
     async def _reload_once(self) -> None:
         before = self._gateway.routes
         routes, key = await asyncio.to_thread(_read_again, self._source, before)
+        if self._gateway.admission is not None:  # it may refuse: then everything stays as it was
+            self._gateway.admission.renew(routes.settings, key)
         self._gateway.routes = routes
         if key is not None:
             self._gateway.authenticator = key
-        if self._gateway.admission is not None:
-            self._gateway.admission.renew(routes.settings, key)
         self._log.info("the configuration was reloaded: models %s", ", ".join([*routes, *routes.patterns]))
         for name in _fixed_changes(before.settings, routes.settings):
             self._log.warning("%s has changed: this takes effect with the next start", name)
@@ -182,7 +182,7 @@ def _fixed_changes(before: Settings, after: Settings) -> list[str]:
         for name in ("host", "port", "workers")
         if getattr(before.server, name) != getattr(after.server, name)
     ]
-    sections = ("access", "observe", "redis", "sign_on", "store")
+    sections = ("observe", "redis", "sign_on", "store")
     return changed + [name for name in sections if getattr(before, name) != getattr(after, name)]
 
 
