@@ -170,6 +170,38 @@ def test_nothing_is_blamed_for_what_stands_beside_it(data: Any, problems: int) -
     assert len(said(data)) == problems, said(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ({"money": {"window": "fortnight"}}, "money.window"),
+        ({"money": {"limit_usd": 5, "soft_usd": 6}}, "money.soft_usd"),
+        ({"access": {"proxies": ["10.0.0.0/8", "balancer"]}}, "access.proxies[1]"),
+        ({"access": {"required_tags": ["tidyllm.key"]}}, "access.required_tags[0]"),
+        ({"store": {"url": "mysql://me:secret@db/x"}}, "store.url"),
+        ({"redis": {"url": "http://me:secret@redis"}}, "redis.url"),
+        ({"redis": {"url": "me:secret@redis"}}, "redis.url"),
+    ],
+)
+def test_what_the_gateway_could_not_begin_with_is_named(data: Any, place: str) -> None:
+    [found] = said(data)
+    assert found.startswith(f"{place}: ")
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"money": {"limit_usd": 5, "soft_usd": 5, "window": "rolling:24h"}},
+        {"access": {"proxies": ["10.0.0.1", "fd00::/8"], "required_tags": ["feature"]}},
+        {"store": {"url": "books.db"}, "redis": {}},
+        {"store": {"url": "postgresql://me@db/x"}, "redis": {"url": "rediss://redis:6379/1"}},
+        {"store": {"url": "env:URL"}, "redis": {"url": "unix:///run/redis.sock"}},
+    ],
+)
+def test_stores_money_and_access_that_are_right_are_not_complained_of(data: Any) -> None:
+    assert not said(data)
+
+
 @pytest.mark.parametrize("key", ["short", "", "sixteen letters and spaces", "schlüssel-mit-umlaut"])
 def test_a_weak_master_key_is_refused_and_not_shown(key: str) -> None:
     [found] = said({"server": {"master_key": key}})

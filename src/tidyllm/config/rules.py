@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
 from tidyllm.models.provider import KINDS
+from tidyllm.money.window import Window
 from tidyllm.routing.tasks import TASKS
 
 __all__ = ["broken_rules"]
@@ -30,9 +32,48 @@ def broken_rules(settings: Settings) -> Iterator[Problem]:
     key = settings.server.master_key
     if key is not None and not is_reference(key) and not is_strong(key):
         yield Problem(("server", "master_key"), STRONG_KEY, "Make one with: openssl rand -hex 24")
+    yield from _shared(settings)
     if settings.observe.content and settings.observe.traces == "off":
         hint = "Set observe.traces to otlp."
         yield Problem(("observe", "content"), "content is recorded on spans, and traces are off.", hint)
+
+
+def _shared(settings: Settings) -> Iterator[Problem]:
+    """The database, Redis, money and access."""
+    for section, given, known, example in (
+        ("store", settings.store, _DATABASES, "a path, or postgresql://user:password@host/database"),
+        ("redis", settings.redis, _REDISES, "redis://host:port/number"),
+    ):
+        url = None if given is None else given.url
+        if url is None or is_reference(url):
+            continue
+        scheme, slashes, _ = url.partition("://")
+        if slashes and scheme.partition("+")[0].lower() not in known:
+            yield Problem((section, "url"), f"{scheme[:40]!r} is unknown.", f"Expected {example}.")
+        elif not url or (section == "redis" and not slashes):
+            yield Problem((section, "url"), f"expected {example}.")  # it is not shown: it may hold a password
+    money = settings.money
+    try:
+        Window.parse(money.window)
+    except ConfigError as error:
+        yield Problem(("money", "window"), error.message.removeprefix("window: "), error.hint)
+    if money.limit_usd is not None and money.soft_usd is not None and money.soft_usd > money.limit_usd:
+        message = f"{money.soft_usd:g} is above limit_usd, {money.limit_usd:g}."
+        yield Problem(("money", "soft_usd"), message, "A soft limit warns before the hard one stops.")
+    for place, one in enumerate(settings.access.proxies):
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError:
+            hint = "Write an address or a network, such as 10.0.0.0/8."
+            yield Problem(("access", "proxies", place), f"{one[:80]!r} is neither.", hint)
+    for place, one in enumerate(settings.access.required_tags):
+        if not one.strip() or one.startswith("tidyllm."):
+            hint = "Names that begin with tidyllm. are the gateway's own: no caller can give them."
+            yield Problem(("access", "required_tags", place), f"{one[:80]!r} is no tag of a request.", hint)
+
+
+_DATABASES = frozenset({"sqlite", "postgresql", "postgres"})
+_REDISES = frozenset({"redis", "rediss", "unix"})
 
 
 def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[Problem]:
