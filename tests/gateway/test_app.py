@@ -233,6 +233,8 @@ class Slow:
     def in_flight(self, change: int) -> None:
         self.running += change
 
+    def limits_degraded(self, degraded: bool) -> None: ...
+
     def exposition(self) -> tuple[str, bytes]:
         assert self.go_on.wait(10)
         return "text/plain", b"metrics 1\n"

@@ -27,6 +27,14 @@ def test_counts_the_requests_of_the_gateway() -> None:
     assert value(metrics, "gateway_request_duration_seconds_count", path="/livez", status="405") == 1
 
 
+def test_limits_that_cannot_be_shared_are_seen() -> None:
+    metrics = Metrics()
+    traffic = Traffic(metrics)
+    for degraded in (True, False):
+        traffic.limits_degraded(degraded)
+        assert value(metrics, "limits_degraded") == degraded
+
+
 class Slow(Collector):
     """Ends only once somebody else has run."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
@@ -59,11 +59,17 @@ class Admission:
 
     - `stores`: what the configuration shares; without a store there are no virtual keys and no books.
     - `master`: knows the master key, which may do everything.
-    - `workers`: processes that serve together.
+    - `workers`: processes that serve together. `on_degraded`: told when limits cannot be shared, and can again.
     """
 
     def __init__(
-        self, settings: Settings, stores: Stores, master: Authenticator, *, workers: int = 1
+        self,
+        settings: Settings,
+        stores: Stores,
+        master: Authenticator,
+        *,
+        workers: int = 1,
+        on_degraded: Callable[[bool], object] | None = None,
     ) -> None:
         self.master = master
         self.settings = settings
@@ -77,7 +83,7 @@ class Admission:
 
             down = settings.access.on_store_down
             self.keys = Keys(store, lookup=Lookup(store, on_store_down=down))
-            self.limits = _limits(stores, settings, workers)
+            self.limits = _limits(stores, settings, workers, on_degraded)
         self._proxies = _networks(settings)
         self._root = self._top(settings)
         self._budgets: OrderedDict[str, tuple[Key, Budget]] = OrderedDict()
@@ -230,14 +236,16 @@ def _networks(settings: Settings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv
         raise ConfigError(f"{error}.", where="access.proxies") from error
 
 
-def _limits(stores: Stores, settings: Settings, workers: int) -> Limits:
+def _limits(
+    stores: Stores, settings: Settings, workers: int, told: Callable[[bool], object] | None
+) -> Limits:
     """Counted in Redis, where there is one, else by this process alone with one worker, else in Postgres or SQLite."""
     from tidyllm.access import RedisLimits, StoreLimits
 
     down = settings.access.on_store_down
     if stores.shared is not None:
-        return Limits(RedisLimits(stores.shared), on_store_down=down)
+        return Limits(RedisLimits(stores.shared), on_store_down=down, on_degraded=told)
     assert stores.store is not None
     if stores.store.dialect == "sqlite" and workers == 1:
         return Limits(on_store_down=down)
-    return Limits(StoreLimits(stores.store), on_store_down=down)
+    return Limits(StoreLimits(stores.store), on_store_down=down, on_degraded=told)

@@ -19,6 +19,10 @@ class Exposition(Protocol):
         """One request more, or one less, is running."""
         ...
 
+    def limits_degraded(self, degraded: bool) -> None:
+        """Limits are not shared with other processes now, or are again."""
+        ...
+
     def exposition(self) -> tuple[str, bytes]:
         """Content type and text of all metrics. May take long: it is called in a thread."""
         ...
@@ -48,6 +52,11 @@ class Traffic:
         """Anything else that was refused."""
         if self._metrics is not None:
             self._metrics.request(path, status, 0.0)
+
+    def limits_degraded(self, degraded: bool) -> None:
+        """Limits are not shared with other processes now, or are again."""
+        if self._metrics is not None:
+            self._metrics.limits_degraded(degraded)
 
     async def exposition(self) -> tuple[str, bytes]:
         """Content type and text for `GET /metrics`, made in a thread: the loop goes on meanwhile."""

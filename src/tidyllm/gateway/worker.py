@@ -217,7 +217,9 @@ def _gateway(task: Work, traffic: Traffic) -> Gateway:
     master = MasterKey(task.key)
     gateway = Gateway(routes, authenticate=master, traffic=traffic, open_metrics=task.open_metrics)
     stores = routes.stores
-    gateway.admission = admission = Admission(task.settings, stores, master, workers=task.workers)
+    gateway.admission = admission = Admission(
+        task.settings, stores, master, workers=task.workers, on_degraded=traffic.limits_degraded
+    )
     gateway.verdicts = Verdicts(stores.store)
     if stores.store is not None:
         from tidyllm.gateway.backstage import backstage

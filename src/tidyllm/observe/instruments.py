@@ -174,6 +174,12 @@ class Instruments:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.limits_degraded = Gauge(
+            "tidyllm_limits_degraded",
+            "Processes that cannot count the limits of keys together with the others.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.dropped_spans = Counter(
             "tidyllm_spans_dropped",
             "Trace spans lost, because the queue was full or the collector refused.",

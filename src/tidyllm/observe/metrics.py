@@ -175,6 +175,10 @@ class Metrics:
         """So many requests more are running; fewer, if it is negative."""
         self._instruments.in_flight.inc(change)
 
+    def limits_degraded(self, degraded: bool) -> None:
+        """Whether the limits of keys cannot be counted together with other processes now."""
+        self._instruments.limits_degraded.set(int(degraded))
+
     def dropped_spans(self, count: int, reason: str) -> None:
         """So many trace spans were lost."""
         self._instruments.dropped_spans.labels(reason).inc(count)
