@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidyllm.money.account import Account, Held
+from tidyllm.money.history import spent_before
 from tidyllm.money.nanos import MOST_NANOS
 from tidyllm.money.sql import Sql
 
@@ -27,6 +28,8 @@ _BUDGET = (
     ' limit_nanos = excluded.limit_nanos, soft_nanos = excluded.soft_nanos, "window" = excluded."window",'
     " changed_at = excluded.changed_at RETURNING id"
 )
+_KNOWN = 'SELECT limit_nanos, soft_nanos, "window" FROM budgets WHERE name = ?'
+_CARRY = "UPDATE budgets SET epoch = epoch + ? WHERE id = ?"
 _AT_ONCE = 400
 
 
@@ -103,10 +106,26 @@ class Counters:
     def _make(self, account: Account) -> int:
         parent = account.parent
         above = None if parent is None else parent.id or self.made.get(parent) or self._make(parent)
-        values = (account.name, above, account.limit, account.soft, str(account.window), self.now)
-        number = int(self._sql.rows(_BUDGET, values)[0][0])
+        terms = (account.limit, account.soft, str(account.window))
+        known = self._sql.rows(_KNOWN, (account.name,))
+        number = int(self._sql.rows(_BUDGET, (account.name, above, *terms, self.now))[0][0])
         self.made[account] = number
+        if not known or tuple(known[0]) != terms:
+            self._carry(account, number)
         return number
+
+    def _carry(self, account: Account, number: int) -> None:
+        """An account that is new, or has other terms, may have missed calls: in its window all of them count."""
+        first, slot = account.window.first(self.now), account.window.slot(self.now)
+        counted = sum(
+            int(spent)
+            for at, spent, _ in self._sql.rows(_ROLLING, (number, first))
+            if at == slot or account.window.kind == "rolling"
+        )
+        missed = spent_before(self._sql, account, self.now) - counted
+        if missed > 0:
+            self._sql.run(_ADD, (number, slot, missed, 0, 0))
+            self._sql.run(_CARRY, (missed, number))
 
     def places(self, path: tuple[Account, ...]) -> tuple[Place, ...]:
         """Where the money of this very path is booked; it was loaded."""

@@ -286,9 +286,7 @@ class Ledger:
                 self.store.submit(work).add_done_callback(work.done)
             else:
                 self.store.post(work, lost=work.lost)
-        except (
-            TidyllmError
-        ) as error:  # closed: what was to be settled is in doubt for whoever recovers this writer
+        except TidyllmError as error:  # closed: open calls are in doubt for whoever recovers this writer
             self._refuse(batch.asks, error)
 
     def _refuse(self, asks: list[LedgerEntry], error: BaseException) -> None:

@@ -22,6 +22,7 @@ from tidyllm.store.tables.metadata import metadata
 
 __all__ = ["budget_counters", "budgets", "ledger", "ledger_writers", "spend_daily"]
 
+# `epoch`: nano-dollars that its counters were given at once, of calls that ended before the account was kept.
 budgets = Table(
     "budgets",
     metadata,
