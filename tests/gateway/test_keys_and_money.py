@@ -15,6 +15,7 @@ import pytest
 from tests.gateway.harness import KEY
 from tests.gateway.process import Serving, serving
 from tests.store.servers import postgres_url, redis_url
+from tidyllm.store import SharedState
 
 ECHO = {"prices": {"input": "1", "output": "2"}, "context_window_tokens": 8000, "max_output_tokens": 500}
 SECTIONS: dict[str, Any] = {
@@ -205,19 +206,30 @@ async def test_a_choice_takes_the_model_whose_price_is_known(tmp_path: Path) -> 
         assert (await admin.ask(KEY, model="auto")).headers["x-tidyllm-model"] == "off/echo"
 
 
-async def test_two_workers_on_postgres_and_redis_share_one_limit(tmp_path: Path) -> None:
+async def test_two_workers_on_postgres_and_redis_share_limits_and_budgets(tmp_path: Path) -> None:
     sections = {**SECTIONS, "store": {"url": postgres_url()}, "redis": {"url": redis_url()}}
     async with serving(tmp_path, sections, "--workers", "2") as server:
         admin = Admin(server)
         async with admin.http:
             secret = await admin.key(requests_per_minute=10)
+            capped = await admin.key(limit_usd=0.0002)
             statuses = await asyncio.gather(*(_fresh(server, secret) for _ in range(30)))
-        assert sorted(statuses) == [200] * 10 + [429] * 20
+            assert sorted(statuses) == [200] * 10 + [429] * 20
+            assert set(await asyncio.gather(*(_fresh(server, capped) for _ in range(30)))) == {200, 402}
+            [key] = [
+                one for one in (await admin.http.get("/admin/v1/keys")).json()["data"] if one["limit_usd"]
+            ]
+            while key["id"] not in (rows := await admin.spend("key")):
+                await asyncio.sleep(0.02)
+            assert 0 < float(rows[key["id"]]["cost_usd"]) <= 0.0002
+        shared = SharedState.open(sections["redis"]["url"])
+        assert len(await shared.command("KEYS", "tidyllm:budget:key:*")) == 1
+        await shared.aclose()
 
 
 async def _fresh(server: Serving, secret: str) -> int:
     """A request on a connection of its own, so that any worker may take it."""
     async with httpx.AsyncClient(base_url=server.url, timeout=50) as http:
-        body = {"model": "fast", "messages": [{"role": "user", "content": "Hi"}]}
+        body = {"model": "fast", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50}
         headers = {"authorization": f"Bearer {secret}"}
         return (await http.post("/v1/chat/completions", json=body, headers=headers)).status_code
