@@ -156,7 +156,7 @@ class Admission:
         if key is not None and key.subjects:
             tokens = 0
             if any(one.tokens_per_minute is not None for one in key.subjects):
-                tokens = size // 3 + (Asked.of(call.fields).max_tokens or _ANSWER)
+                tokens = size // 3 + (Asked.of(call.fields, call.format).max_tokens or _ANSWER)
             lease = await self.limits.enter(key, tokens=tokens)
         return Ticket(tags, budget, lease)
 
