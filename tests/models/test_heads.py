@@ -130,7 +130,7 @@ async def test_it_falls_back_and_without_wrappers_says_what_it_is(format: str, p
 @pytest.mark.parametrize(("format", "passed"), CASES)
 @pytest.mark.parametrize("clocks", [{"first_piece": 5}, {"gap": 5}, {"first_piece": 5, "gap": 90}])
 async def test_a_stall_after_the_head_is_tried_again(
-    format: str, passed: bool, clocks: dict[str, float]
+    format: str, passed: bool, clocks: dict[str, Any]
 ) -> None:
     head, rest = HEADS[format], RESTS[format]
     with FakeClock(autojump=True, threshold=0.02):

@@ -291,7 +291,12 @@ def test_recorded_bills_of_openrouter_equal_our_costs() -> None:
         body: dict[str, Any] = exchange.get("body_json") or {}
         usage: dict[str, Any] = body.get("usage") or {}
         info = CATALOG.find(f"openrouter/{exchange['request'].get('model')}")
-        if exchange["host"] != "openrouter.ai" or info is None or info.prices is None or not usage.get("cost"):
+        if (
+            exchange["host"] != "openrouter.ai"
+            or info is None
+            or info.prices is None
+            or not usage.get("cost")
+        ):
             continue
         billed = msgspec.convert(usage, _Billed)
         ours = Usage(

@@ -186,7 +186,8 @@ def _check_text(name: str, value: object, *, named: bool) -> None:
 def _check_tag(field: str, name: str) -> None:
     if name.startswith(_OURS):
         raise ConfigError(
-            f"the name {_shown(name)} is the gateway's own, as are all that begin with {_OURS!r}.", where=field
+            f"the name {_shown(name)} is the gateway's own, as are all that begin with {_OURS!r}.",
+            where=field,
         )
 
 

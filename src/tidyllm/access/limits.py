@@ -94,7 +94,9 @@ class Lease:
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
         leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
-        if isinstance(backend, LocalLimits):  # it never waits, so that nobody can be cancelled in the middle of it
+        if isinstance(
+            backend, LocalLimits
+        ):  # it never waits, so that nobody can be cancelled in the middle of it
             await leaving
             return
         try:

@@ -29,6 +29,8 @@ _POLL, _LONGEST_POLL = 0.02, 0.25
 """Seconds between two looks while calls under way are in the way; each pause is longer than the one before."""
 _TRUSTED = 3.0
 """Seconds for which a refusal stands on counters that nobody compared with the ledger's."""
+_PAUSE = 1.0
+"""Seconds for which a Redis that was away is not asked."""
 _KEPT = 86_400
 """Seconds after which counters are read from the ledger again, at the latest."""
 
@@ -92,6 +94,7 @@ class Gate:
         self._store = store
         self.degraded = False
         """Redis is away: the database decides alone."""
+        self._ask_again_at = float("-inf")
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
@@ -99,12 +102,15 @@ class Gate:
 
         :raises BudgetExceeded: it does not fit.
         """
+        if self.degraded and clock.monotonic() < self._ask_again_at:
+            return None  # a Redis that hangs would hold up every call for as long as its patience
         try:
             passed = await self._enter(path, amount, what, until)
         except StoreError as error:
             if not self.degraded:
                 logging.getLogger("tidyllm").warning("budgets are kept by the database alone: %s", error)
             self.degraded = True
+            self._ask_again_at = clock.monotonic() + _PAUSE
             return None
         if self.degraded:
             logging.getLogger("tidyllm").warning("budgets are kept in %s again", self._shared.name)
@@ -151,6 +157,8 @@ class Gate:
 
     async def forget(self, path: tuple[Account, ...]) -> None:
         """Drop what Redis says of these accounts: the ledger disagrees."""
+        if self.degraded and clock.monotonic() < self._ask_again_at:
+            return
         try:
             await self._shared.delete(*(_KEY + account.name for account in path))
         except StoreError:

@@ -159,8 +159,8 @@ class LearnedPolicy:
     def for_quality(self, wanted: float) -> LearnedPolicy:
         """This policy at the cheapest setting that keeps `wanted` (0.99) of the safe route's quality.
 
-        It must do so by half a standard error, as measured on prompts left out while learning. Where no setting does, the
-        safe route is always taken.
+        It must do so by half a standard error, as measured on prompts left out while learning. Where no setting does,
+        the safe route is always taken.
 
         :raises ConfigError: `wanted` is not above 0 and at most 2.
         """

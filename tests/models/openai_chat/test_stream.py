@@ -35,7 +35,8 @@ def calls_of(*entries: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def test_text_comes_piece_by_piece_and_the_end_with_the_marker() -> None:
     decoder = openai_chat.stream_decoder()
-    assert decoder.feed(delta(role="assistant", content="")) == [Start("gpt-4o-2024", "chatcmpl-1", format="openai_chat")]
+    start = Start("gpt-4o-2024", "chatcmpl-1", format="openai_chat")
+    assert decoder.feed(delta(role="assistant", content="")) == [start]
     assert decoder.feed(delta(content="Be")) == [TextPiece("Be")]
     assert decoder.feed(delta(content="cause")) == [TextPiece("cause")]
     assert decoder.feed(delta("stop")) == []

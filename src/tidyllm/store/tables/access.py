@@ -1,4 +1,4 @@
-"""Tables of keys, limits and the audit log. They stand on `metadata`; their revision lies in `store/migrations/versions`."""
+"""Tables of keys, limits and the audit log. They stand on `metadata`; their revision is in `store/migrations`."""
 
 from __future__ import annotations
 
