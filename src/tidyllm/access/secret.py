@@ -12,11 +12,13 @@ import string
 from hashlib import sha256
 from zlib import crc32
 
-__all__ = ["ID", "digest", "looks_right", "new_id", "new_secret", "prefix"]
+__all__ = ["ID", "MARK", "digest", "looks_right", "new_id", "new_secret", "prefix"]
 
 ID = re.compile(r"[a-z0-9]{12}")
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_SECRET = re.compile(r"sk-tidy-([a-z0-9]{12})-([0-9A-Za-z]{42})")
+MARK = "sk-tidy-"
+"""How every secret of ours begins."""
+_SECRET = re.compile(MARK + r"([a-z0-9]{12})-([0-9A-Za-z]{42})")
 
 
 def new_id() -> str:
@@ -26,7 +28,7 @@ def new_id() -> str:
 
 def new_secret(key_id: str) -> str:
     """A new secret of the key `key_id`."""
-    body = f"sk-tidy-{key_id}-" + "".join(secrets.choice(_BASE62) for _ in range(36))
+    body = f"{MARK}{key_id}-" + "".join(secrets.choice(_BASE62) for _ in range(36))
     return body + _checksum(body)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tidyllm.cli.acting import Json, StoreURL
 from tidyllm.errors import ConfigError
 
 __all__ = ["app"]
@@ -28,16 +29,8 @@ def show(
     request: Annotated[
         str, typer.Argument(metavar="ID", help="As in the header x-request-id of the answer, and in logs.")
     ],
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            "-s",
-            metavar="URL",
-            help="Path or URL of the store. Default: $TIDYLLM_STORE_URL, else the user's own.",
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: StoreURL = None,
+    json: Json = False,
 ) -> None:
     """Print each attempt of a request, what it cost, and what a cache gave."""
     import datetime as dt

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tidyllm.cli.acting import StoreURL
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -28,14 +30,6 @@ class By(StrEnum):
     provider = "provider"
 
 
-Where = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URL",
-        help="Path or URL of the store. Default: $TIDYLLM_STORE_URL, else the user's own.",
-    ),
-]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="First day or time (UTC), as 2026-11-01.")
 ]
@@ -52,7 +46,7 @@ def spend(  # noqa: PLR0917 - typer gives them by name
     until: Until = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with every number.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with every number.")] = False,
-    store: Where = None,
+    store: StoreURL = None,
 ) -> None:
     """Show what was spent, by model, key, team, day or tag."""
     if ctx.invoked_subcommand is not None:
@@ -76,7 +70,7 @@ def reconcile(  # noqa: PLR0917 - typer gives them by name
         str, typer.Option("--tolerance", metavar="USD", help="Smaller differences are none. Default: 0.")
     ] = "0",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    store: Where = None,
+    store: StoreURL = None,
 ) -> None:
     """Compare a provider's bill with the ledger; exit status 1 when they differ."""
     from tidyllm.cli.spend_report import run_reconcile

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tidyllm.cli.acting import StoreURL
 from tidyllm.cli.output import until_the_reader_leaves
 
 __all__ = ["app"]
@@ -18,22 +19,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_Url = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        "-s",
-        metavar="URL",
-        help="A path, sqlite:///path or postgresql://… "
-        "Default: $TIDYLLM_STORE_URL, else ~/.local/share/tidyllm/store.db.",
-        show_default=False,
-    ),
-]
 _Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 @app.command()
-def migrate(url: _Url = None) -> None:
+def migrate(url: StoreURL = None) -> None:
     """Make the store, or bring its schema to this version's. Safe to run again."""
     from tidyllm.store import Store
     from tidyllm.store.schema import HEAD
@@ -44,7 +34,7 @@ def migrate(url: _Url = None) -> None:
 
 
 @app.command()
-def check(url: _Url = None) -> None:
+def check(url: StoreURL = None) -> None:
     """Read everything and say what is wrong. Exit status 1 when something is."""
     from tidyllm.store.check import check as look
 
@@ -63,7 +53,7 @@ def check(url: _Url = None) -> None:
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
-    url: _Url = None,
+    url: StoreURL = None,
     force: _Force = False,
 ) -> None:
     """Copy the store to FILE (a SQLite file, also of a Postgres store) while it is used."""
@@ -75,7 +65,7 @@ def backup(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `tidyllm store backup` made.")],
-    url: _Url = None,
+    url: StoreURL = None,
     force: _Force = False,
 ) -> None:
     """Put a backup back. What the store holds is replaced only with --force."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
+from tidyllm.access.secret import MARK
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
 from tidyllm.errors import AuthError, BadRequest, ConfigError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Ticket"]
 
 CONTROL_TAG = "tidyllm.cache-control"
-_KEY_MARK = "sk-tidy-"
 _KEPT = 10_000
 _CONTROL = 200
 """Characters of `cache-control`."""
@@ -110,7 +110,7 @@ class Admission:
         refused: AuthError | None = None
         if self.keys is not None:
             for secret in sent_keys(headers):
-                if secret.startswith(_KEY_MARK):
+                if secret.startswith(MARK):
                     try:
                         key = await self.keys.find(secret)
                     except AuthError as error:  # another one that was sent may be right

@@ -124,19 +124,15 @@ class Verdicts:
             self._looking = asyncio.create_task(self._stop_harm(self._store, routes))
 
     async def _stop_harm(self, store: Store, routes: Routes) -> None:
-        from tidyllm.routing import read_feedback
-
         for test in routes.experiments.values():
+            before = set(test.stopped)
             try:
-                told = await read_feedback(store, experiment=test.settings.name)
+                report = await test.review(store)
             except StoreError as error:
                 _log.warning("experiment %s could not be looked at: %s", test.settings.name, error)
                 continue
-            report = await asyncio.to_thread(test.report, told)
-            for arm in report.worse:
-                if arm not in test.stopped:
-                    test.stop(arm)
-                    _log.warning("experiment %s: arm %s is surely worse, and was stopped", report.name, arm)
+            for arm in test.stopped - before:
+                _log.warning("experiment %s: arm %s is surely worse, and was stopped", report.name, arm)
 
 
 def _dealt(

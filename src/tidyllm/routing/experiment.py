@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from math import isfinite
@@ -178,7 +179,8 @@ class Experiment:
 
     async def review(self, store: Store) -> ExperimentReport:
         """Read the verdicts in the store and stop every arm that is surely worse."""
-        report = self.report(await read_feedback(store, experiment=self.settings.name))
+        told = await read_feedback(store, experiment=self.settings.name)
+        report = await asyncio.to_thread(self.report, told)  # many verdicts take their time
         for arm in report.worse:
             self.stop(arm)
         return report

@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import Request
 
 from tidyllm.access import Actor, Forbidden, Keys, Role, Session, Sessions, check, csrf_token
+from tidyllm.access.secret import MARK
 from tidyllm.errors import AuthError
 from tidyllm.gateway.auth import Authenticator, sent_keys
 
@@ -52,7 +53,7 @@ class Identity:
         ip = self.client_ip(request)
         sent = list(sent_keys(request.headers))
         for key in sent:
-            if key.startswith("sk-tidy-"):
+            if key.startswith(MARK):
                 return Asker(await self._of_key(key, request.url.path, ip))
         if sent:
             if self._master is None:
