@@ -191,7 +191,7 @@ FORBIDDEN = {
     "neighbours": ("resilience/a.py", "import tidyllm.models"),
     "the ground from a row without it": ("audit/a.py", "import tidyllm.clock"),
     "one ground file from the other": ("clock.py", "import tidyllm.errors"),
-    "a foreign package in the ground": ("errors.py", "import msgspec"),
+    "a foreign package in the ground": ("errors/base.py", "import msgspec"),
     "a foreign package that migrate does not name": ("migrate/a.py", "import rich"),
 }
 
