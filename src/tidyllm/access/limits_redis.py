@@ -1,19 +1,29 @@
 """Limits in Redis, for many workers on many machines. It knows one script a question, and no tables.
 
 The scripts do the sums of `window.Window` on a hash (`r<second>`, `t<second>`, their sums `R` and `T`, the oldest and
-newest second `o` and `n`) and on a sorted set of places by when each ends. Time is the server's. What Redis forgets in
-a restart is a minute of counts; places come back with the next renewal.
+newest second `o` and `n`) and on a sorted set of places by when each ends. Time is the server's.
+
+A mark in Redis says that its counters are whole. Where it is missing Redis was restarted or flushed: then whoever comes
+first reads the last minute of all keys and teams in the ledger, and writes it there together with the mark. Places
+come back with the next renewal.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import json
+
 from tidyllm.access.key import Subject
+from tidyllm.access.recent import used_lately
 from tidyllm.access.window import SPAN, Denied, What
+from tidyllm.errors import StoreDown
 
 if TYPE_CHECKING:
+    from tidyllm.store import Store
     from tidyllm.store.shared import SharedState
 
 __all__ = ["RedisLimits"]
@@ -44,7 +54,10 @@ end
 """.replace("SPAN", str(SPAN))
 
 _ENTER = (
-    _NOW
+    """
+if #KEYS % 2 == 1 and redis.call('EXISTS', KEYS[#KEYS]) == 0 then return {-1} end
+"""
+    + _NOW
     + """
 local tokens, place, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local oldest = math.floor(now) - span + 1
@@ -154,23 +167,57 @@ return 1
 """
 )
 
+_FILL = (
+    _NOW
+    + """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('SET', KEYS[1], tostring(now))
+for i = 2, #KEYS do
+  local oldest, newest, requests, tokens = nil, 0, 0, 0
+  redis.call('DEL', KEYS[i])
+  for second, used in pairs(cjson.decode(ARGV[i])) do
+    local at = tonumber(second)
+    redis.call('HSET', KEYS[i], 'r' .. second, used[1], 't' .. second, used[2])
+    oldest, newest = math.min(oldest or at, at), math.max(newest, at)
+    requests, tokens = requests + used[1], tokens + used[2]
+  end
+  redis.call('HSET', KEYS[i], 'R', requests, 'T', tokens, 'o', oldest, 'n', newest)
+  redis.call('EXPIRE', KEYS[i], 2 * span)
+end
+return 1
+"""
+)
+
 _WHAT: tuple[What, ...] = ("requests_per_minute", "tokens_per_minute", "concurrency")
+
+
+_AGAIN = 2
+"""Times that counters are rebuilt for one call: a Redis that is flushed again and again counts nothing."""
 
 
 class RedisLimits:
     """Counts in Redis: exact for all workers that share it. See `Backend`.
 
-    `prefix` begins the name of each key in Redis. `now`: another clock than the server's, for tests.
+    - `store`: whose ledger knows what was used before Redis lost its counters; None: nobody does, they begin at 0.
+    - `prefix` begins the name of each key in Redis. `now`: another clock than the server's, for tests.
     """
 
     leases = True
 
     def __init__(
-        self, shared: SharedState, *, prefix: str = "tidyllm:limit:", now: Callable[[], float] | None = None
+        self,
+        shared: SharedState,
+        store: Store | None = None,
+        *,
+        prefix: str = "tidyllm:limit:",
+        now: Callable[[], float] | None = None,
     ) -> None:
         from tidyllm.store.shared import Script
 
         self._shared = shared
+        self._store = store
+        self._fill = Script(_FILL)
+        self._filling: asyncio.Future[None] | None = None
         self._prefix = prefix
         self._now = now
         self._enter = Script(_ENTER)
@@ -184,7 +231,17 @@ class RedisLimits:
         for one in subjects:
             limits = (one.requests_per_minute, one.tokens_per_minute, one.concurrency)
             arguments += [-1 if limit is None else limit for limit in limits]
-        answer = cast("list[Any]", await self._shared.run(self._enter, self._keys(subjects), arguments))
+        keys = self._keys(subjects)
+        if self._store is not None:
+            keys.append(self._prefix + "whole")
+        answer = cast("list[Any]", await self._shared.run(self._enter, keys, arguments))
+        for _ in range(_AGAIN):
+            if answer[0] != -1:
+                break
+            await self._rebuilt()
+            answer = cast("list[Any]", await self._shared.run(self._enter, keys, arguments))
+        if answer[0] == -1:
+            raise StoreDown(f"{self._shared.name} forgets what it is told.", hint="Give it more memory.")
         if answer[0] == 1:
             return tuple(int(second) for second in answer[1:])
         which, what = int(answer[1]) - 1, _WHAT[int(answer[2]) - 1]
@@ -209,6 +266,22 @@ class RedisLimits:
         await self._shared.run(
             self._renew, keys, [self._time(), lease_seconds, *(place for _, place in places)]
         )
+
+    async def _rebuilt(self) -> None:
+        """Counters are what the ledger says; all who ask meanwhile wait for the same reading."""
+        filling = self._filling
+        if filling is None or filling.done() or filling.get_loop() is not asyncio.get_running_loop():
+            filling = self._filling = asyncio.ensure_future(self._rebuild())
+        await asyncio.shield(filling)
+
+    async def _rebuild(self) -> None:
+        assert self._store is not None
+        used = await self._store.read(used_lately)
+        keys = [self._prefix + "whole", *(f"{self._prefix}{name}:minute" for name in used)]
+        told = [json.encode(seconds).decode() for seconds in used.values()]
+        if await self._shared.run(self._fill, keys, [self._time(), *told]) and used:
+            what = "the limits of %d keys and teams in %s were lost, and are rebuilt from the ledger"
+            logging.getLogger("tidyllm.access").warning(what, len(used), self._shared.name)
 
     def _time(self) -> str:
         return "" if self._now is None else repr(self._now())

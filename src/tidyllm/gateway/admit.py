@@ -244,7 +244,7 @@ def _limits(
 
     down = settings.access.on_store_down
     if stores.shared is not None:
-        return Limits(RedisLimits(stores.shared), on_store_down=down, on_degraded=told)
+        return Limits(RedisLimits(stores.shared, stores.store), on_store_down=down, on_degraded=told)
     assert stores.store is not None
     if stores.store.dialect == "sqlite" and workers == 1:
         return Limits(on_store_down=down)
