@@ -11,6 +11,7 @@ import pytest
 
 from tests.store.servers import databases, store_url
 from tidyllm import Context
+from tidyllm.access import Actor, Organisations, OrganisationSpec, Role, Teams, TeamSpec
 from tidyllm.core import AttemptStarted
 from tidyllm.errors import BudgetExceeded
 from tidyllm.money import Budget, Ledger
@@ -65,6 +66,29 @@ async def test_what_others_spent_or_another_day_does_not_count(store: Store) -> 
     for name in ("key:other", "team:k", "org:o"):
         budget = Budget(1, "day", name=name, ledger=ledger, wait_seconds=0)
         await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(0))
+
+
+@pytest.mark.parametrize("window", ["none", "day", "rolling:3600"])
+@pytest.mark.parametrize("name", ["org:o", "gateway"])
+async def test_of_an_organisation_its_teams_count_and_of_the_gateway_everything(
+    store: Store, name: str, window: str
+) -> None:
+    ledger, by = Ledger(store), Actor(name="ada", kind="cli", role=Role.ADMIN)
+    await Organisations(store).create(OrganisationSpec(name="o"), by=by)
+    await Teams(store).create(TeamSpec(name="t", organisation="o"), by=by)
+    await spend(ledger)
+    budget = Budget(5, window, name=name, ledger=ledger, wait_seconds=0)
+    with pytest.raises(BudgetExceeded, match=r"has \$3 spent"):
+        await budget.reserve(Decimal(3), what="x")
+    assert (await ledger.verify()).problems == []
+
+
+async def test_the_gateway_has_a_window_late_and_forgets_nothing(store: Store) -> None:
+    ledger = Ledger(store)
+    await spend(ledger, Budget(None, name="gateway", ledger=ledger))
+    budget = Budget(5, "month", name="gateway", ledger=ledger, wait_seconds=0)
+    with pytest.raises(BudgetExceeded, match=r"has \$3 spent"):
+        await budget.reserve(Decimal(3), what="x")
 
 
 async def test_of_two_limits_for_one_account_in_one_batch_the_smaller_holds(store: Store) -> None:
