@@ -25,9 +25,10 @@ SECTIONS: dict[str, Any] = {
         "kept": {"route": ["off/echo"], "cache": {"ttl": 60, "share": "team"}},
         "free": {"route": ["off/unpriced"]},
         "tried": {"route": ["off/echo"], "ab": {"name": "t", "arms": {"control": 0.5, "fast": 0.5}}},
+        "slowly": {"route": ["off/slow"], "cache": {"ttl": 60}},
         "auto": {"choose": {"among": ["fast", "free"], "by": "price"}},
     },
-    "catalog": {"off/echo": ECHO, "off/unpriced": {"context_window_tokens": 100}},
+    "catalog": {"off/echo": ECHO, "off/slow": ECHO, "off/unpriced": {"context_window_tokens": 100}},
     "store": {},
 }
 
@@ -169,6 +170,21 @@ async def test_equal_questions_are_paid_once_by_a_team_and_never_shared_with_ano
         while (rows := await admin.spend("team"))["total"]["calls"] < 3 or rows["total"]["hits"] < 1:
             await asyncio.sleep(0.02)
         assert (rows["red"]["hits"], rows["red"]["calls"], rows["blue"]["calls"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_joins_an_equal_question_is_in_the_books_with_what_that_saved(
+    tmp_path: Path, stream: bool
+) -> None:
+    async with running(tmp_path) as admin:
+        secret = await admin.key()
+        said = await asyncio.gather(*(admin.ask(secret, model="slowly", stream=stream) for _ in range(3)))
+        assert sorted(one.headers["x-tidyllm-cache"] for one in said) == ["joined", "joined", "miss"]
+        while (rows := await admin.spend("model"))["total"]["hits"] < 2:
+            await asyncio.sleep(0.02)
+        [(model, row)] = [(name, row) for name, row in rows.items() if name != "total"]
+        assert (model, row["calls"], row["hits"]) == ("slow", 1, 2)
+        assert float(row["saved_usd"]) == pytest.approx(2 * float(row["cost_usd"]))
 
 
 async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:

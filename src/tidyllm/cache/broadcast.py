@@ -42,6 +42,8 @@ class Broadcast:
         self.outcome = "miss"
         self.entry: Entry | None = None
         """Where the pieces come from, if from no call."""
+        self.made: Entry | None = None
+        """What became of the pieces of a call, once it has ended."""
         self._dropped = 0
         self._bytes = 0
         self._limit = limit

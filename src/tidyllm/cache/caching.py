@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from collections.abc import Sequence as Pieces
 from contextlib import aclosing
 from datetime import timedelta
@@ -23,7 +23,8 @@ from tidyllm.cache.flight import Flights, for_all, twin
 from tidyllm.cache.kept import Kept
 from tidyllm.cache.landed import Landed, Packed
 from tidyllm.cache.memory import MemoryCache
-from tidyllm.core import CacheLookup, Context, Wrapper
+from tidyllm.cache.telling import Telling
+from tidyllm.core import Context, Wrapper
 from tidyllm.errors import ConfigError, NotCached
 from tidyllm.models.per_loop import PerLoop
 
@@ -68,6 +69,7 @@ class Caching(Wrapper[I_contra, O_co]):
         self.store: Backend = MemoryCache() if store is None else store
         self.reports_partial = bool(getattr(self.inner, "reports_partial", False))
         self.counts = Counts()
+        self._told = Telling(self.name, self.counts)
         self._kept = Kept(self.name, self.store, self.counts)
         self._flights: Flights[Landed] = Flights()
         self._streams: PerLoop[dict[bytes, Broadcast]] = PerLoop(dict, _nothing)
@@ -131,13 +133,13 @@ class Caching(Wrapper[I_contra, O_co]):
                 except Corrupt as error:
                     self._kept.corrupt(key, error)
                 else:
-                    self._tell(ctx, "hit", entry)
+                    self._told.lookup(ctx, "hit", entry)
                     return answer
         if control.only_if_cached:
             raise self._not_cached()
         if control.no_cache:
             landed = await self._call(key, x, ctx, ask_others=False)
-            self._tell(ctx, "miss", None)
+            self._told.lookup(ctx, "miss", None)
             return landed.answer
         asks = control.max_age is None  # what other workers keep may be too old
         landed, led = await self._flights.join(
@@ -147,9 +149,9 @@ class Caching(Wrapper[I_contra, O_co]):
 
     def _landed(self, landed: Landed, led: bool, x: I_contra, ctx: Context) -> O_co:
         if led:
-            self._tell(ctx, landed.outcome, landed.entry)
+            self._told.lookup(ctx, landed.outcome, landed.entry)
             return landed.answer
-        self._tell(ctx, "joined", landed.entry)
+        self._told.lookup(ctx, "joined", landed.entry)
         if landed.entry is not None:
             try:
                 return self._unpack(landed.entry, x)
@@ -160,7 +162,7 @@ class Caching(Wrapper[I_contra, O_co]):
     async def _around(self, x: I_contra, ctx: Context, control: CacheControl) -> O_co:
         if control.only_if_cached:
             raise self._not_cached()
-        self._tell(ctx, "bypass", None)
+        self._told.lookup(ctx, "bypass", None)
         return await self.inner.invoke(x, ctx)
 
     async def _call(self, key: bytes, x: Any, at: Context, *, ask_others: bool) -> Landed:
@@ -203,14 +205,14 @@ class Caching(Wrapper[I_contra, O_co]):
             if entry is not None and _young(entry, control):
                 pieces = self._opened(key, entry, x)
                 if pieces is not None:
-                    self._tell(ctx, "hit", entry)
+                    self._told.lookup(ctx, "hit", entry)
                     for piece in pieces:
                         yield piece
                     return
         if control.only_if_cached:
             raise self._not_cached()
         if key is None or control.no_store:
-            self._tell(ctx, "bypass", None)
+            self._told.lookup(ctx, "bypass", None)
             source = self.inner.invoke_stream(x, ctx)
         else:
             source = self._follow(key, x, ctx, control)
@@ -237,13 +239,19 @@ class Caching(Wrapper[I_contra, O_co]):
             leads = broadcast is None
             if broadcast is None:
                 broadcast = streams[key] = self._begin(key, x, ctx, streams, ask_others=asks)
-            told = False
-            async with aclosing(broadcast.read(broadcast.reader())) as pieces:
-                async for piece in pieces:
-                    if not told:
-                        told = True
-                        self._tell(ctx, broadcast.outcome if leads else "joined", broadcast.entry)
-                    yield piece if leads else self._joined_piece(piece)
+            told = more = False
+            try:
+                async with aclosing(broadcast.read(broadcast.reader())) as pieces:
+                    async for piece in pieces:
+                        if not told:
+                            told, more = True, not leads and broadcast.entry is None
+                            self._told.lookup(
+                                ctx, broadcast.outcome if leads else "joined", broadcast.entry, more=more
+                            )
+                        yield piece if leads else self._joined_piece(piece)
+            finally:
+                if more:
+                    self._told.saved(ctx, broadcast.made)
             error = broadcast.error
             try:
                 if error is None:
@@ -290,7 +298,8 @@ class Caching(Wrapper[I_contra, O_co]):
                 self.counts.not_kept += 1
                 return
             packed, may_be_kept = self._pack_pieces(out.pieces, x)
-            if await self._keep(key, packed, may_be_kept) is not None and may_be_kept:
+            out.made = await self._keep(key, packed, may_be_kept)
+            if out.made is not None and may_be_kept:
                 self._remember(key)
         finally:
             if lease is not None and not isinstance(lease, Entry):
@@ -314,16 +323,6 @@ class Caching(Wrapper[I_contra, O_co]):
     def _control(self, ctx: Context) -> CacheControl:
         said = ctx.tags.get(CONTROL_TAG)
         return _ALWAYS if said is None else CacheControl.parse(said)
-
-    def _tell(self, ctx: Context, outcome: str, entry: Entry | None) -> None:
-        saved = None if entry is None or outcome == "miss" else entry.saved_usd
-        self.counts.add(outcome, saved)
-        if not ctx.watched:
-            return
-        facts: Mapping[str, Any] = {}
-        if entry is not None:
-            facts = {**entry.facts, "age": max(clock.now() - entry.created_at, 0.0)}
-        ctx.emit(CacheLookup(ctx, self.name, outcome, saved, facts))
 
     def _not_cached(self) -> NotCached:
         return NotCached(

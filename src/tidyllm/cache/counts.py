@@ -55,6 +55,11 @@ class Counts:
         else:
             self.saved_usd += saved_usd
 
+    def known(self, saved_usd: Decimal) -> None:
+        """What an answer had cost that was counted as unpriced."""
+        self.unpriced -= 1
+        self.saved_usd += saved_usd
+
     def as_dict(self) -> dict[str, Any]:
         """All of them by name."""
         return {name: getattr(self, name) for name in self.__slots__}

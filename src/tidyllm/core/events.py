@@ -23,6 +23,7 @@ __all__ = [
     "AttemptStarted",
     "BreakerChanged",
     "CacheLookup",
+    "CacheSaved",
     "CallFinished",
     "Event",
     "FellBack",
@@ -121,12 +122,26 @@ class CacheLookup(msgspec.Struct, frozen=True, eq=False):
     `outcome` is `hit` (kept), `joined` (an equal call was under way), `similar` (the kept answer to a question that
     means the same), `miss` (the step was called), or `bypass` (the caller or the request wanted no cache).
     `saved_usd` is what the answer had cost; None when unknown, or for a miss. `attributes` names what is known of the
-    answer, as in `AttemptFinished`, and `age` in seconds.
+    answer, as in `AttemptFinished`, and `age` in seconds. Of a stream that was joined nothing is known at its beginning:
+    then `more` is true, and a `CacheSaved` follows at its end.
     """
 
     ctx: Context
     name: str
     outcome: str
+    saved_usd: Decimal | None = None
+    attributes: Mapping[str, Any] = {}
+    more: bool = False
+
+
+class CacheSaved(msgspec.Struct, frozen=True, eq=False):
+    """A stream that was joined has ended: what the cache called `name` saved by it.
+
+    `saved_usd` and `attributes` are those of `CacheLookup`; empty when it broke, or was left before its end.
+    """
+
+    ctx: Context
+    name: str
     saved_usd: Decimal | None = None
     attributes: Mapping[str, Any] = {}
 
@@ -147,6 +162,7 @@ Event: TypeAlias = (
     | FellBack
     | BreakerChanged
     | CacheLookup
+    | CacheSaved
     | Progress
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tidyllm.core import AttemptFinished, AttemptStarted, CacheLookup, Event
+from tidyllm.core import AttemptFinished, AttemptStarted, CacheLookup, CacheSaved, Event
 from tidyllm.errors import Unreachable
 from tidyllm.gateway.asgi import field_value
 
@@ -50,6 +50,8 @@ class Tally:
             self._unknown -= _known(event)
         elif isinstance(event, CacheLookup):
             self._cached(event)
+        elif isinstance(event, CacheSaved):
+            self._write(event)
 
     @property
     def used(self) -> int | None:
@@ -61,6 +63,11 @@ class Tally:
         if event.outcome not in _GIVEN:
             return
         self.saved_usd = event.saved_usd
+        if not event.more:
+            self._write(event)
+
+    def _write(self, event: CacheLookup | CacheSaved) -> None:
+        """Tell the ledger of an answer that a cache gave."""
         if self.ledger is not None:
             facts = event.attributes
             self.ledger.hit(
