@@ -40,8 +40,8 @@ async def test_a_report_names_what_is_unpriced_and_in_doubt(tmp_path: Path) -> N
     assert shown.status == 0
     table, _, rest = shown.out.partition("unpriced: ")
     assert [line.split() for line in table.splitlines()][1:] == [
-        ["mini", "3", "0.25", "30", "0", "0", "0", "0"],
-        ["total", "3", "0.25", "30", "0", "0", "0", "0"],
+        ["mini", "3", "0.25", "30", "0", "0", "0", "0", "0"],
+        ["total", "3", "0.25", "30", "0", "0", "0", "0", "0"],
     ]
     assert rest.startswith("1 calls")
     assert "in doubt: 1 calls, together at most $1\n" in rest

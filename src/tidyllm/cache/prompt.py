@@ -1,23 +1,20 @@
 """The caches of providers: marks that let Anthropic keep the stable beginning of a prompt, and what that saves.
 
-Pure functions on requests and usage. A provider reads a prompt from its cache up to the first byte that differs, in the
+Pure functions on requests. A provider reads a prompt from its cache up to the first byte that differs, in the
 order tools, system, messages: nothing here changes that order, and no text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Literal, cast
 
 import msgspec
 
 from tidyllm.errors import ConfigError
 from tidyllm.models.message import Message, Text, Thinking
-from tidyllm.models.model_info import ModelInfo
-from tidyllm.models.pricing import cost_usd
+from tidyllm.models.pricing_cache import prompt_cache_saved_usd
 from tidyllm.models.request import Request, Tool
-from tidyllm.models.response import Usage
 
 __all__ = ["MarkPolicy", "least_tokens", "mark_body", "mark_request", "prompt_cache_saved_usd"]
 
@@ -169,20 +166,6 @@ def mark_body(
             marked["messages"] = turns
         free -= 1
     return marked
-
-
-def prompt_cache_saved_usd(
-    usage: Usage, info: ModelInfo | None, *, tier: str | None = None, at: float | None = None
-) -> Decimal | None:
-    """Dollars that the provider's cache saved on this call: what it would have cost without, less what it cost.
-
-    Below 0 when writing to the cache cost more than reading from it saved. None when a price is not known.
-    """
-    plain = msgspec.structs.replace(
-        usage, cache_read_tokens=None, cache_write_5m_tokens=None, cache_write_1h_tokens=None
-    )
-    without, paid = cost_usd(plain, info, tier=tier, at=at), cost_usd(usage, info, tier=tier, at=at)
-    return None if without is None or paid is None else without - paid
 
 
 def _chosen(

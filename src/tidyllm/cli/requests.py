@@ -71,6 +71,8 @@ def show(
                 facts.append(f"{one.input_tokens or 0} tokens in, {one.output_tokens or 0} out")
             facts += [f"${one.cost_usd:f}"] if one.cost_usd is not None else []
             facts += [f"saved ${one.saved_usd:f}"] if one.saved_usd is not None else []
+            if one.provider_saved_usd is not None:
+                facts.append(f"provider cache saved ${one.provider_saved_usd:f}")
             lines.append(f"{number:<8} {'  '.join(facts)}")
         lines.append(f"cost     ${report.cost_usd:f}")
         sys.stdout.write("".join(f"{harmless(line)}\n" for line in lines))

@@ -25,12 +25,13 @@ from tidyllm.store import Store
 
 __all__ = ["run", "run_reconcile"]
 
-_SHOWN = ("calls", "cost_usd", "input_tokens", "output_tokens", "errors", "hits", "saved_usd")
+_SHOWN = ("calls", "cost_usd", "input_tokens", "output_tokens", "errors", "hits", "saved_usd", "provider_saved_usd")
 _TITLES = {
     "cost_usd": "cost $",
     "input_tokens": "tokens in",
     "output_tokens": "tokens out",
     "saved_usd": "saved $",
+    "provider_saved_usd": "saved by provider cache $",
 }
 
 

@@ -22,6 +22,8 @@ from tidyllm.models.content import answered_content, asked_content
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward, Forwarded
 from tidyllm.models.http_target import target
+from tidyllm.models.pricing import served_tier
+from tidyllm.models.pricing_cache import prompt_cache_saved_usd, used_cache
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
@@ -198,6 +200,11 @@ class Attempt:
             attributes["status"] = error.status
         if response is not None:
             _tell(response, attributes)
+            if used_cache(response.usage):
+                tier = served_tier(response)
+                saved = prompt_cache_saved_usd(response.usage, self._model.info, tier=tier)
+                if saved is not None:
+                    attributes["cache_saved_usd"] = saved
         if self._ctx.records_content:
             attributes.update(_content(self._question, response))
         return AttemptFinished(

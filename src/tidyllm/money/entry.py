@@ -35,6 +35,7 @@ class LedgerEntry:
         "passed",
         "path",
         "priced",
+        "saved",
         "until",
         "what",
     )  # fmt: skip
@@ -69,6 +70,8 @@ class LedgerEntry:
         self.counted = True
         """Whether it was a call: not, when nothing was sent."""
         self.outcome: Outcome = NO_OUTCOME
+        self.saved: int | None = None
+        """What the provider's own cache saved, in nano-dollars; below 0 where writing to it cost more."""
 
     @property
     def doubtful(self) -> bool:
@@ -84,6 +87,8 @@ class LedgerEntry:
         if ended is None and cost_usd == 0:
             self._close(cost_usd, NOT_SENT, counted=False)
         else:
+            if ended is not None and not self.closed:
+                self.saved = _saved(ended.attributes.get("cache_saved_usd"))
             self._close(cost_usd, outcome_of(ended), counted=True)
 
     def _close(self, cost_usd: Decimal | None, outcome: Outcome, *, counted: bool) -> None:
@@ -95,3 +100,10 @@ class LedgerEntry:
         if cost_usd is not None:
             self.cost = min(to_nanos(cost_usd), LARGEST_NANOS) if cost_usd.is_finite() and cost_usd > 0 else 0
         self._ledger.post(self)
+
+
+def _saved(usd: object) -> int | None:
+    """Nano-dollars, rounded down: savings are not made larger than they are."""
+    if not isinstance(usd, Decimal) or not usd.is_finite():
+        return None
+    return max(-LARGEST_NANOS, min(-to_nanos(-usd), LARGEST_NANOS))

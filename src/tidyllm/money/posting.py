@@ -168,7 +168,10 @@ def _settle(
         elif cost is not None:
             change[0] += cost
         kind = DOUBT if doubtful else SETTLEMENT
-        chain.add(kind, entry.id, NO_FACTS, None, amount if entry.priced else None, cost, None, outcome)
+        reserved, saved = amount if entry.priced else None, entry.saved
+        chain.add(kind, entry.id, NO_FACTS, None, reserved, cost, saved, outcome)
+        if saved:
+            sums.add(entry.facts, NO_OUTCOME, provider_saved_nanos=saved)
         sums.settled(
             entry.facts,
             outcome,

@@ -38,6 +38,9 @@ class AttemptReport(msgspec.Struct, kw_only=True):
     reserved_usd: Decimal | None = None
     cost_usd: Decimal | None = None
     saved_usd: Decimal | None = None
+    """Of a `hit`: what the answer had cost."""
+    provider_saved_usd: Decimal | None = None
+    """What the provider's own cache of prompts saved; below 0 where writing to it cost more."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
@@ -123,6 +126,7 @@ def _attempt(begun: Any, ended: Any) -> AttemptReport:
         provider_request_id=known.get("request_id"),
         reserved_usd=_usd(begun["reserved_nanos"]),
         cost_usd=_usd(known.get("cost_nanos")),
+        provider_saved_usd=_usd(known.get("saved_nanos")),
         **{f"{name}_tokens": known.get(f"{name}_tokens") for name in names},
     )
 

@@ -32,6 +32,7 @@ _COLUMNS: dict[str, str] = {
 _NUMBERS = (
     "calls", "cost_nanos", "unpriced", "doubts", "doubt_nanos", "hits", "saved_nanos", "errors", "input_tokens",
     "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+    "provider_saved_nanos",
 )  # fmt: skip
 _DAY = 86_400
 
@@ -59,6 +60,8 @@ class SpendRow(msgspec.Struct, kw_only=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    provider_saved_usd: Decimal = Decimal(0)
+    """What the providers' own caches of prompts saved; below 0 where writing to them cost more."""
 
 
 class Spend(msgspec.Struct):
@@ -126,7 +129,7 @@ def _sum(name: str, several: Iterable[Any]) -> SpendRow:
         for place, number in enumerate(numbers):
             sums[place] += int(number or 0)
     row: dict[str, Any] = dict(zip(_NUMBERS, sums, strict=True))
-    for money in ("cost", "doubt", "saved"):
+    for money in ("cost", "doubt", "saved", "provider_saved"):
         row[f"{money}_usd"] = from_nanos(row.pop(f"{money}_nanos"))
     return SpendRow(name=name, **row)
 
@@ -152,9 +155,10 @@ def _from_rows(connection: Connection, column: str, since: float | None, until: 
         "CASE WHEN s.kind = 2 THEN 1 ELSE 0 END",
         "CASE WHEN s.kind = 2 THEN COALESCE(s.reserved_nanos, 0) ELSE 0 END",
         "CASE WHEN s.kind = 3 THEN 1 ELSE 0 END",
-        "s.saved_nanos",
+        "CASE WHEN s.kind = 3 THEN s.saved_nanos ELSE 0 END",
         "CASE WHEN s.error IS NOT NULL AND s.error <> 'NotSent' THEN 1 ELSE 0 END",
-        *(f"s.{name}" for name in _NUMBERS[8:]),
+        *(f"s.{name}" for name in _NUMBERS[8:-1]),
+        "CASE WHEN s.kind = 1 THEN s.saved_nanos ELSE 0 END",
     )
     sums = ", ".join(f"CAST(SUM({part}) AS BIGINT)" for part in parts)
     statement = (

@@ -11,6 +11,7 @@ __all__ = ["NUMBERS", "DailySums"]
 NUMBERS = (
     "calls", "cost_nanos", "unpriced", "doubts", "doubt_nanos", "hits", "saved_nanos", "errors", "input_tokens",
     "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+    "provider_saved_nanos",
 )  # fmt: skip
 _KEYS = ("day", "team", "key_id", "target", "model", "route")
 

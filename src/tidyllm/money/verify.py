@@ -164,11 +164,13 @@ def _compare(connection: Connection, counters: dict[tuple[int, int], list[int]],
                 f"budget {place[0]}, slot {place[1]}: counters say spent, reserved, in doubt {has}, rows say {is_}"
             )
     rows = connection.exec_driver_sql(
-        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT), CAST(COALESCE(SUM(saved_nanos), 0) AS BIGINT) FROM ledger"
+        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT),"
+        " CAST(COALESCE(SUM(CASE WHEN kind = 3 THEN saved_nanos END), 0) AS BIGINT),"
+        " CAST(COALESCE(SUM(CASE WHEN kind = 1 THEN saved_nanos END), 0) AS BIGINT) FROM ledger"
     ).one()
     days = connection.exec_driver_sql(
-        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT), CAST(COALESCE(SUM(saved_nanos), 0) AS BIGINT)"
-        " FROM spend_daily"
+        "SELECT CAST(COALESCE(SUM(cost_nanos), 0) AS BIGINT), CAST(COALESCE(SUM(saved_nanos), 0) AS BIGINT),"
+        " CAST(COALESCE(SUM(provider_saved_nanos), 0) AS BIGINT) FROM spend_daily"
     ).one()
     if tuple(rows) != tuple(days):
         found.wrong(f"the sums by day say cost and savings {tuple(days)}, rows say {tuple(rows)}")

@@ -136,6 +136,12 @@ class Instruments:
         self.cost = Counter(
             "tidyllm_cost_usd", "What attempts cost, in US dollars.", _OF_TARGET, registry=registry
         )
+        self.cache_saved = Counter(
+            "tidyllm_provider_cache_usd",
+            "What attempts were cheaper (saved) or dearer (extra) for the provider's cache of prompts, in US dollars.",
+            (*_OF_TARGET, "kind"),
+            registry=registry,
+        )
         self.unpriced = Counter(
             "tidyllm_unpriced_attempts",
             "Attempts that used tokens whose price is not known; their cost is missing above.",

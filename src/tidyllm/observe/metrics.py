@@ -134,6 +134,10 @@ class Metrics:
             if at.cost is None:
                 at.cost = self._instruments.cost.labels(*at.labels).inc
             at.cost(float(cost))
+            saved = attributes.get("cache_saved_usd")
+            if saved:
+                kind_of = "saved" if saved > 0 else "extra"
+                self._instruments.cache_saved.labels(*at.labels, kind_of).inc(abs(float(saved)))
         elif used or error is None:
             at.unpriced(1)
 

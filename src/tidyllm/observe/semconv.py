@@ -103,6 +103,9 @@ def _combine(found: Attributes, given: Mapping[str, object]) -> None:
     cost = given.get("cost_usd")
     if isinstance(cost, Decimal | int | float):
         found["tidyllm.cost_usd"] = float(cost)
+    saved = given.get("cache_saved_usd")
+    if isinstance(saved, Decimal):
+        found["tidyllm.cache_saved_usd"] = float(saved)
 
 
 def call_attributes(event: CallFinished, *, root: bool) -> Attributes:

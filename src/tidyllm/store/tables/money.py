@@ -127,5 +127,6 @@ spend_daily = Table(
     Column("cache_read_tokens", BigInteger, nullable=False),
     Column("cache_write_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("provider_saved_nanos", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
