@@ -131,7 +131,8 @@ def test_a_run_id_that_is_no_trace_id_is_refused(wrong: str) -> None:
 
 def test_a_trace_that_comes_in_goes_on() -> None:
     ctx = Context.new(trace_parent=HEADER)
-    assert ctx.run_id == "0af7651916cd43dd8448eb211c80319c"
+    assert ctx.trace_id == 0x0AF7651916CD43DD8448EB211C80319C
+    assert ctx.child("a").trace_id == ctx.trace_id
     assert ctx.span_id == 0xB7AD6B7169203331
     assert ctx.child("a").parent_span_id == 0xB7AD6B7169203331
     # Nobody watches, so there is no span of ours: what goes out is what came in.
@@ -177,10 +178,19 @@ def test_a_trace_goes_out_as_kept_when_a_hook_keeps_it_and_else_as_not(came_in: 
     assert flags() == (1 if came_in is None else int(came_in[-2:]))
 
 
-def test_a_given_run_id_is_the_trace_and_a_given_trace_its_parent() -> None:
+def test_a_given_run_id_is_the_trace_unless_one_came_in() -> None:
     run_id = "1" * 32
+    assert Context.new(run_id=run_id).trace_id == int(run_id, 16)
     ctx = Context.new(run_id=run_id, trace_parent=HEADER)
     assert (ctx.run_id, ctx.span_id) == (run_id, 0xB7AD6B7169203331)
+    assert ctx.trace_parent.startswith("00-0af7651916cd43dd8448eb211c80319c-")
+
+
+def test_runs_that_share_a_trace_have_ids_of_their_own() -> None:
+    one, two = (Context.new(trace_parent=HEADER) for _ in range(2))
+    assert one.trace_id == two.trace_id
+    assert len({one.run_id, two.run_id, HEADER.split("-")[1]}) == 3
+    assert one.child("a").run_id == one.run_id
 
 
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 255))

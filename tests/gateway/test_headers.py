@@ -83,12 +83,14 @@ async def test_a_trace_is_taken_in_and_passed_on() -> None:
     async with between("openai") as (running, provider):
         provider.answer = Response(content=(Text(text="Good."),), finish_reason="stop")
         body = msgspec.json.encode({**CHAT, "model": "fast"})
+        seen: set[str] = set()
         for sent in (f"00-{TRACE}-00f067aa0ba902b7-01", f"00-{TRACE}-00f067aa0ba902b7-00"):
             _, headers, _ = await raw_request(running, body, traceparent=sent)
             version, trace, span, flags = provider.headers[-1]["traceparent"].split("-")
             assert (version, trace, flags) == ("00", TRACE, sent[-2:])
             assert span != "00f067aa0ba902b7"
-            assert headers["x-request-id"] == TRACE
+            seen.add(headers["x-request-id"])
+        assert len(seen - {TRACE}) == 2, "calls of one trace are told apart"
         await raw_request(running, body, traceparent="nonsense")
         assert provider.headers[-1]["traceparent"].split("-")[1] != TRACE
 
@@ -233,7 +235,7 @@ async def test_an_unknown_path_is_not_found_to_clients_of_anthropic_and_names_it
             )
             told = msgspec.json.decode(answer)
             assert (status, told["type"], told["error"]["type"]) == (404, "error", "not_found_error")
-            assert told["request_id"] == headers["request-id"] == headers["x-request-id"] == TRACE
+            assert told["request_id"] == headers["request-id"] == headers["x-request-id"] != TRACE
 
 
 async def test_what_is_no_http_has_a_request_id_too() -> None:

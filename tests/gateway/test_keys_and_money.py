@@ -187,6 +187,19 @@ async def test_who_joins_an_equal_question_is_in_the_books_with_what_that_saved(
         assert float(row["saved_usd"]) == pytest.approx(2 * float(row["cost_usd"]))
 
 
+async def test_calls_of_one_trace_are_requests_of_their_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as admin:
+        secret = await admin.key()
+        trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        said = [await admin.ask(secret, text, headers=trace) for text in ("One", "Two and a half")]
+        for one in said:
+            request_id = one.headers["x-request-id"]
+            while (found := await admin.http.get(f"/admin/v1/requests/{request_id}")).status_code == 404:
+                await asyncio.sleep(0.02)
+            attempts = found.json()["data"]["attempts"]
+            assert [at["input_tokens"] for at in attempts] == [one.json()["usage"]["prompt_tokens"]]
+
+
 async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:
     async with running(tmp_path) as admin:
         secret, stranger = await admin.key(), await admin.key()

@@ -72,7 +72,7 @@ class Context(Place, frozen=True, eq=False):
     ) -> Context:
         """A new root.
 
-        - `run_id`: 32 hexadecimal digits (it is also the trace id); default: random.
+        - `run_id`: 32 hexadecimal digits (also the trace id, where no trace came in); default: random.
         - `deadline`: seconds from now for everything below; default: none. 0 or less has passed already.
         - `hooks`: default: those installed for the process (`tidyllm.core.install`); `()` turns them off.
         - `trace_parent`: a W3C `traceparent` header to continue; a malformed one is ignored, as that standard asks.
@@ -81,15 +81,16 @@ class Context(Place, frozen=True, eq=False):
         :raises StepError: `run_id` is not 32 hexadecimal digits, or `deadline` is not a number.
         """
         trace, span, flags = parse_traceparent(trace_parent) or (0, 0, 1)
+        number = 0
         if run_id is not None:
             if not _RUN_ID.fullmatch(run_id):
                 raise StepError(f"run_id {run_id!r} is not a number of 32 hexadecimal digits, not all zero.")
-            trace = int(run_id, 16)
+            number = int(run_id, 16)
         chosen = default_hooks() if hooks is None else tuple(hooks)
         run = Scope(
             chosen,
             not chosen and caller is None,
-            trace or new_trace_id(),
+            number or new_trace_id(),
             Switch(),
             MappingProxyType(dict(tags)) if tags else NO_TAGS,
             idempotency_key,
@@ -100,6 +101,7 @@ class Context(Place, frozen=True, eq=False):
             flags,
             entered=False,
             trace_state=checked_tracestate(trace_state) if span else "",
+            trace=trace,
         )
         return cls(run, None, "", span, None if deadline is None else _moment(deadline))
 

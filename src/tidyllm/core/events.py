@@ -122,7 +122,7 @@ class CacheLookup(msgspec.Struct, frozen=True, eq=False):
     `outcome` is `hit` (kept), `joined` (an equal call was under way), `similar` (the kept answer to a question that
     means the same), `miss` (the step was called), or `bypass` (the caller or the request wanted no cache).
     `saved_usd` is what the answer had cost; None when unknown, or for a miss. `attributes` names what is known of the
-    answer, as in `AttemptFinished`, and `age` in seconds. Of a stream that was joined nothing is known at its beginning:
+    answer, as in `AttemptFinished`, and `age` in seconds. Of a stream that was joined nothing is known when it begins:
     then `more` is true, and a `CacheSaved` follows at its end.
     """
 

@@ -39,11 +39,16 @@ class Place(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def run_id(self) -> RunID:
-        """Id of the whole run, 32 hexadecimal digits; also the trace id."""
-        return RunID(f"{self.trace_id:032x}")
+        """Id of the whole run, 32 hexadecimal digits; also the trace id, unless it goes on with somebody's trace."""
+        return RunID(f"{self.run_number:032x}")
 
     @property
     def trace_id(self) -> int:
+        """The trace that its spans belong to, 128 bits: the one that came in, which many runs may share, or its own."""
+        return self.scope.trace or self.run_number
+
+    @property
+    def run_number(self) -> int:
         """`run_id` as a number of 128 bits."""
         if self.scope.id:
             return self.scope.id

@@ -108,7 +108,7 @@ class Scope(msgspec.Struct, frozen=True, eq=False):
     plain: bool = True
     """Neither hooks nor a caller: children are called directly."""
     id: int = 0
-    """Of the trace, 128 bits; 0: made when it is first asked for."""
+    """Of the run, 128 bits; 0: made when it is first asked for."""
     switch: Switch | None = None
     """Cancels the run; None for a run that was started without a context."""
     tags: Mapping[str, str] = NO_TAGS
@@ -124,6 +124,8 @@ class Scope(msgspec.Struct, frozen=True, eq=False):
     """What watches, if this run was entered by a context made by hand."""
     trace_state: str = ""
     """The `tracestate` that came with the trace."""
+    trace: int = 0
+    """The trace that came in, which goes on here, 128 bits; 0: the run's id is its trace's."""
 
 
 PLAIN = Scope()

@@ -86,7 +86,7 @@ def facts_of(attempt: AttemptStarted | None, path: tuple[Account, ...]) -> Facts
         pairs = tuple(tags.items())
         text = _tag_texts[pairs] if pairs in _tag_texts else _keep(_tag_texts, pairs, _tags(tags))
     return Facts(
-        ctx.trace_id.to_bytes(16, "big"),
+        ctx.run_number.to_bytes(16, "big"),
         span - (1 << 64) if span >> 63 else span,
         *target,
         route or harmless_text(_route(ctx)),

@@ -141,7 +141,8 @@ class Logs:
 
 
 def _where(ctx: Context) -> dict[str, Any]:
-    return {"run_id": ctx.run_id, "path": "/".join(ctx.path)}
+    where = {"run_id": ctx.run_id, "path": "/".join(ctx.path)}
+    return where | {"trace_id": f"{ctx.trace_id:032x}"} if ctx.scope.trace else where
 
 
 def _why(error: BaseException) -> dict[str, Any]:
