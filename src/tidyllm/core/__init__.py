@@ -21,7 +21,7 @@ from tidyllm.core.function import FunctionStep, GeneratorStep, step
 from tidyllm.core.parallel import Failed, Ok, Outcome, Parallel
 from tidyllm.core.scope import Booking, Bookkeeper, StreamCaller
 from tidyllm.core.sequence import Sequence
-from tidyllm.core.step import Step, as_step
+from tidyllm.core.step import InDoubt, Step, as_step
 from tidyllm.core.wrapper import Wrapper
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "FunctionStep",
     "GeneratorStep",
     "Hook",
+    "InDoubt",
     "Ok",
     "Outcome",
     "Parallel",

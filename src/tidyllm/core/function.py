@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, cast, overload
 from tidyllm.core.context import Context
 from tidyllm.core.generator import GeneratorStep
 from tidyllm.core.signature import check_signature, is_async, is_generator, name_of, takes_ctx
-from tidyllm.core.step import Step
+from tidyllm.core.step import InDoubt, Step
 from tidyllm.core.threads import in_thread
 from tidyllm.errors import StepError
 
@@ -102,38 +102,64 @@ class _Joining(Protocol[P_contra, O_co]):
 
 @overload
 def step(
-    function: Callable[[I], AsyncIterator[str]], /, *, name: str | None = None
+    function: Callable[[I], AsyncIterator[str]],
+    /,
+    *,
+    name: str | None = None,
+    in_doubt: InDoubt | None = None,
 ) -> GeneratorStep[I, str]: ...
 @overload
 def step(
-    function: Callable[[I, Context], AsyncIterator[str]], /, *, name: str | None = None
+    function: Callable[[I, Context], AsyncIterator[str]],
+    /,
+    *,
+    name: str | None = None,
+    in_doubt: InDoubt | None = None,
 ) -> GeneratorStep[I, str]: ...
 @overload
 def step(
-    function: Callable[[I], AsyncIterator[P]], /, *, name: str | None = None
+    function: Callable[[I], AsyncIterator[P]], /, *, name: str | None = None, in_doubt: InDoubt | None = None
 ) -> GeneratorStep[I, list[P]]: ...
 @overload
 def step(
-    function: Callable[[I, Context], AsyncIterator[P]], /, *, name: str | None = None
+    function: Callable[[I, Context], AsyncIterator[P]],
+    /,
+    *,
+    name: str | None = None,
+    in_doubt: InDoubt | None = None,
 ) -> GeneratorStep[I, list[P]]: ...
 @overload
-def step(function: Callable[[I], Awaitable[O]], /, *, name: str | None = None) -> FunctionStep[I, O]: ...
+def step(
+    function: Callable[[I], Awaitable[O]], /, *, name: str | None = None, in_doubt: InDoubt | None = None
+) -> FunctionStep[I, O]: ...
 @overload
 def step(
     function: Callable[[I, Context], Awaitable[O]], /, *, name: str | None = None
 ) -> FunctionStep[I, O]: ...
 @overload
 def step(
-    function: Callable[[I], O], /, *, name: str | None = None, thread: bool = False
+    function: Callable[[I], O],
+    /,
+    *,
+    name: str | None = None,
+    thread: bool = False,
+    in_doubt: InDoubt | None = None,
 ) -> FunctionStep[I, O]: ...
 @overload
 def step(
-    function: Callable[[I, Context], O], /, *, name: str | None = None, thread: bool = False
+    function: Callable[[I, Context], O],
+    /,
+    *,
+    name: str | None = None,
+    thread: bool = False,
+    in_doubt: InDoubt | None = None,
 ) -> FunctionStep[I, O]: ...
 @overload
-def step(*, join: Callable[[Pieces[P]], O], name: str | None = None) -> _Joining[P, O]: ...
+def step(
+    *, join: Callable[[Pieces[P]], O], name: str | None = None, in_doubt: InDoubt | None = None
+) -> _Joining[P, O]: ...
 @overload
-def step(*, name: str | None = None, thread: bool = False) -> _Decorator: ...
+def step(*, name: str | None = None, thread: bool = False, in_doubt: InDoubt | None = None) -> _Decorator: ...
 def step(
     function: Callable[..., Any] | None = None,
     /,
@@ -141,6 +167,7 @@ def step(
     name: str | None = None,
     thread: bool = False,
     join: Callable[[Pieces[Any]], Any] | None = None,
+    in_doubt: InDoubt | None = None,
 ) -> Any:
     """Make a step of a function: `@step`, `@step(name=…)`, or `step(function)`.
 
@@ -149,16 +176,27 @@ def step(
 
     - `name`: default: the function's own.
     - `thread`: run a plain function in a thread, because it blocks.
+    - `in_doubt`: what a durable runtime does with a call that was in flight at a crash; default: make it again.
 
     :raises StepError: it is no function of one argument, or an option does not go with its kind.
     """
     if function is not None:
-        return step_of(function, name=name, thread=thread, join=join)
+        return _doubted(step_of(function, name=name, thread=thread, join=join), in_doubt)
 
     def decorate(later: Callable[..., Any]) -> Step[Any, Any]:
-        return step_of(later, name=name, thread=thread, join=join)
+        return _doubted(step_of(later, name=name, thread=thread, join=join), in_doubt)
 
     return decorate
+
+
+def _doubted(one: Step[Any, Any], in_doubt: InDoubt | None) -> Step[Any, Any]:
+    if in_doubt is None or in_doubt == one.in_doubt:
+        return one
+    if in_doubt not in ("rerun", "ask", "fail"):
+        raise StepError(f"in_doubt={in_doubt!r} is none of 'rerun', 'ask' and 'fail'.")
+    twin = one.named(one.name)
+    twin.in_doubt = in_doubt
+    return twin
 
 
 def step_of(

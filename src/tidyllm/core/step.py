@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from collections.abc import Sequence as Pieces
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, cast, overload
 
 from tidyllm.core import events
 from tidyllm.core.ambient import get_current, reset_current, set_current
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from tidyllm.core.parallel import Beside
     from tidyllm.core.sequence import Sequence
 
-__all__ = ["Step", "as_step", "bracketed"]
+__all__ = ["InDoubt", "Step", "as_step", "bracketed"]
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
 P = TypeVar("P")
 J = TypeVar("J")
+
+InDoubt: TypeAlias = Literal["rerun", "ask", "fail"]
+"""What to do with a call that was in flight when its process died: make it again, ask a person, or fail."""
 
 
 class Step(ABC, Generic[I_contra, O_co]):
@@ -41,6 +44,8 @@ class Step(ABC, Generic[I_contra, O_co]):
     """Written with an operator (`a >> b`): as an operand of another one it needs brackets."""
     direct: Callable[[Any], Coroutine[Any, Any, Any]] | None = None
     """An async function that does the same as `invoke` and asks for no context: called without a frame in between."""
+    in_doubt: InDoubt = "rerun"
+    """What a durable runtime does with a call of this step that was in flight at a crash."""
 
     def __init__(self, name: str | None = None) -> None:
         """:raises StepError: `name` is empty, or ends in `#` and a number."""

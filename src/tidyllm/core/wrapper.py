@@ -27,6 +27,7 @@ class Wrapper(Step[I_contra, O_co]):
         """:raises StepError: `inner` is neither a step nor a function."""
         self.inner: Step[I_contra, O_co] = as_step(inner)
         super().__init__(self.inner.name if name is None else name)
+        self.in_doubt = self.inner.in_doubt
 
     async def invoke(self, x: I_contra, ctx: Context) -> O_co:
         return await self.inner.invoke(x, ctx)

@@ -30,6 +30,7 @@
     │   ├── RunInDoubt              a call was in flight at the crash, and may not be made again
     │   ├── RunCancelled            it was cancelled
     │   ├── RunFailed               it ended with an error that is not ours
+    │   ├── StepFailed              a recorded step failed with an error that is not ours
     │   ├── LeaseLost               another worker has taken it over
     │   ├── UnregisteredType        a value that cannot be saved and read back
     │   └── AnotherRuntime          this process has a runtime on another database
@@ -88,6 +89,7 @@ from tidyllm.errors.run import (
     RunFailed,
     RunInDoubt,
     RunNotFound,
+    StepFailed,
     UnregisteredType,
 )
 from tidyllm.errors.store import (
@@ -139,6 +141,7 @@ __all__ = [
     "RunNotFound",
     "SagaFailed",
     "StepError",
+    "StepFailed",
     "StoreDown",
     "StoreError",
     "StreamInterrupted",

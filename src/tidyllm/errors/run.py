@@ -13,6 +13,7 @@ __all__ = [
     "RunFailed",
     "RunInDoubt",
     "RunNotFound",
+    "StepFailed",
     "UnregisteredType",
 ]
 
@@ -66,6 +67,17 @@ class RunCancelled(RunError):
 
 class RunFailed(RunError):
     """The run ended with an error that is not one of ours; its class and words are in the message."""
+
+
+class StepFailed(RunError):
+    """A step failed with an error that is not ours. `step` is its path, `kind` the error's class by name."""
+
+    def __init__(
+        self, message: str, *, step: str, kind: str, run_id: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, run_id=run_id, hint=hint)
+        self.step = step
+        self.kind = kind
 
 
 class LeaseLost(RunError):
