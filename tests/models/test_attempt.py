@@ -26,7 +26,7 @@ from tests.models.upstreams import (
 )
 from tidyllm import model
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
-from tidyllm.errors import LimitExceeded, ModelError, StreamInterrupted, Unreachable, Unsupported
+from tidyllm.errors import BadRequest, LimitExceeded, ModelError, StreamInterrupted, Unreachable, Unsupported
 from tidyllm.models import Image, Message, Request, Tool
 from tidyllm.models.asked import Asked, bound_usd
 from tidyllm.models.pricing import cost_usd
@@ -300,7 +300,9 @@ def test_no_bill_is_above_the_bound(
     tier, served = tiers
     used, answered = share
     fields = {"max_tokens": most} if tier is None else {"max_tokens": most, "service_tier": tier}
-    usage = Usage(input_tokens=int(len(body) * used), output_tokens=int(most * answered))
+    assert INFO.max_output_tokens is not None
+    possible = min(most, INFO.max_output_tokens)
+    usage = Usage(input_tokens=int(len(body) * used), output_tokens=int(possible * answered))
     cost = cost_usd(usage, INFO, tier=served if tier else None)
     limit = bound(body, **fields)
     assert limit is not None
@@ -339,6 +341,22 @@ def test_only_caps_that_the_format_knows_count_and_of_several_the_largest(
     format: str, fields: dict[str, Any], most: int | None
 ) -> None:
     assert Asked.of(fields, format).max_tokens == most
+
+
+def test_no_number_blocks_an_account() -> None:
+    assert bound(b"x" * 100, max_tokens=10**12) == bound(b"x" * 100)
+    window_only = CATALOG.with_(
+        {"up/x": {"prices": {"input": "1", "output": "1"}, "context_window_tokens": 500}}
+    ).find("up/x")
+    assert bound_usd(b"x" * 100, Asked(max_tokens=10**12), window_only) == Decimal("0.0006")
+    for field, fields in (
+        ("n", {"n": 1_001}),
+        ("max_tool_calls", {"max_tool_calls": 10**9, "tools": [{"type": "web_search"}]}),
+        ("max_tool_calls", {"tools": [{"type": "web_search", "max_uses": 1_001}]}),
+    ):
+        with pytest.raises(BadRequest, match="may be 1,000 at most") as caught:
+            bound(b"x", max_tokens=1, **fields)
+        assert caught.value.field == field
 
 
 def test_a_tier_without_a_price_has_no_bound() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from tidyllm.errors import BadRequest
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.pricing import STANDARD, at_most_usd
 
@@ -31,6 +32,12 @@ _OF_OLLAMA = frozenset({"ollama", ""})
 """Where `options.num_predict` is a cap."""
 _LARGEST = 10**15
 """What is counted of a number that a caller made up: still far more than anybody can pay for."""
+_MOST_TIMES = 1_000
+"""Answers, or calls of a provider's own tools, of one request: more than any provider makes."""
+_TIMES = (
+    ("n", "n", "answers"),
+    ("max_tool_calls", "max_tool_calls (or the sum of max_uses of the tools)", "own_calls"),
+)
 _TIERS = ("service_tier", "speed", "inference_geo")
 _SERVICE = ("batch", "flex", "priority", "ultrafast")
 """Names of `service` that a provider may choose among when it is asked for `auto`; the others are regions or speeds."""
@@ -152,9 +159,21 @@ def _marks(body: bytes) -> tuple[bool, bool]:
 def bound_usd(
     body: bytes, asked: Asked, info: ModelInfo | None, *, operation: str = "chat"
 ) -> Decimal | None:
-    """The most that sending `body` can cost in US dollars; None when that is not known."""
+    """The most that sending `body` can cost in US dollars; None when that is not known.
+
+    Of more output than the model can make, what it can make counts: nobody blocks an account with a number.
+
+    :raises BadRequest: more answers or calls of tools are asked for than can be set aside for; the field is named.
+    """
     if info is None:
         return None
+    for field, what, number in _TIMES:
+        if (asks := getattr(asked, number) or 0) > _MOST_TIMES:
+            raise BadRequest(
+                f"{what} is {asks:,}; under a budget it may be {_MOST_TIMES:,} at most.",
+                field=field,
+                hint="Money for all of them would have to be set aside, and others could not use it meanwhile.",
+            )
     into = bound_tokens(body, asked, info)
     return None if into is None else _usd(into, asked, info, operation)
 
@@ -181,7 +200,8 @@ def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | 
     most = 0 if operation == "embeddings" else asked.max_tokens or info.max_output_tokens
     if most is None or (most < 0 and info.max_output_tokens is None):
         return None
-    most = (info.max_output_tokens or 0) if most < 0 else most  # Ollama's -1: without end
+    possible = info.max_output_tokens or info.context_window_tokens or most
+    most = (info.max_output_tokens or 0) if most < 0 else min(most, possible)  # Ollama's -1: without end
     calls = asked.own_calls or 0
     bounds: list[Decimal] = []
     for tiers in _tiers(asked, info):
