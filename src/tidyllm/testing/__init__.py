@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tidyllm.models.offline import Reply, call
     from tidyllm.testing.clock import FakeClock
+    from tidyllm.testing.model_server import ModelServer
     from tidyllm.testing.models import Scripted, scripted
 
-__all__ = ["FakeClock", "Reply", "Scripted", "call", "scripted"]
+__all__ = ["FakeClock", "ModelServer", "Reply", "Scripted", "call", "scripted"]
 
 _HOMES = {
     "FakeClock": "tidyllm.testing.clock",
+    "ModelServer": "tidyllm.testing.model_server",
     "Reply": "tidyllm.models.offline",
     "Scripted": "tidyllm.testing.models",
     "call": "tidyllm.models.offline",

@@ -23,6 +23,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     - `stall_after`, `cut_after`: after this many pieces a stream says nothing more, or breaks. A piece is a word, a
       tool call, or what frames them (the start, the usage, the end). An answer without a stream stalls or breaks, too.
     - `garbage`: bytes to send instead of any of this, with status 200.
+    - `content_type`: of an answer that is not an error, where it should not be the right one (`text/html`).
     - `unreachable`: the connection is refused.
     """
 
@@ -39,6 +40,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     stall_after: int | None = None
     cut_after: int | None = None
     garbage: bytes | None = None
+    content_type: str | None = None
     unreachable: bool = False
 
 

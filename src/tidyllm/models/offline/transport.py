@@ -75,16 +75,20 @@ class OfflineTransport:
         if reply.unreachable:
             raise _refused()
         if reply.garbage is not None:
-            return _Answer(200, {"content-type": _EVENTS if stream else _JSON}, _once(reply.garbage))
+            kind = reply.content_type or (_EVENTS if stream else _JSON)
+            return _Answer(200, {"content-type": kind}, _once(reply.garbage))
         if reply.status != 200:
             return _error(reply)
         response = _response(request, reply)
         if stream:
-            return _Answer(200, {"content-type": _EVENTS, **_ID}, _events(request, response, reply))
+            headers = {"content-type": reply.content_type or _EVENTS, **_ID}
+            return _Answer(200, headers, _events(request, response, reply))
         if reply.stall_after is not None:
             await asyncio.Event().wait()
         whole = format.encode_response(response)
-        return _answer(whole) if reply.cut_after is None else _Answer(200, _HEADERS, _cut(whole))
+        headers = {**_HEADERS, "content-type": reply.content_type or _JSON}
+        source = _once(msgspec.json.encode(whole)) if reply.cut_after is None else _cut(whole)
+        return _Answer(200, headers, source)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
