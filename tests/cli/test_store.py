@@ -9,14 +9,15 @@ import pytest
 
 from tests.cli.command import run
 from tests.store.servers import postgres_url
+from tidyllm.store.schema import HEAD
 
 
 async def test_a_store_is_made_checked_copied_and_put_back(tmp_path: Path) -> None:
     made = await run(tmp_path, "store", "migrate", "-s", "a.db")
-    assert (made.status, made.out) == (0, f"sqlite:///{tmp_path}/a.db has schema 0004_routing.\n")
+    assert (made.status, made.out) == (0, f"sqlite:///{tmp_path}/a.db has schema {HEAD}.\n")
     checked = await run(tmp_path, "store", "check", "-s", "a.db")
     assert checked.status == 0
-    assert checked.out.startswith(f"sqlite:///{tmp_path}/a.db is fine: schema 0004_routing.\n  ")
+    assert checked.out.startswith(f"sqlite:///{tmp_path}/a.db is fine: schema {HEAD}.\n  ")
     copied = await run(tmp_path, "store", "backup", "copy.db", "-s", "a.db")
     assert (copied.status, copied.out) == (0, f"copy.db: {(tmp_path / 'copy.db').stat().st_size:,} bytes.\n")
     back = await run(tmp_path, "store", "restore", "copy.db", "-s", "b.db")
@@ -28,6 +29,26 @@ async def test_the_default_place_is_in_the_users_data_folder(tmp_path: Path) -> 
     assert made.out.startswith(f"sqlite:///{tmp_path}/data/tidyllm/store.db has")
     named = await run(tmp_path, "store", "migrate", TIDYLLM_STORE_URL="sqlite:///here.db")
     assert named.out.startswith(f"sqlite:///{tmp_path}/here.db has")
+
+
+@pytest.mark.parametrize(
+    "command", [["spend"], ["keys", "list"], ["teams", "list"], ["organisations", "list"], ["store", "check"]]
+)
+async def test_beside_a_configuration_its_store_is_meant(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "tidyllm.yaml").write_text("store: {url: 'env:BOOKS'}\n")
+    made = await run(tmp_path, "store", "migrate", BOOKS="books.db")
+    assert made.out.startswith(f"sqlite:///{tmp_path}/books.db has")
+    told = await run(tmp_path, *command, BOOKS="books.db")
+    said = f"tidyllm: the store is sqlite:///{tmp_path}/books.db, as tidyllm.yaml says.\n"
+    assert (told.status, told.err) == (0, said)
+    given = await run(tmp_path, "store", "migrate", "-s", "a.db", TIDYLLM_STORE_URL="b.db")
+    named = await run(tmp_path, "store", "migrate", TIDYLLM_STORE_URL="b.db")
+    assert [one.out.split(" has")[0] for one in (given, named)] == [
+        f"sqlite:///{tmp_path}/{name}.db" for name in "ab"
+    ]
+    assert given.err == named.err == ""
+    missing = await run(tmp_path, *command)
+    assert (missing.status, "BOOKS is not set" in missing.err, missing.traceback) == (2, True, False)
 
 
 async def test_a_postgres_store_is_copied_to_a_file(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ StoreURL = Annotated[
         "-s",
         metavar="URL",
         help="A path, sqlite:///path or postgresql://… "
-        "Default: $TIDYLLM_STORE_URL, else ~/.local/share/tidyllm/store.db.",
+        "Default: $TIDYLLM_STORE_URL, else store.url of ./tidyllm.yaml, else ~/.local/share/tidyllm/store.db.",
         show_default=False,
     ),
 ]
@@ -57,9 +57,10 @@ def acting(url: str | None, act: Callable[[Store], Awaitable[T]]) -> T:
 
     import asyncio
 
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.store import Store
 
-    store = Store.open(url)
+    store = Store.open(chosen_store(url))
 
     async def run() -> T:
         return await act(store)

@@ -38,10 +38,11 @@ def show(
     import msgspec
 
     from tidyllm.cli.output import harmless, until_the_reader_leaves
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.money.requests import request_report
     from tidyllm.store import Store
 
-    books = Store.open(store, create=False)
+    books = Store.open(chosen_store(store), create=False)
     try:
         report = books.read_sync(lambda connection: request_report(connection, request))
     finally:

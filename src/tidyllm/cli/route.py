@@ -136,9 +136,10 @@ def train(  # noqa: PLR0917 - options of a command
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {str(folder)!r} to write the policy to.")
     if from_store:
+        from tidyllm.cli.settings import chosen_store
         from tidyllm.store import Store
 
-        opened = Store.open(store, create=False)
+        opened = Store.open(chosen_store(store), create=False)
         try:
             rows = recorded_outcomes(opened)
         finally:

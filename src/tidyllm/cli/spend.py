@@ -51,9 +51,10 @@ def spend(  # noqa: PLR0917 - typer gives them by name
     """Show what was spent, by model, key, team, day or tag."""
     if ctx.invoked_subcommand is not None:
         return
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.cli.spend_report import run
 
-    run(store, by.value, since, until, as_csv=csv, as_json=json)
+    run(chosen_store(store), by.value, since, until, as_csv=csv, as_json=json)
 
 
 @app.command()
@@ -73,6 +74,7 @@ def reconcile(  # noqa: PLR0917 - typer gives them by name
     store: StoreURL = None,
 ) -> None:
     """Compare a provider's bill with the ledger; exit status 1 when they differ."""
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.cli.spend_report import run_reconcile
 
-    run_reconcile(store, invoice, since, until, tolerance, as_json=json)
+    run_reconcile(chosen_store(store), invoice, since, until, tolerance, as_json=json)

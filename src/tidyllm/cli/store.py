@@ -25,10 +25,11 @@ _Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 @app.command()
 def migrate(url: StoreURL = None) -> None:
     """Make the store, or bring its schema to this version's. Safe to run again."""
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.store import Store
     from tidyllm.store.schema import HEAD
 
-    store = Store.open(url)
+    store = Store.open(chosen_store(url))
     store.close()
     _say(f"{store.name} has schema {HEAD}.\n")
 
@@ -36,9 +37,10 @@ def migrate(url: StoreURL = None) -> None:
 @app.command()
 def check(url: StoreURL = None) -> None:
     """Read everything and say what is wrong. Exit status 1 when something is."""
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.store.check import check as look
 
-    found = look(url)
+    found = look(chosen_store(url))
     for problem in found.problems:
         sys.stderr.write(f"{problem}\n")
     if not found.healthy:
@@ -57,9 +59,10 @@ def backup(
     force: _Force = False,
 ) -> None:
     """Copy the store to FILE (a SQLite file, also of a Postgres store) while it is used."""
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.store.backup import backup as copy
 
-    _say(f"{file}: {copy(file, url, force=force):,} bytes.\n")
+    _say(f"{file}: {copy(file, chosen_store(url), force=force):,} bytes.\n")
 
 
 @app.command()
@@ -69,9 +72,11 @@ def restore(
     force: _Force = False,
 ) -> None:
     """Put a backup back. What the store holds is replaced only with --force."""
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.store.backup import restore as put_back
     from tidyllm.store.location import locate
 
+    url = chosen_store(url)
     put_back(file, url, force=force)
     _say(f"{locate(url).name} holds what {file} held.\n")
 
