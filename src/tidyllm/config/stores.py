@@ -83,6 +83,13 @@ class Stores:
             self._caches[settings] = self._cache(settings, where)
         return self._caches[settings]
 
+    def tidy(self, settings: Settings) -> None:
+        """Let go of kept answers that no route of `settings`, which are in force now, asks for: their memory is free
+        when the last call that began before has ended."""
+        wanted = {one.cache for one in settings.models.values()}
+        for unused in [one for one in self._caches if one not in wanted]:
+            del self._caches[unused]
+
     def _cache(self, settings: CacheSettings, where: str) -> Backend:
         most, entries = int(settings.max_mb * 1e6), settings.max_entries
         if settings.store == "memory":

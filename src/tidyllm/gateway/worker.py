@@ -164,6 +164,7 @@ class _Server(uvicorn.Server):
         self._gateway.routes = routes
         if key is not None:
             self._gateway.authenticator = key
+        routes.stores.tidy(routes.settings)
         self._log.info("the configuration was reloaded: models %s", ", ".join([*routes, *routes.patterns]))
         for name in _fixed_changes(before.settings, routes.settings):
             self._log.warning("%s has changed: this takes effect with the next start", name)
