@@ -26,10 +26,12 @@ rates = st.decimals(0, 100, places=4)
 tokens = st.integers(0, 10**7)
 
 
-@given(rates, rates, rates, rates, tokens, tokens, tokens, tokens, tokens)
+@given(st.tuples(rates, rates, rates, rates), st.tuples(tokens, tokens, tokens, tokens, tokens))
 def test_saved_is_what_reading_spares_less_what_writing_adds(
-    into: Decimal, read: Decimal, short: Decimal, long: Decimal, plain: int, reads: int, w5: int, w1: int, out: int
-) -> None:  # fmt: skip
+    costs: tuple[Decimal, ...], counts: tuple[int, ...]
+) -> None:
+    into, read, short, long = costs
+    plain, reads, w5, w1, out = counts
     prices = Prices(input=into, output=into, cache_read=read, cache_write_5m=short, cache_write_1h=long)
     info = ModelInfo(name="p/m", prices=prices)
     usage = Usage(

@@ -16,7 +16,19 @@ from tidyllm.models.message import Message, Text, Thinking
 from tidyllm.models.pricing_cache import prompt_cache_saved_usd
 from tidyllm.models.request import Request, Tool
 
-__all__ = ["MarkPolicy", "least_tokens", "mark_body", "mark_request", "prompt_cache_saved_usd"]
+__all__ = [
+    "MarkPolicy",
+    "Place",
+    "chosen_places",
+    "least_tokens",
+    "mark_body",
+    "mark_of",
+    "mark_request",
+    "marks_in",
+    "prompt_cache_saved_usd",
+    "rough_tokens",
+    "takes_mark",
+]
 
 _MOST = 4
 """Marks that Anthropic takes in one request; a fifth is refused."""
@@ -87,10 +99,10 @@ def mark_request(
     policy = policy or MarkPolicy()
     least = least_tokens(model or request.model) if policy.min_tokens is None else policy.min_tokens
     turns = request.turns
-    free = _MOST - _marks_in(msgspec.to_builtins([list(request.tools), request.system, turns], enc_hook=repr))
+    free = _MOST - marks_in(msgspec.to_builtins([list(request.tools), request.system, turns], enc_hook=repr))
     if free <= 0 or "cache_control" in request.extra:  # that one asks Anthropic to place marks itself
         return request
-    mark = _mark(policy)
+    mark = mark_of(policy)
     sizes = _sizes(
         [msgspec.json.encode(list(request.tools)) if request.tools else b"", _encoded(request.system)],
         [_encoded(turn) for turn in turns],
@@ -98,7 +110,7 @@ def mark_request(
     )
     changes: dict[str, Any] = {}
     changed = list(turns)
-    for place, index in _chosen(policy, sizes, [turn.role for turn in turns], least):
+    for place, index in chosen_places(policy, sizes, [turn.role for turn in turns], least):
         if free <= 0:
             break
         if place == "tools":
@@ -134,10 +146,10 @@ def mark_body(
     tools, system, turns = (_list(body.get(name)) for name in ("tools", "system", "messages"))
     if isinstance(body.get("system"), str) and body["system"]:
         system = [{"type": "text", "text": body["system"]}]
-    free = _MOST - _marks_in([tools, system, turns])
+    free = _MOST - marks_in([tools, system, turns])
     if free <= 0 or "cache_control" in body:  # that one asks Anthropic to place marks itself
         return dict(body)
-    mark = _mark(policy)
+    mark = mark_of(policy)
     marked = dict(body)
     sizes = _sizes(
         [msgspec.json.encode(part) if part else b"" for part in (tools, system)],
@@ -145,7 +157,7 @@ def mark_body(
         count,
     )
     roles = [str(turn.get("role")) for turn in turns]
-    for place, index in _chosen(policy, sizes, roles, least):
+    for place, index in chosen_places(policy, sizes, roles, least):
         if free <= 0:
             break
         blocks = {"tools": tools, "system": system}.get(place)
@@ -156,7 +168,7 @@ def mark_body(
                 if isinstance(content, str) and content
                 else _list(content)
             )
-        if not blocks or "cache_control" in blocks[-1] or not _takes_mark(blocks[-1]):
+        if not blocks or "cache_control" in blocks[-1] or not takes_mark(blocks[-1]):
             continue
         done = [*blocks[:-1], {**blocks[-1], "cache_control": mark}]
         if place in ("tools", "system"):
@@ -168,7 +180,7 @@ def mark_body(
     return marked
 
 
-def _chosen(
+def chosen_places(
     policy: MarkPolicy, sizes: tuple[int, int, list[int]], roles: list[str], least: int
 ) -> list[tuple[Place, int]]:
     """The places in which a mark helps, the last of the prompt first: when marks run out, that one saves most."""
@@ -192,26 +204,28 @@ def _chosen(
 def _sizes(
     heads: list[bytes], turns: list[bytes], count: Callable[[bytes], int] | None
 ) -> tuple[int, int, list[int]]:
-    tokens = count or _roughly
+    tokens = count or rough_tokens
     tools, system = (tokens(text) if text else 0 for text in heads)
     return tools, system, [tokens(turn) for turn in turns]
 
 
-def _roughly(text: bytes) -> int:
+def rough_tokens(text: bytes) -> int:
+    """About how many tokens a text has; too few rather than too many."""
     return len(text) // _BYTES_PER_TOKEN
 
 
-def _mark(policy: MarkPolicy) -> dict[str, str]:
+def mark_of(policy: MarkPolicy) -> dict[str, str]:
+    """The mark itself."""
     return {"type": "ephemeral"} if policy.ttl == "5m" else {"type": "ephemeral", "ttl": policy.ttl}
 
 
-def _marks_in(value: object) -> int:
+def marks_in(value: object) -> int:
     """Marks anywhere in a prompt."""
     if isinstance(value, Mapping):
         held = cast("Mapping[str, object]", value)
-        return ("cache_control" in held) + sum(map(_marks_in, held.values()))
+        return ("cache_control" in held) + sum(map(marks_in, held.values()))
     if isinstance(value, list | tuple):
-        return sum(map(_marks_in, cast("Sequence[object]", value)))
+        return sum(map(marks_in, cast("Sequence[object]", value)))
     return 0
 
 
@@ -229,7 +243,8 @@ def _marked_turn(turn: Message, mark: dict[str, str]) -> Message | None:
     return msgspec.structs.replace(turn, content=(*parts[:-1], _marked(parts[-1], mark)))
 
 
-def _takes_mark(block: Mapping[str, Any]) -> bool:
+def takes_mark(block: Mapping[str, Any]) -> bool:
+    """Whether Anthropic takes a mark on this block."""
     if block.get("type") in ("thinking", "redacted_thinking"):
         return False
     return not (block.get("type") == "text" and not block.get("text"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidyllm.config.marks import marks
 from tidyllm.config.read import read
 from tidyllm.config.schema import (
     BreakerSettings,
@@ -187,19 +188,20 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         """The route `name` by the settings that stand under `rule`, which may be a pattern."""
         models: list[Model] = []
         steps: list[Step[Any, Any]] = []
-        last = len(settings.route) - 1
         for place, target in enumerate(settings.route):
             service_name, _, bare = target.partition("/")
+            given = self.settings.providers[service_name]
             one = build(
-                bare.replace("*", matched),
+                asked := bare.replace("*", matched),
                 self.providers[service_name],
-                lenient=self.settings.providers[service_name].lenient,
+                lenient=given.lenient,
                 transport=self._transport,
                 catalog=self._catalog,
                 own=self._own,
+                touch=marks(settings.prompt_cache or given.prompt_cache, asked),
             )
             models.append(one)
-            steps.append(self._guarded(one, rule, settings, followed=place < last))
+            steps.append(self._guarded(one, rule, settings, followed=place < len(settings.route) - 1))
         if settings.choose is not None:
             whole = chosen(settings.choose, self._routes, self.settings.providers)
             models = [model for one in settings.choose.among for model in self._routes[one].targets]
@@ -248,7 +250,9 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         if not timeout.total is timeout.first_piece is timeout.gap is None:
             step = Timeout(step, total=timeout.total, first_piece=timeout.first_piece, gap=timeout.gap)
         name = self._breaker_name(model.name, rule, settings.breaker)
-        breaker = CircuitBreaker(step, **_asdict(settings.breaker), name=name, breakers=self._breakers)
+        breaker = CircuitBreaker(
+            step, **msgspec.structs.asdict(settings.breaker), name=name, breakers=self._breakers
+        )
         longest = retry.longest_wait
         if longest is None:
             longest = _PATIENCE_BESIDE_ANOTHER if followed else _PATIENCE
@@ -299,10 +303,6 @@ def _tenant(*tags: str) -> Callable[[Context], str]:
 
 
 _TENANTS = {"key": _tenant(KEY_TAG), "team": _tenant(TEAM_TAG, KEY_TAG), "all": _tenant()}
-
-
-def _asdict(settings: msgspec.Struct) -> dict[str, Any]:
-    return msgspec.structs.asdict(settings)
 
 
 def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes:

@@ -102,11 +102,16 @@ def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[P
         if format not in spoken:
             message = f"kind {kind.name} does not speak {format!r}."
             yield Problem((*where, "formats", place), message, did_you_mean(format, spoken))
+    if provider.prompt_cache is not None and "anthropic" not in (provider.formats or spoken):
+        yield Problem((*where, "prompt_cache"), f"kind {kind.name} has no place for marks.", _MARKS)
     for header, value in provider.headers.items():
         try:
             sent_headers({header: value})
         except ConfigError as error:
             yield Problem((*where, "headers", header), error.message.removeprefix("headers: "), error.hint)
+
+
+_MARKS = "They are for services that speak Anthropic's format."
 
 
 def _model(name: str, model: ModelSettings, settings: Settings, where: Where) -> Iterator[Problem]:
@@ -122,6 +127,8 @@ def _model(name: str, model: ModelSettings, settings: Settings, where: Where) ->
     if model.cache is not None and model.cache.store == "redis" and settings.redis is None:
         hint = "Add a section 'redis' with its url."
         yield Problem((*where, "cache", "store"), "answers are to be kept in Redis, and none is given.", hint)
+    if model.prompt_cache is not None and not any(_takes_marks(one, settings) for one in model.route):
+        yield Problem((*where, "prompt_cache"), "no provider of the route has a place for marks.", _MARKS)
     for place, one in enumerate(model.route):
         yield from _target(one, name, settings, (*where, "route", place))
         if one in model.route[:place]:
@@ -131,6 +138,14 @@ def _model(name: str, model: ModelSettings, settings: Settings, where: Where) ->
         yield Problem((*where, "retry"), message)
     if model.limit is not None:
         yield from _limit(model.limit, (*where, "limit"))
+
+
+def _takes_marks(target: str, settings: Settings) -> bool:
+    provider = settings.providers.get(target.partition("/")[0])
+    kind = None if provider is None else KINDS.get(provider.kind)
+    if provider is None or kind is None:
+        return True  # which is a problem of its own
+    return "anthropic" in (provider.formats or [endpoint.format for endpoint in kind.endpoints])
 
 
 _ROUTE = "Name at least one target, such as [main/gpt-5-mini]."

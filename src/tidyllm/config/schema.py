@@ -19,6 +19,7 @@ __all__ = [
     "ModelSettings",
     "MoneySettings",
     "ObserveSettings",
+    "PromptCacheSettings",
     "ProviderSettings",
     "RedisSettings",
     "RetrySettings",
@@ -83,6 +84,19 @@ class ServerSettings(_Section, frozen=True):
     """`env:NAME` or `file:PATH`; default: the variable TIDYLLM_MASTER_KEY, else one is generated."""
 
 
+class PromptCacheSettings(_Section, frozen=True):
+    """Where marks go, so that Anthropic keeps the beginning of prompts: behind what is named here."""
+
+    tools: bool = True
+    system: bool = True
+    last_turns: Annotated[int, msgspec.Meta(ge=0, le=2)] = 2
+    """The last message, and the user's turn before it: Anthropic looks back at most 20 blocks for what it has."""
+    ttl: Literal["5m", "1h"] = "5m"
+    """How long it is kept after its last use; to write costs 1.25 times the price of input, or twice."""
+    min_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Shorter prefixes are not marked; None is what the model keeps at least."""
+
+
 class ProviderSettings(_Section, frozen=True):
     """One service."""
 
@@ -100,6 +114,8 @@ class ProviderSettings(_Section, frozen=True):
     """Places that data sent to it never leave: `[eu]`."""
     lenient: bool = False
     """Leave out (and report) what the provider has no place for, instead of refusing the request."""
+    prompt_cache: PromptCacheSettings | None = None
+    """For services that speak Anthropic's format; None places no marks."""
 
 
 class RetrySettings(_Section, frozen=True):
@@ -208,6 +224,8 @@ class ModelSettings(_Section, frozen=True):
     breaker: BreakerSettings = BreakerSettings()
     limit: LimitSettings | None = None
     cache: CacheSettings | None = None
+    prompt_cache: PromptCacheSettings | None = None
+    """In place of those of the route's providers."""
 
 
 class ObserveSettings(_Section, frozen=True):

@@ -12,6 +12,7 @@ from tidyllm.models.provider import Provider, provider
 
 if TYPE_CHECKING:
     from tidyllm.models.http import Transport
+    from tidyllm.models.touch import Touch
 
 __all__ = ["build", "known_at", "model"]
 
@@ -74,18 +75,19 @@ def build(
     transport: Transport | None = None,
     catalog: Catalog | None = None,
     own: Container[str] = (),
+    touch: Touch | None = None,
 ) -> Model:
     """The model called `bare` at `service`, with what the catalogue knows of it.
 
     `own`: names in `catalog` that the user has put there under the name he gave to the service (`main/gpt-5-mini`);
-    they stand before what the catalogue says of the service itself.
+    they stand before what the catalogue says of the service itself. `touch`: see `Model`.
     """
     if transport is None and service.kind.name == "offline":
         from tidyllm.models.offline.transport import OfflineTransport
 
         transport = OfflineTransport(keep=0)
     info = _info(bare, service, catalog or Catalog.default(), own)
-    return Model(bare, service, transport=transport, info=info, lenient=lenient)
+    return Model(bare, service, transport=transport, info=info, lenient=lenient, touch=touch)
 
 
 def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -> ModelInfo | None:

@@ -25,7 +25,7 @@ from tidyllm.models.given import checked_request
 from tidyllm.models.http import HTTPAnswer, HTTPCall, Transport, default_transport
 from tidyllm.models.losses import without_empty_tools
 from tidyllm.models.model_info import ModelInfo
-from tidyllm.models.passthrough import forwarded_body, whole_answer
+from tidyllm.models.passthrough import whole_answer
 from tidyllm.models.piece import Piece, Served, Start, UsagePiece
 from tidyllm.models.pricing import cost_usd, served_tier
 from tidyllm.models.provider import Endpoint, Provider
@@ -34,6 +34,7 @@ from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
 from tidyllm.models.secret import Secrets
 from tidyllm.models.served import interrupted, with_served
+from tidyllm.models.touch import Touch, going_out, touched
 from tidyllm.models.window import check_window, fit_window
 
 __all__ = ["Model"]
@@ -45,6 +46,7 @@ class Model(Step[RequestLike, Response]):
     - `lenient`: fields which the provider has no place for are left out and named in `Response.dropped`, instead of
       raising `Unsupported`.
     - `info`: what the catalogue knows of it; None for an unknown model, whose price is unknown.
+    - `touch`: may change the body of what is sent in the format `anthropic`, such as with marks for its cache.
 
     A call raises what went wrong as one of `tidyllm.errors.ModelError`, with the provider, the model and the provider's
     request id in it. It may be called from several event loops at once.
@@ -62,6 +64,7 @@ class Model(Step[RequestLike, Response]):
         info: ModelInfo | None = None,
         lenient: bool = False,
         name: str | None = None,
+        touch: Touch | None = None,
     ) -> None:
         super().__init__(name or f"{provider.name}/{model}")
         self.model = model
@@ -71,6 +74,7 @@ class Model(Step[RequestLike, Response]):
         self.transport = transport or default_transport()
         self.info = info
         self.lenient = lenient
+        self.touch = touch
         self._secrets = Secrets(provider)
         self.span_attributes: Mapping[str, Any] = server_attributes(provider.base_url)
 
@@ -110,7 +114,7 @@ class Model(Step[RequestLike, Response]):
 
     async def _forward(self, call: Forward, endpoint: Endpoint, attempt: Attempt) -> Forwarded:
         attempt.asks(call)
-        body, _ = forwarded_body(call, self.model, self.provider)
+        body, _ = await going_out(call, self.model, self.provider, self.touch)
         await attempt.reserve(body, call.fields, call.format)
         async with await self._send(endpoint, body, call.headers, attempt, stream=False) as answer:
             response = whole_answer(call, await answer.read())
@@ -196,7 +200,7 @@ class Model(Step[RequestLike, Response]):
         self, call: Forward, endpoint: Endpoint, attempt: Attempt
     ) -> AsyncGenerator[Pieces[ForwardedPiece], None]:
         attempt.asks(call)
-        body, hides_usage = forwarded_body(call, self.model, self.provider)
+        body, hides_usage = await going_out(call, self.model, self.provider, self.touch)
         await attempt.reserve(body, call.fields, call.format)
         async with await self._send(endpoint, body, call.headers, attempt, stream=True) as answer:
             served = Served(self.provider.name, self.info, attempt.request_id)
@@ -238,15 +242,8 @@ class Model(Step[RequestLike, Response]):
     def split(self, answer: Response) -> Pieces[Piece]:
         """Pieces that join to this answer, who served it included."""
         pieces = unfold(answer)
-        served = Served(
-            answer.provider,
-            self.info,
-            answer.request_id,
-            answer.dropped,
-            answer.output,
-            answer.cached,
-            answer.saved_usd,
-        )
+        told = (answer.provider, self.info, answer.request_id, answer.dropped, answer.output)
+        served = Served(*told, answer.cached, answer.saved_usd)
         return with_served(pieces, served)[0]
 
     @property
@@ -304,7 +301,7 @@ class Model(Step[RequestLike, Response]):
             body = msgspec.json.encode(encoded.body)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise BadRequest(f"the request cannot be written as JSON: {error}.") from error
-        return encoded.body, body, (*left_out, *encoded.dropped)
+        return encoded.body, touched(body, self.touch, self.format.name), (*left_out, *encoded.dropped)
 
     async def _send(
         self, endpoint: Endpoint, body: bytes, passed: Mapping[str, str], attempt: Attempt, *, stream: bool

@@ -24,8 +24,8 @@ def prompt_cache_saved_usd(
 ) -> Decimal | None:
     """Dollars that the provider's cache saved on this call: what it would have cost without, less what it cost.
 
-    That is, for tokens read the price of input less that of reading, and from this what writing cost beyond the price of
-    input. Below 0 when writing cost more than reading saved. None when a price is not known.
+    That is, for tokens read the price of input less that of reading, and from this what writing cost beyond the price
+    of input. Below 0 when writing cost more than reading saved. None when a price is not known.
     """
     tiers = tier if tier is None or isinstance(tier, str) else tuple(tier)
     plain = msgspec.structs.replace(
