@@ -1,0 +1,364 @@
+"""What all runtimes of this process share: the engine, the journal, the signs of life, and the runs under way here.
+
+There is one a process, because the engine is. It executes runs; it does not start or list them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import threading
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from tidyllm import clock
+from tidyllm.core import Budget, Context
+from tidyllm.durable import leases
+from tidyllm.durable.codec import encode_error
+from tidyllm.durable.database import Connection, DatabaseError, connect, prepare
+from tidyllm.durable.flow import Flow
+from tidyllm.durable.journal import Journal
+from tidyllm.durable.replay import Replay
+from tidyllm.durable.session import CONTROL, LARGE, Session
+from tidyllm.errors import AnotherRuntime, LeaseLost, RunCancelled, RunDiverged, RunError, StoreDown, TidyllmError
+from tidyllm.store.location import Location
+
+if TYPE_CHECKING:
+    from tidyllm.durable.engine import Engine
+
+__all__ = ["Hub", "hub_for"]
+
+T = TypeVar("T")
+
+_RUN = "SELECT flow, version, input, tags, deadline FROM {s}tidyllm_runs WHERE id = ?"
+_STEPS = (
+    "SELECT path, seq, step, digest, state, tries, policy, started, output, blob FROM {s}tidyllm_steps WHERE run = ?"
+)
+_MESSAGE = (
+    "SELECT id, value FROM {s}tidyllm_messages"
+    " WHERE run = ? AND kind = ? AND name = ? AND taken IS NULL ORDER BY id LIMIT 1"
+)
+_PARK = (
+    "UPDATE {e}workflow_status SET status = 'CANCELLED', owner_xid = NULL, queue_name = NULL"
+    " WHERE workflow_uuid = ? AND status = 'PENDING' AND owner_xid = ?"
+)
+
+_the_hub: Hub | None = None
+_guard = threading.Lock()
+
+
+def hub_for(location: Location) -> Hub:
+    """The hub of this process.
+
+    :raises AnotherRuntime: it works on another database.
+    """
+    global _the_hub
+    with _guard:
+        if _the_hub is not None and _the_hub.location.name != location.name:
+            raise AnotherRuntime(
+                f"this process runs its flows in {_the_hub.location.name} already, and cannot run others in"
+                f" {location.name}.",
+                hint="Close the first runtime (`await runtime.close()`), or use a process of its own.",
+            )
+        if _the_hub is None:
+            _the_hub = Hub(location)
+        return _the_hub
+
+
+class Hub:
+    """Engine, journal and heart of this process. Made by `hub_for`."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self.flows: dict[str, Flow[Any, Any]] = {}
+        self.active: dict[str, Session] = {}
+        self.holders: set[int] = set()
+        """Runtimes that have opened it and not closed it."""
+        self.budget: Budget | None = None
+        self.has_people = True
+        self.kind = "runtime"
+        self.serving: set[str] = set()
+        """Flows whose runs are taken over from dead workers."""
+        self.slots: asyncio.Semaphore | None = None
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+        self._ended = threading.Event()
+
+    @property
+    def engine(self) -> Engine:
+        assert self._engine is not None
+        return self._engine
+
+    # -- opening and closing
+
+    async def open(self, holder: int) -> None:
+        """Launch everything, once; called by whoever is about to use it, on the loop that runs are to run on.
+
+        :raises StoreDown: the database cannot be reached.
+        """
+        self.holders.add(holder)
+        if self._engine is None:
+            with self._opening:
+                if self._engine is None:
+                    try:
+                        self._launch()
+                    except BaseException:
+                        self.holders.discard(holder)
+                        _forget(self)
+                        raise
+        self.engine.adopt_loop()
+
+    def _launch(self) -> None:
+        from tidyllm.durable.engine import Engine
+
+        # Our own connections: the journal's, one to read and change by, and one for the heart alone.
+        self.asking = connect(self.location, create=True)
+        engine = Engine(self.location, self._execute, self._start_due)
+        engine.launch()  # makes the engine's tables
+        prepare(self.asking)
+        self._beating = connect(self.location)
+        self._journal = Journal(connect(self.location))
+        self._engine = engine
+        leases.sign_on(self.asking, engine.executor, self.kind)
+        leases.forget_old(self.asking)
+        self._heart = threading.Thread(target=self._beat, name="tidyllm-heart", daemon=True)
+        self._heart.start()
+        atexit.register(self._at_exit)
+
+    async def close(self, holder: int) -> None:
+        """Leave it; the last one stops what runs here, which stays resumable, and closes everything."""
+        self.holders.discard(holder)
+        if self.holders:
+            return
+        sessions = list(self.active.values())
+        for session in sessions:
+            session.stop(LeaseLost("the runtime was closed.", run_id=session.run))
+        for _ in range(500):
+            if not self.active:
+                break
+            await asyncio.sleep(0.01)
+        if self._engine is not None:
+            await asyncio.to_thread(self._shut)
+        _forget(self)
+
+    def _shut(self) -> None:
+        if self._engine is None:
+            return
+        atexit.unregister(self._at_exit)
+        self._ended.set()
+        self._heart.join(5.0)
+        engine, self._engine = self._engine, None
+        engine.close()
+        self._journal.close()
+        with contextlib.suppress(DatabaseError):
+            leases.sign_off(self.asking, engine.executor)
+        self.asking.close()
+        self._beating.close()
+
+    def _at_exit(self) -> None:
+        # The interpreter ends: threads of ours are daemons. Say that we are gone, so that others need not wait.
+        with contextlib.suppress(Exception):
+            if self._engine is not None:
+                leases.sign_off(self.asking, self._engine.executor)
+
+    # -- the database
+
+    async def query(self, work: Callable[[Connection], T]) -> T:
+        """What `work` finds or changes, in a thread.
+
+        :raises StoreDown: the database cannot be reached.
+        """
+        return await asyncio.to_thread(self.query_sync, work)
+
+    def query_sync(self, work: Callable[[Connection], T]) -> T:
+        with self.asking.lock:
+            try:
+                return work(self.asking)
+            except DatabaseError as error:
+                if not error.away:
+                    raise StoreDown(f"{self.location.name}: {error}.") from error
+            self.asking.again()
+            try:
+                return work(self.asking)
+            except DatabaseError as error:
+                raise StoreDown(f"{self.location.name}: {error}.") from error
+
+    # -- executing
+
+    async def _execute(self, run: str, owner: str) -> str:
+        """Run `run` to its end and return its answer as JSON; the engine calls this.
+
+        :raises Ended: it failed.
+        :raises asyncio.CancelledError: it was cancelled, parked, or is another worker's by now: nothing is to be saved.
+        """
+        from tidyllm.durable.serializer import Ended
+
+        slots = self.slots
+        async with slots or contextlib.nullcontext():
+            try:
+                session, flow, x, ctx = await self._prepared(run, owner)
+            except (TidyllmError, msgspec.MsgspecError) as error:
+                await self._park(run, owner, error)
+                raise asyncio.CancelledError from error
+            self.active[run] = session
+            try:
+                session.task = asyncio.create_task(_body(flow, x, ctx, session))
+                answer = await session.task
+            except asyncio.CancelledError:
+                if isinstance(session.stopped, RunDiverged):
+                    await self._park(run, owner, session.stopped)
+                raise
+            except Exception as error:
+                if isinstance(session.stopped or error, CONTROL):
+                    await self._park(run, owner, session.stopped or error)
+                    raise asyncio.CancelledError from error
+                raise Ended(encode_error(error)) from error
+            finally:
+                self.active.pop(run, None)
+            text = flow.output.encode(answer)
+            if len(text) > LARGE:
+                text = await self._large(session, text)
+            return text
+
+    async def _large(self, session: Session, text: str) -> str:
+        """A large answer goes where large answers of steps go, which may hold it already."""
+        name = blake2b(text.encode(), digest_size=20).hexdigest()
+        insert = "INSERT INTO {s}tidyllm_blobs (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING"
+        await self.query(lambda at: at.run(insert, (name, text)))
+        return msgspec.json.encode({"!blob": name}).decode()
+
+    async def _prepared(self, run: str, owner: str) -> tuple[Session, Flow[Any, Any], Any, Context]:
+        rows, steps = await self.query(lambda at: (at.rows(_RUN, (run,)), at.rows(_STEPS, (run,))))
+        if not rows:
+            raise RunError(f"run {run!r} has no entry of ours.", run_id=run)
+        name, version, text, tags, deadline = rows[0]
+        flow = self.flows.get(name)
+        if flow is None:
+            raise RunError(
+                f"run {run!r} is one of {name!r}, which this process does not know.",
+                run_id=run,
+                hint=f"Start a worker that has it: tidyllm worker module:{name}",
+            )
+        if not version:  # a fork belongs to the program that runs it first
+            version = flow.version
+            await self.query(lambda at: at.run("UPDATE {s}tidyllm_runs SET version = ? WHERE id = ?", (version, run)))
+        replay = Replay(run, version, flow.version, steps)
+        session = Session(
+            run, owner, replay, self._journal, self._blob, self._message, has_people=self.has_people
+        )
+        ctx = Context.new(
+            run_id=run_number(run),
+            deadline=None if deadline is None else deadline - clock.now(),
+            tags=msgspec.json.decode(tags, type=dict[str, str]),
+            idempotency_key=run,
+            budget=self.budget,
+            asker=session.ask,
+            caller=session,
+        )
+        return session, flow, flow.input.decode(text), ctx
+
+    async def _park(self, run: str, owner: str, error: BaseException) -> None:
+        """Leave `run` where somebody can look at it and resume it, with the reason."""
+        if isinstance(error, LeaseLost | RunCancelled | StoreDown):
+            return
+
+        def work(at: Connection) -> None:
+            if at.run(_PARK, (run, owner)):
+                at.run("UPDATE {s}tidyllm_runs SET stopped = ? WHERE id = ?", (encode_error(error), run))
+
+        await self.query(work)
+
+    def _blob(self, name: str) -> str:
+        rows = self.query_sync(lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,)))
+        if not rows:
+            raise RunError(f"the large value {name} is missing from {self.location.name}.")
+        return str(rows[0][0])
+
+    async def _message(self, run: str, kind: str, name: str) -> tuple[int, str] | None:
+        rows = await self.query(lambda at: at.rows(_MESSAGE, (run, kind, name)))
+        return (int(rows[0][0]), str(rows[0][1])) if rows else None
+
+    async def _start_due(self, when: str, flow: str, text: str) -> None:
+        from tidyllm.durable.starting import enter
+        from tidyllm.durable.engine import queue_of
+
+        run = f"{flow}@{when}"
+        version = self.flows[flow].version if flow in self.flows else ""
+        await self.query(lambda at: enter(at, run, flow, version, text))
+        await self.engine.start(run, queue=queue_of(flow), priority=None)
+
+    # -- the heart
+
+    def _beat(self) -> None:
+        """Signs of life; cancellations and lost leases from outside; runs of the dead."""
+        while not self._ended.wait(leases.BEAT_SECONDS / 2):
+            try:
+                leases.beat(self._beating, self.engine.executor, self.kind)
+                self._look_at_active()
+                if self.serving:
+                    self._take_over()
+            except (DatabaseError, StoreDown):
+                with contextlib.suppress(StoreDown, DatabaseError):
+                    self._beating.again()
+            except AssertionError:
+                return  # closed in the meantime
+
+    def _look_at_active(self) -> None:
+        active = dict(self.active)
+        if not active:
+            return
+        marks = ", ".join("?" for _ in active)
+        sql = f"SELECT workflow_uuid, status, owner_xid FROM {{e}}workflow_status WHERE workflow_uuid IN ({marks})"  # noqa: S608
+        found = {row[0]: row[1:] for row in self._beating.rows(sql, tuple(active))}
+        for run, session in active.items():
+            status, owner = found.get(run, ("CANCELLED", None))
+            if status == "PENDING" and owner == session.owner:
+                continue
+            # SUCCESS and ERROR were written by this very execution, which is about to leave.
+            if status == "CANCELLED":
+                self._stop(session, RunCancelled(f"run {run!r} was cancelled.", run_id=run))
+            elif status in ("PENDING", "ENQUEUED"):
+                self._stop(session, LeaseLost(f"run {run!r} has another owner by now.", run_id=run))
+
+    def _stop(self, session: Session, error: TidyllmError) -> None:
+        task = session.task
+        if task is not None:
+            with contextlib.suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(session.stop, error)
+
+    def _take_over(self) -> None:
+        from tidyllm.durable.engine import queue_of
+
+        for run, executor, flow in leases.left_behind(self._beating, self.engine.executor, set(self.active)):
+            if flow in self.serving and executor != self.engine.executor:
+                self.engine.requeue(run, executor, queue_of(flow))
+
+
+async def _body(flow: Flow[Any, Any], x: Any, ctx: Context, session: Session) -> Any:
+    answer = await ctx.call(flow, x)
+    if session.stopped is not None:
+        raise session.stopped
+    try:
+        session.replay.finish()
+    except RunDiverged as error:
+        session.stopped = error
+        raise
+    return answer
+
+
+def run_number(run: str) -> str:
+    """The id of a run as the number that traces know."""
+    return blake2b(run.encode(), digest_size=16).hexdigest()
+
+
+def _forget(hub: Hub) -> None:
+    global _the_hub
+    with _guard:
+        if _the_hub is hub:
+            _the_hub = None
+
+

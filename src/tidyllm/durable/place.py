@@ -1,0 +1,50 @@
+"""Where runs are kept: `runs.db` beside the store, or the store's own Postgres database. It opens nothing for long."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tidyllm.errors import ConfigError
+from tidyllm.store.location import Location, locate
+
+__all__ = ["RUNS", "beside", "runs_location"]
+
+RUNS = "runs.db"
+
+
+def runs_location(url: str | Path | None = None) -> Location:
+    """The database of runs that `url` means: itself, or `runs.db` beside it where it is a store's file.
+
+    None: beside the default store.
+
+    :raises ConfigError: it is neither a path nor a URL of a database that we know, or it is in memory.
+    """
+    at = locate(url)
+    if at.dialect == "postgresql":
+        return at
+    if at.path is None:
+        raise ConfigError("runs outlive their process, so they cannot be kept in memory; give a path.", where="store")
+    if url is None or at.path.name == "store.db" or _is_store(at.path):
+        return locate(at.path.with_name(RUNS))
+    return at
+
+
+def beside(url: str | Path | None) -> Location:
+    """The database of the runs that belong to the store at `url`, as the command line means it."""
+    at = locate(url)
+    if at.path is not None and at.path.name != RUNS:
+        return locate(at.path.with_name(RUNS))
+    return runs_location(at.path if at.path is not None else url)
+
+
+def _is_store(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as file:
+            names = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False
+    return "ledger" in names and "tidyllm_runs" not in names
