@@ -8,20 +8,67 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidyllm.agents.agent import Agent
+    from tidyllm.agents.agent_events import (
+        AgentEvent,
+        AnswerPiece,
+        ApprovalAsked,
+        ApprovalGiven,
+        Observer,
+        Pruned,
+        Repaired,
+        Stopped,
+        ToolFinished,
+        ToolStarted,
+        TurnFinished,
+        TurnStarted,
+    )
     from tidyllm.agents.agent_tool import AgentTool, tool
+    from tidyllm.agents.archive import Archive
     from tidyllm.agents.call import Call, ToolResult
+    from tidyllm.agents.conversation import Compaction, Conversation
+    from tidyllm.agents.detector import Detector, Done
+    from tidyllm.agents.limits import AgentLimits
     from tidyllm.agents.mcp_client import McpServer
+    from tidyllm.agents.meter import Meter
     from tidyllm.agents.parsed import Parsed, calls_of
+    from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
+    from tidyllm.agents.stop import Stop, StopReason
     from tidyllm.agents.toolset import Toolset
     from tidyllm.agents.workspace_toolset import workspace_tools
 
 __all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentLimits",
+    "AgentResult",
+    "AgentTask",
     "AgentTool",
+    "AnswerPiece",
+    "ApprovalAsked",
+    "ApprovalGiven",
+    "Archive",
     "Call",
+    "Compaction",
+    "Conversation",
+    "Detector",
+    "Done",
     "McpServer",
+    "Meter",
+    "Observer",
     "Parsed",
+    "Pruned",
+    "Repaired",
+    "Stop",
+    "StopReason",
+    "Stopped",
+    "ToolFinished",
     "ToolResult",
+    "ToolStarted",
     "Toolset",
+    "TreeUsage",
+    "TurnFinished",
+    "TurnStarted",
     "calls_of",
     "tool",
     "workspace_tools",
@@ -29,10 +76,54 @@ __all__ = [
 
 # No module is called like a name that it offers: importing it would put the module in the name's place.
 _HOMES = {
-    "tidyllm.agents.agent_tool": ("AgentTool", "tool"),
-    "tidyllm.agents.call": ("Call", "ToolResult"),
+    "tidyllm.agents.agent": ("Agent",),
+    "tidyllm.agents.agent_events": (
+        "AgentEvent",
+        "AnswerPiece",
+        "ApprovalAsked",
+        "ApprovalGiven",
+        "Observer",
+        "Pruned",
+        "Repaired",
+        "Stopped",
+        "ToolFinished",
+        "ToolStarted",
+        "TurnFinished",
+        "TurnStarted",
+    ),
+    "tidyllm.agents.agent_tool": (
+        "AgentTool",
+        "tool",
+    ),
+    "tidyllm.agents.archive": ("Archive",),
+    "tidyllm.agents.call": (
+        "Call",
+        "ToolResult",
+    ),
+    "tidyllm.agents.conversation": (
+        "Compaction",
+        "Conversation",
+    ),
+    "tidyllm.agents.detector": (
+        "Detector",
+        "Done",
+    ),
+    "tidyllm.agents.limits": ("AgentLimits",),
     "tidyllm.agents.mcp_client": ("McpServer",),
-    "tidyllm.agents.parsed": ("Parsed", "calls_of"),
+    "tidyllm.agents.meter": ("Meter",),
+    "tidyllm.agents.parsed": (
+        "Parsed",
+        "calls_of",
+    ),
+    "tidyllm.agents.result": (
+        "AgentResult",
+        "AgentTask",
+        "TreeUsage",
+    ),
+    "tidyllm.agents.stop": (
+        "Stop",
+        "StopReason",
+    ),
     "tidyllm.agents.toolset": ("Toolset",),
     "tidyllm.agents.workspace_toolset": ("workspace_tools",),
 }

@@ -54,3 +54,13 @@ class AgentLimits(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             if math.isnan(value) or value < 0:
                 raise ConfigError(f"{value!r} is not a number of 0 or more.", where=f"limits.{field}")
+
+    def within(self, outer: AgentLimits) -> AgentLimits:
+        """These caps, each no larger than that of `outer`; the detectors are those of `outer`."""
+
+        def least(name: str) -> int | float | Decimal | None:
+            mine, theirs = getattr(self, name), getattr(outer, name)
+            return theirs if mine is None else mine if theirs is None else min(mine, theirs)
+
+        caps = ("turns", "tool_calls", "tokens", "usd", "seconds")
+        return msgspec.structs.replace(outer, **{name: least(name) for name in caps})

@@ -6,7 +6,6 @@ It knows counts and caps, nothing of models or tools. Dollars on the wire are `t
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
 from decimal import Decimal
 
 import msgspec
@@ -15,7 +14,7 @@ from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.result import TreeUsage
 from tidyllm.agents.stop import Stop, StopReason
 
-__all__ = ["Meter", "Reading", "ambient"]
+__all__ = ["Meter", "Reading"]
 
 _NONE = Decimal(0)
 
@@ -252,7 +251,3 @@ class Meter:
         if limits.seconds is not None and self.seconds >= limits.seconds:
             return Stop(StopReason.deadline, f"{self.name} has worked for its {limits.seconds:g} s.")
         return None
-
-
-ambient: ContextVar[Meter | None] = ContextVar("tidyllm_agent_meter", default=None)
-"""The meter of the agent that runs in this task or thread: that of one which its tools call goes below it."""
