@@ -1,0 +1,450 @@
+"""The imports of a converted module: what is no longer used goes, what is new comes in its place.
+
+It knows import statements and names, not what was converted. A new import stands where the old one stood, so that it
+is found by the same code: inside a function, under `try`, in one branch of an `if`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from tidyllm.migrate.rewrite import Entry, Need, Rewriter
+from tidyllm.migrate.scope import ImportNode, Scope
+from tidyllm.migrate.tree import children, dotted, rebuilt
+
+__all__ = ["settle"]
+
+_LONGEST = 100
+
+
+@dataclass(slots=True)
+class _Change:
+    """What becomes of one import statement."""
+
+    keep: list[cst.ImportAlias] = field(default_factory=list[cst.ImportAlias])
+    star: bool = False
+    gone: bool = False
+    """Something is taken out of it."""
+    new: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+    """Dotted targets and the names they get here."""
+
+
+def settle(file: Rewriter, tree: cst.Module) -> cst.Module:
+    """The tree with its imports in order and every mark replaced by the name it stands for."""
+    used, marks = _used(file, tree)
+    before, _ = _used(file, file.module)
+    needs = {need.mark: need for need in file.needs.values() if need.mark in marks}
+    changes: dict[int, _Change] = {}
+    removed: set[tuple[int, str]] = set()
+    unused: list[Need] = []
+    for statement, scope in file.scopes.imports:
+        changes[id(statement)] = _plan(file, statement, scope, used, before, removed, unused)
+    for need in unused:
+        known = next((one for one in needs.values() if (one.target, one.alias) == (need.target, need.alias)), None)
+        if known is None:
+            need.mark = f"{need.target} {need.alias}"
+            needs[need.mark] = need
+        else:
+            known.statements.update(need.statements)
+    names = _choose(file, needs, removed, changes)
+    floating: dict[tuple[str, str], None] = {}
+    for mark, need in needs.items():
+        if not need.statements:
+            floating[need.target, names[mark]] = None
+    for mark, need in needs.items():
+        for key in need.statements:
+            changes[key].new[need.target, names[mark]] = None
+    _drop_repeated(file, changes)
+    _drop_known(file, changes, floating)
+    if all(not (one.gone or one.new) for one in changes.values()) and not needs:
+        return tree
+    done = _Writer(file, changes, names, floating).rewrite(tree)
+    assert isinstance(done, cst.Module)
+    return done
+
+
+def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[str]]:
+    """The imports that names in the tree refer to (statement and local name), and the marks in it."""
+    scopes = file.scopes
+    marks = {need.mark for need in file.needs.values()}
+    used: set[tuple[int, str]] = set()
+    seen: set[str] = set()
+    root = scopes.root
+
+    def look(node: cst.CSTNode) -> None:
+        if isinstance(node, cst.Import | cst.ImportFrom):
+            return
+        if isinstance(node, cst.SimpleString):
+            value = node.value.strip("rRbBuU").strip("'\"")
+            if value in marks:
+                seen.add(value)
+            elif value in root.names and _in_all(file, node):
+                used.update((id(one.statement), value) for one in root.names[value] if one.statement is not None)
+            return
+        if isinstance(node, cst.Name):
+            if node.value in marks:
+                seen.add(node.value)
+                return
+            if id(node) in scopes.not_read or id(node) in scopes.binding_names:
+                return
+            scope = scopes.of.get(id(node), root)
+            holder = scope.holder(node.value)
+            if holder is not None:
+                used.update(
+                    (id(one.statement), node.value) for one in holder.names[node.value] if one.statement is not None
+                )
+            else:
+                used.update((id(statement), "*") for _, statement in root.stars if _from_star(file, node))
+            return
+        if isinstance(node, cst.Attribute):
+            look(node.value)
+            return
+        if isinstance(node, cst.Arg):
+            look(node.value)
+            return
+        for child in children(node):
+            look(child)
+
+    look(tree)
+    return used, seen
+
+
+def _from_star(file: Rewriter, node: cst.Name) -> bool:
+    return file.resolver.reference(node) is not None
+
+
+def _in_all(file: Rewriter, node: cst.SimpleString) -> bool:
+    here = file.scopes.statement(node)
+    if isinstance(here, cst.Assign):
+        return any(dotted(one.target) == "__all__" for one in here.targets)
+    return isinstance(here, cst.AugAssign | cst.AnnAssign) and dotted(here.target) == "__all__"
+
+
+def _plan(
+    file: Rewriter,
+    statement: ImportNode,
+    scope: Scope,
+    used: set[tuple[int, str]],
+    before: set[tuple[int, str]],
+    removed: set[tuple[int, str]],
+    unused: list[Need],
+) -> _Change:
+    change = _Change()
+    if isinstance(statement.names, cst.ImportStar):
+        _plan_star(file, statement, used, before, change)
+        return change
+    for alias in statement.names:
+        whole = dotted(alias.name) or ""
+        asname = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else ""
+        local = asname or (whole.partition(".")[0] if isinstance(statement, cst.Import) else whole)
+        key = id(statement), local
+        if key in used or (scope is file.scopes.root and local in file.facts.keep):
+            change.keep.append(alias)
+        elif key in before:
+            change.gone = True
+            removed.add(key)
+        elif _replace_unused(file, statement, alias, local, asname, unused):
+            change.gone = True
+            removed.add(key)
+        else:
+            change.keep.append(alias)
+    return change
+
+
+def _plan_star(
+    file: Rewriter, statement: ImportNode, used: set[tuple[int, str]], before: set[tuple[int, str]], change: _Change
+) -> None:
+    assert isinstance(statement, cst.ImportFrom)
+    key = id(statement), "*"
+    module = "." * len(statement.relative) + (dotted(statement.module) or "" if statement.module else "")
+    rules = file.resolver.legacy_module(module)
+    change.star = True
+    if rules is None or key in used:
+        return
+    if key in before:
+        change.star, change.gone = False, True
+    elif rules.closed:
+        file.log.append(
+            Entry("could_not", rules, "*", statement, "everything is imported, and nothing of it is seen to be used",
+                  "Import the names that are meant.")
+        )  # fmt: skip
+
+
+def _replace_unused(
+    file: Rewriter, statement: ImportNode, alias: cst.ImportAlias, local: str, asname: str, unused: list[Need]
+) -> bool:
+    """An import that nothing uses (it asks whether the module is there, or passes a name on)."""
+    if isinstance(statement, cst.Import):
+        rules = file.resolver.legacy_module(dotted(alias.name) or "")
+        if rules is None or not rules.closed:
+            return False
+        if not rules.home or asname:
+            file.log.append(Entry("could_not", rules, local, statement, "the module is imported as a whole", ""))
+            return False
+        file.log.append(Entry("converted", rules, local, statement))
+        unused.append(Need(f"{rules.home}.", "", {id(statement): statement}))
+        return True
+    module = "." * len(statement.relative) + (dotted(statement.module) or "" if statement.module else "")
+    name = dotted(alias.name) or ""
+    origin = f"{module}{name}" if module.endswith(".") else f"{module}.{name}"
+    legacy = file.resolver.legacy(origin)
+    if legacy is None:
+        return False
+    rules, rule, _ = legacy
+    if rule is None or not rule.to or f"{rules.pattern}.{rule.name}" in file.blocked:
+        if not rules.closed:
+            return False
+        if rule is not None and not file.facts.is_package and any(
+            one.kind == "converted" and one.rules is rules for one in file.log
+        ):
+            return True  # it was never used, and the others of its kind are gone
+        reason = (rule.reason if rule else "") or "nothing takes its place"
+        file.log.append(Entry("could_not", rules, name, statement, reason, rule.by_hand if rule else ""))
+        return False
+    file.log.append(Entry("converted", rules, rule.name, statement))
+    unused.append(Need(rule.to, asname if asname != name else "", {id(statement): statement}))
+    return True
+
+
+def _choose(
+    file: Rewriter, needs: Mapping[str, Need], removed: set[tuple[int, str]], changes: Mapping[int, _Change]
+) -> dict[str, str]:
+    """What each new name is called here: its own name where that is free, else with `tidyllm_` in front."""
+    chosen: dict[str, str] = {}
+    for mark, need in needs.items():
+        own = need.alias or need.target.rpartition(".")[2]
+        if own and not _free(file, own, need.target, removed):
+            own = f"tidyllm_{own}"
+        chosen[mark] = own
+    return chosen
+
+
+def _free(file: Rewriter, name: str, target: str, removed: set[tuple[int, str]]) -> bool:
+    for scope in _all_scopes(file):
+        for one in scope.names.get(name, ()):
+            if one.kind == "import":
+                if file.facts.absolute(one.origin) == target or (id(one.statement), name) in removed:
+                    continue
+                return False
+            if one.soft and any(
+                other.kind == "import" and (id(other.statement), name) in removed for other in scope.names[name]
+            ):
+                continue
+            return False
+    return True
+
+
+def _all_scopes(file: Rewriter) -> list[Scope]:
+    found = {id(scope): scope for scope in file.scopes.of.values()}
+    return list(found.values())
+
+
+def _drop_repeated(file: Rewriter, changes: Mapping[int, _Change]) -> None:
+    """What an import at the top of the module has brought already is not brought again further down there."""
+    have: set[tuple[str, str]] = set()
+    for statement, _ in file.scopes.imports:
+        line = file.scopes.parent(statement)
+        if not isinstance(line, cst.SimpleStatementLine) or file.scopes.parent(line) is not file.module:
+            continue
+        change = changes[id(statement)]
+        change.new = {one: None for one in change.new if one not in have}
+        have.update(change.new)
+
+
+def _drop_known(
+    file: Rewriter, changes: Mapping[int, _Change], floating: dict[tuple[str, str], None]
+) -> None:
+    """What the file imports already at its top is not imported once more."""
+    known: dict[tuple[str, str], int] = {}
+    order = {id(statement): place for place, (statement, _) in enumerate(file.scopes.imports)}
+    for name, bindings in file.scopes.root.names.items():
+        for one in bindings:
+            line = None if one.statement is None else file.scopes.parent(one.statement)
+            if one.kind == "import" and line is not None and file.scopes.parent(line) is file.module:
+                known[file.facts.absolute(one.origin), name] = order[id(one.statement)]
+    for key in list(floating):
+        if key in known:
+            del floating[key]
+    for statement, scope in file.scopes.imports:
+        change = changes[id(statement)]
+        here = order[id(statement)]
+        change.new = {
+            one: None
+            for one in change.new
+            if one not in known or (scope is file.scopes.root and known[one] > here)
+        }  # fmt: skip
+
+
+def _lines(new: Mapping[tuple[str, str], None]) -> list[str]:
+    """The import statements for these names."""
+    modules: dict[str, list[str]] = {}
+    plain: list[str] = []
+    for target, name in new:
+        module, _, last = target.rpartition(".")
+        if not last:
+            plain.append(f"import {module}")
+            continue
+        modules.setdefault(module, []).append(last if last == name else f"{last} as {name}")
+    return sorted(plain) + [
+        f"from {module} import {', '.join(sorted(names, key=str.lower))}"
+        for module, names in sorted(modules.items())
+    ]
+
+
+class _Writer:
+    """Goes through the tree once more."""
+
+    def __init__(
+        self,
+        file: Rewriter,
+        changes: Mapping[int, _Change],
+        names: Mapping[str, str],
+        floating: Mapping[tuple[str, str], None],
+    ) -> None:
+        self.file = file
+        self.changes = changes
+        self.names = names
+        self.floating = floating
+
+    def rewrite(self, node: cst.CSTNode) -> cst.CSTNode:
+        if isinstance(node, cst.Name):
+            return node.with_changes(value=self.names[node.value]) if node.value in self.names else node
+        if isinstance(node, cst.SimpleString):
+            bare = node.value.strip("rRbBuU").strip("'\"")
+            return node.with_changes(value=node.value.replace(bare, self.names[bare])) if bare in self.names else node
+        if isinstance(node, cst.Import | cst.ImportFrom):
+            return node
+        if isinstance(node, cst.SimpleStatementSuite):
+            body = self._small(node.body)
+            return node if body is None else node.with_changes(body=body or [cst.Pass()])
+        if isinstance(node, cst.IndentedBlock):
+            done = rebuilt(node, self.rewrite)
+            assert isinstance(done, cst.IndentedBlock)
+            body, rest = self._body(done.body, node.body)
+            if body is None:
+                return done
+            if rest:
+                done = done.with_changes(footer=[*rest, *done.footer])
+            return done.with_changes(body=body or [cst.SimpleStatementLine([cst.Pass()])])
+        if isinstance(node, cst.Module):
+            done = rebuilt(node, self.rewrite)
+            assert isinstance(done, cst.Module)
+            body, rest = self._body(done.body, node.body)
+            if body is not None:
+                done = done.with_changes(body=body, footer=[*rest, *done.footer])
+            return self._floating(done)
+        return rebuilt(node, self.rewrite)
+
+    def _change(self, node: cst.CSTNode) -> _Change | None:
+        change = self.changes.get(id(node))
+        return change if change is not None and (change.gone or change.new) else None
+
+    def _small(self, body: Sequence[cst.BaseSmallStatement]) -> list[cst.BaseSmallStatement] | None:
+        """Several statements on one line; None when nothing changes."""
+        done: list[cst.BaseSmallStatement] = []
+        changed = False
+        for one in body:
+            change = self._change(one)
+            if change is None:
+                new = self.rewrite(one)
+                assert isinstance(new, cst.BaseSmallStatement)
+                changed = changed or new is not one
+                done.append(new)
+                continue
+            changed = True
+            assert isinstance(one, cst.Import | cst.ImportFrom)
+            kept = _kept(one, change)
+            if kept is not None:
+                done.append(kept)
+            done.extend(self._parsed(change.new))
+        return done if changed else None
+
+    def _parsed(self, new: Mapping[tuple[str, str], None]) -> list[cst.BaseSmallStatement]:
+        found: list[cst.BaseSmallStatement] = []
+        for text in _lines(new):
+            if len(text) > _LONGEST:
+                head, _, names = text.partition(" import ")
+                newline = self.file.module.default_newline
+                text = f"{head} import ({newline}    " + f",{newline}    ".join(names.split(", ")) + f",{newline})"
+            line = cst.parse_statement(text, self.file.module.config_for_parsing)
+            assert isinstance(line, cst.SimpleStatementLine)
+            found.extend(line.body)
+        return found
+
+    def _body(
+        self, body: Sequence[cst.BaseStatement], old: Sequence[cst.BaseStatement]
+    ) -> tuple[list[cst.BaseStatement] | None, list[cst.EmptyLine]]:
+        """The statements of a block; comments of a line that goes away stay with the next one."""
+        done: list[cst.BaseStatement] = []
+        carry: list[cst.EmptyLine] = []
+        changed = False
+        for line in body:
+            if not isinstance(line, cst.SimpleStatementLine) or not any(self._change(one) for one in line.body):
+                if carry:
+                    line = line.with_changes(leading_lines=[*carry, *_leading(line)])
+                    carry = []
+                done.append(line)
+                continue
+            changed = True
+            small = self._small(line.body) or []
+            if not small:
+                carry += _comments(line)
+                continue
+            if len(line.body) == 1:
+                first = cst.SimpleStatementLine(
+                    [small[0]], leading_lines=[*carry, *line.leading_lines], trailing_whitespace=line.trailing_whitespace
+                )
+                done += [first, *(cst.SimpleStatementLine([one]) for one in small[1:])]
+            else:
+                done.append(line.with_changes(body=_spaced(small), leading_lines=[*carry, *line.leading_lines]))
+            carry = []
+        return (done if changed else None), carry
+
+    def _floating(self, module: cst.Module) -> cst.Module:
+        """New imports that no old one gives a place to: behind the last import at the top."""
+        if not self.floating:
+            return module
+        place = 0
+        for number, line in enumerate(module.body):
+            if isinstance(line, cst.SimpleStatementLine) and all(
+                isinstance(one, cst.Import | cst.ImportFrom) for one in line.body
+            ):
+                place = number + 1
+            elif number == 0 and isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.Expr):
+                place = 1
+        lines = [cst.SimpleStatementLine([one]) for one in self._parsed(self.floating)]
+        return module.with_changes(body=[*module.body[:place], *lines, *module.body[place:]])
+
+
+def _kept(statement: ImportNode, change: _Change) -> ImportNode | None:
+    if change.star or not change.gone:
+        return statement
+    if not change.keep:
+        return None
+    names = list(change.keep)
+    if isinstance(statement, cst.ImportFrom) and statement.lpar is not None:
+        return statement.with_changes(names=names)
+    names[-1] = names[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return statement.with_changes(names=names)
+
+
+def _spaced(body: Sequence[cst.BaseSmallStatement]) -> list[cst.BaseSmallStatement]:
+    semicolon = cst.Semicolon(whitespace_after=cst.SimpleWhitespace(" "))
+    return [
+        one if isinstance(one.semicolon, cst.Semicolon) or place == len(body) - 1 else one.with_changes(semicolon=semicolon)
+        for place, one in enumerate(body)
+    ]
+
+
+def _leading(line: cst.BaseStatement) -> Sequence[cst.EmptyLine]:
+    return getattr(line, "leading_lines", ())
+
+
+def _comments(line: cst.SimpleStatementLine) -> list[cst.EmptyLine]:
+    found = list(line.leading_lines)
+    if line.trailing_whitespace.comment is not None:
+        found.append(cst.EmptyLine(comment=line.trailing_whitespace.comment))
+    return found

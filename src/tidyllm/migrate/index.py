@@ -1,0 +1,86 @@
+"""What files of one tree say about each other: their module names, and which classes they define. It converts nothing.
+
+A class that the tree defines itself under a legacy name is legacy only when it can be called in the legacy way: one
+that needs a parameter that the rules do not know is something else of the same name.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from tidyllm.migrate.rules import Rules
+
+__all__ = ["foreign_names", "module_names", "package_of"]
+
+
+def package_of(path: Path, root: Path) -> str:
+    """The dotted package that a file lies in."""
+    names = module_names(path, root)
+    longest = max(names, key=len)
+    return longest if path.name == "__init__.py" else longest.rpartition(".")[0]
+
+
+def module_names(path: Path, root: Path) -> list[str]:
+    """The names that a file can be imported under: from the root, and from each folder that is no package."""
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    if parts and parts[-1] == "__init__":
+        parts.pop()
+    if not parts:
+        return [root.name]
+    return [".".join(parts[start:]) for start in range(len(parts))]
+
+
+def foreign_names(
+    paths: Iterable[Path], root: Path, library: Sequence[Rules], contents: Mapping[Path, bytes]
+) -> tuple[frozenset[str], frozenset[Path]]:
+    """Dotted names in the tree that only look legacy, and the files that define legacy classes themselves."""
+    foreign: set[str] = set()
+    defining: set[Path] = set()
+    for path in paths:
+        data = contents.get(path)
+        if data is None or path.suffix != ".py":
+            continue
+        names = module_names(path, root)
+        for rules in library:
+            if not any(rules.module(name) for name in names):
+                continue
+            found = _classes(data)
+            ours = {name: needs for name, needs in found.items() if name in rules.names}
+            for name, needs in ours.items():
+                known = set(rules.names[name].arguments) | set(rules.names[name].drop)
+                if needs - known:
+                    foreign.update(f"{module}.{name}" for module in names)
+                else:
+                    defining.add(path)
+            if found and not ours:
+                # The tree has a module of that name, and none of the legacy names is in it.
+                foreign.update(f"{module}.{name}" for module in names for name in (*found, *rules.names))
+    return frozenset(foreign), frozenset(defining)
+
+
+def _classes(data: bytes) -> dict[str, set[str]]:
+    """The classes and functions of a module and the parameters that each needs."""
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[str, set[str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found[node.name] = _needed(node, 0)
+        elif isinstance(node, ast.ClassDef):
+            makers = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+            found[node.name] = _needed(makers[0], 1) if makers else set()
+    return found
+
+
+def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef, skip: int) -> set[str]:
+    plain = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+    with_default = len(node.args.defaults)
+    needed = set(plain[skip : len(plain) - with_default] if with_default else plain[skip:])
+    for one, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        if default is None:
+            needed.add(one.arg)
+    return needed
