@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 from random import getrandbits
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -93,14 +94,13 @@ class Lease:
         used = self._counted if self.used is None else max(self.used, 0)
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
-        leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
-        if isinstance(
-            backend, LocalLimits
-        ):  # it never waits, so that nobody can be cancelled in the middle of it
-            await leaving
+        if isinstance(backend, LocalLimits):  # nobody can be cancelled in the middle of it
+            backend.leave_now(self._subjects, self._seconds, self._place, self._counted, used)
             return
         try:
-            await limits.settled(leaving)
+            await limits.settled(
+                backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
+            )
         except StoreDown as error:
             _log.debug("a place was not given back, it ends by itself: %s", error)
 
@@ -165,8 +165,14 @@ class Limits:
 
     async def enter_as(self, subjects: tuple[Subject, ...], *, tokens: int = 0) -> Lease:
         """The same for any subjects: all have room, or nothing is counted."""
-        place = f"{getrandbits(96):024x}"
         backend = self.backend
+        if isinstance(backend, LocalLimits):
+            place = str(next(_numbers))
+            answer = backend.enter_now(subjects, tokens, place)
+            if isinstance(answer, Denied):
+                raise _exceeded(answer, tokens)
+            return Lease(self, backend, subjects, answer, place=place, counted=tokens)
+        place = f"{getrandbits(96):024x}"
         try:
             if self.degraded and clock.monotonic() < self._ask_again_at:
                 raise StoreDown(self._why)
@@ -221,8 +227,6 @@ class Limits:
         self, backend: Backend, subjects: tuple[Subject, ...], tokens: int, place: str
     ) -> tuple[int, ...] | Denied:
         """A question that was sent is answered: whoever is cancelled meanwhile gives back what he was given."""
-        if isinstance(backend, LocalLimits):
-            return await backend.enter(subjects, tokens, place, self.lease_seconds)
         asking = asyncio.get_running_loop().create_task(
             backend.enter(subjects, tokens, place, self.lease_seconds)
         )
@@ -279,6 +283,9 @@ class Limits:
         if self._on_degraded is not None:
             self._on_degraded(False)
 
+
+_numbers = count()
+"""Of places that only this process knows."""
 
 _FREE = Lease(None, None, (), (), place="", counted=0)
 """Of keys without limits."""

@@ -11,6 +11,7 @@ from tidyllm.access.window import Denied, Window
 __all__ = ["LocalLimits"]
 
 _MANY = 10_000
+_FOREVER = float("inf")
 
 
 class LocalLimits:
@@ -25,17 +26,27 @@ class LocalLimits:
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
     ) -> tuple[int, ...] | Denied:
         """A place is held until it is left: when the process dies, so does the count."""
+        return self.enter_now(subjects, tokens, place)
+
+    def enter_now(self, subjects: Sequence[Subject], tokens: int, place: str) -> tuple[int, ...] | Denied:
+        """The same without a wait: a coroutine for each call would cost more than the count."""
         now = clock.now()
         windows = [self._window(subject.name) for subject in subjects]
         for subject, window in zip(subjects, windows, strict=True):
             if denied := window.deny(subject, now, tokens):
                 return denied
         pairs = zip(subjects, windows, strict=True)
-        return tuple(window.take(subject, now, tokens, place, float("inf")) for subject, window in pairs)
+        return tuple([window.take(subject, now, tokens, place, _FOREVER) for subject, window in pairs])
 
     async def leave(
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
+        self.leave_now(subjects, seconds, place, counted, used)
+
+    def leave_now(
+        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
+    ) -> None:
+        """`leave` without a wait."""
         now = clock.now()
         for subject, second in zip(subjects, seconds, strict=True):
             self._window(subject.name).settle(now, second, place, counted, used)

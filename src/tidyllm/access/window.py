@@ -98,7 +98,8 @@ class Window(msgspec.Struct, array_like=True):
             over += 1
         if over:
             del self.seconds[:over], self.requests[:over], self.tokens[:over]
-        if self.places:
+        # Places of one process have no end; then none has.
+        if self.places and next(iter(self.places.values())) != math.inf:
             self.places = {place: until for place, until in self.places.items() if until > now}
 
     @property

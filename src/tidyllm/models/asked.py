@@ -38,7 +38,7 @@ _TIMES = (
     ("n", "n", "answers"),
     ("max_tool_calls", "max_tool_calls (or the sum of max_uses of the tools)", "own_calls"),
 )
-_TIERS = ("service_tier", "speed", "inference_geo")
+_TIERS = frozenset({"service_tier", "speed", "inference_geo"})
 _SERVICE = ("batch", "flex", "priority", "ultrafast")
 """Names of `service` that a provider may choose among when it is asked for `auto`; the others are regions or speeds."""
 
@@ -56,6 +56,7 @@ _BACKSLASH = ord("\\")
 
 _OWN_WORK = ("mcp_servers", "web_search_options", "search_parameters", "plugins", "models", "compound_custom")
 """Top-level fields with which a provider works on its own, or lets a model of another price answer."""
+_WORK = frozenset({*_OWN_WORK, "tools", "reasoning"})
 _CALLERS = re.compile(
     r"|function|custom|(?:bash|text_editor|computer|memory)_.*|computer|(?:local_)?shell|apply_patch"
 )
@@ -94,13 +95,15 @@ class Asked(msgspec.Struct, frozen=True):
         `format`: the wire format in which it is sent; "": not known, any format's caps count. Of several the largest
         counts, since which of them a provider obeys is its own choice.
         """
+        if not _READ.intersection(body):
+            return _NOTHING
         caps = [cap for name in _MOST.get(format, ()) if (cap := _number(body, name)) is not None]
         if format in _OF_OLLAMA and isinstance(options := _value(body, "options"), dict):
             cap = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
             caps += [] if cap is None else [cap]
         most = min(caps) if caps and min(caps) < 0 else max(caps, default=None)  # below 0 is without end
         answers = _number(body, "n")
-        tiers = tuple(tier for name in _TIERS if isinstance(tier := _value(body, name), str))
+        tiers = () if _TIERS.isdisjoint(body) else _named_tiers(body)
         own_calls, known_tools = _tools(body)
         return cls(
             None if most is None else min(int(most), _LARGEST),
@@ -112,6 +115,12 @@ class Asked(msgspec.Struct, frozen=True):
             known_tools,
         )
 
+
+_NOTHING = Asked()
+_READ = frozenset({
+    *_MOST[""], *_TIERS, *_OWN_WORK, "options", "n", "temperature", "top_p", "tools", "reasoning", "max_tool_calls",
+})  # fmt: skip
+"""All fields that are looked at."""
 
 _counters: list[InputCounter] = []
 """The one that is set, or none."""
@@ -203,6 +212,8 @@ def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | 
     possible = info.max_output_tokens or info.context_window_tokens or most
     most = (info.max_output_tokens or 0) if most < 0 else min(most, possible)  # Ollama's -1: without end
     calls = asked.own_calls or 0
+    if not asked.tiers and not calls:  # nearly always
+        return at_most_usd(into, most * asked.answers, info)
     bounds: list[Decimal] = []
     for tiers in _tiers(asked, info):
         bound = at_most_usd(into, most * asked.answers * (calls + 1), info, tier=tiers)
@@ -224,8 +235,14 @@ def _tiers(asked: Asked, info: ModelInfo) -> Iterator[tuple[str, ...]]:
     return product(*choices)
 
 
+def _named_tiers(body: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(tier for name in sorted(_TIERS) if isinstance(tier := _value(body, name), str))
+
+
 def _tools(body: Mapping[str, Any]) -> tuple[int | None, int]:
     """How often the provider may run tools of its own, and how many tools of the caller are of a kind it knows."""
+    if _WORK.isdisjoint(body):
+        return 0, 0
     tools = body.get("tools")
     found: list[_Tool] = []
     try:

@@ -34,6 +34,7 @@ Why: TypeAlias = Literal["model", "price", "usage", "tier", "expired", "rate"]
 """Why there is no cost: the model is not in the catalogue, or has no price there; the counts are missing or contradict
 each other; the tier is unknown; the prices are past their last day; something that was used has no rate."""
 
+_NONE = Decimal(0)
 _EXACT = Context(prec=60, traps=[])  # enough for any count of tokens; a user's own context may round
 
 
@@ -104,7 +105,7 @@ def price(
         wrong = _add_uses(lines, raw, info) or _add_turns(lines, raw, info, names, at, catalog=catalog)
     if wrong is not None:
         return wrong
-    total = Decimal(0)
+    total = _NONE
     for line in lines:
         total = _EXACT.add(total, line.usd)
     return Cost(total, tuple(lines))
@@ -127,23 +128,19 @@ def at_most_usd(
     """
     if info is None or info.prices is None or input_tokens < 0 or output_tokens < 0:
         return None
-    tariff = _tariff(info, info.prices, (tier,) if isinstance(tier, str) else tuple(tier or ()), at)
+    tariff = _tariff(info, (tier,) if isinstance(tier, str) else tuple(tier or ()), at)
     if isinstance(tariff, Unpriced):
         return None
-    prices, factor = tariff
-    lists = [prices, *(long for long in prices.long if input_tokens > long.above_tokens)]
-    into = max(
-        (r for rates in lists for kind in _INTO if (r := getattr(rates, kind)) is not None), default=None
-    )
-    out = max(
-        (r for rates in lists for kind in _OUT if (r := getattr(rates, kind)) is not None), default=None
-    )
+    into = out = None
+    for above, most_into, most_out in tariff.most:
+        if input_tokens > above:
+            into, out = most_into, most_out
     if "embeddings" in info.abilities:
         output_tokens = 0
     if (input_tokens and into is None) or (output_tokens and out is None):
         return None
-    total = _EXACT.fma(into or 0, input_tokens, _EXACT.multiply(out or Decimal(0), output_tokens))
-    return _EXACT.scaleb(_EXACT.multiply(total, factor), -6)
+    total = _EXACT.fma(into or _NONE, input_tokens, _EXACT.multiply(out or _NONE, output_tokens))
+    return _EXACT.scaleb(total if tariff.factor is None else _EXACT.multiply(total, tariff.factor), -6)
 
 
 def served_tier(response: Response) -> tuple[str, ...]:
@@ -162,10 +159,51 @@ _INTO = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "audio_input
 _OUT = ("output", "audio_output", "reasoning")
 
 
-def _tariff(
-    info: ModelInfo, prices: Prices, tiers: tuple[str, ...], at: float | None
-) -> tuple[Prices, Decimal] | Unpriced:
-    """The price list in force and a factor on it."""
+class _Tariff:
+    """A price list in force, and what follows from it."""
+
+    __slots__ = ("factor", "info", "most", "prices")
+
+    def __init__(self, info: ModelInfo, prices: Prices, factor: Decimal) -> None:
+        self.info = info
+        self.prices = prices
+        self.factor = None if factor == 1 else factor
+        lists: list[Rates] = [prices]
+        self.most: list[tuple[int, Decimal | None, Decimal | None]] = [(-1, *_most(lists))]
+        """Of prompts with more than so many tokens: the highest rates for input and output."""
+        for long in prices.long:
+            lists.append(long)
+            self.most.append((long.above_tokens, *_most(lists)))
+
+
+def _most(lists: Iterable[Rates]) -> tuple[Decimal | None, Decimal | None]:
+    """The highest rate of input, and of output, in these lists."""
+    into = [rate for rates in lists for kind in _INTO if (rate := getattr(rates, kind)) is not None]
+    out = [rate for rates in lists for kind in _OUT if (rate := getattr(rates, kind)) is not None]
+    return max(into, default=None), max(out, default=None)
+
+
+_MANY = 2_000
+_tariffs: dict[tuple[int, tuple[str, ...]], _Tariff] = {}
+"""By the identity of a model, which a tariff keeps alive, and the tiers: callers name those, so it is bounded."""
+
+
+def _tariff(info: ModelInfo, tiers: tuple[str, ...], at: float | None) -> _Tariff | Unpriced:
+    """The price list in force and a factor on it; `info` has prices."""
+    known = _tariffs.get((id(info), tiers))
+    if known is not None:
+        return known
+    found = _work_out(info, tiers, at)
+    if isinstance(found, _Tariff) and not info.hours and info.valid_until is None:
+        if len(_tariffs) >= _MANY:
+            _tariffs.clear()
+        _tariffs[id(info), tiers] = found
+    return found
+
+
+def _work_out(info: ModelInfo, tiers: tuple[str, ...], at: float | None) -> _Tariff | Unpriced:
+    prices = info.prices
+    assert prices is not None
     factor = Decimal(1)
     for name in (*info.always, *tiers):
         service = None if name in STANDARD else info.service.get(name)
@@ -182,7 +220,7 @@ def _tariff(
         for hours in info.hours:
             if when.isoweekday() in hours.days and hours.start <= when.time() < hours.end:
                 factor = _EXACT.multiply(factor, hours.factor)
-    return prices, factor
+    return _Tariff(info, prices, factor)
 
 
 def _add_tokens(
@@ -197,10 +235,10 @@ def _add_tokens(
     """One line for each kind of token that was used."""
     if info.prices is None:
         return Unpriced("price", f"the catalogue has no price of {info.name}")
-    tariff = _tariff(info, info.prices, tiers, at)
+    tariff = _tariff(info, tiers, at)
     if isinstance(tariff, Unpriced):
         return tariff
-    rates, factor = tariff
+    rates, factor = tariff.prices, tariff.factor
     counts = _counts(usage, rates, writes_text="embeddings" not in info.abilities)
     if isinstance(counts, Unpriced):
         return counts
@@ -216,7 +254,7 @@ def _add_tokens(
             return Unpriced(
                 "rate", f"{info.name} used {tokens:,} tokens of {kind}, for which no price is known"
             )
-        rate = rate if factor == 1 else _EXACT.multiply(rate, factor)
+        rate = rate if factor is None else _EXACT.multiply(rate, factor)
         usd = _EXACT.scaleb(_EXACT.multiply(rate, tokens), -6)
         lines.append(CostLine(turn + kind, tokens, rate, usd))
     return None
@@ -229,19 +267,27 @@ def _counts(usage: Usage, rates: Rates, *, writes_text: bool) -> dict[str, int] 
         written = 0
     if given is None or written is None:
         return Unpriced("usage", "the provider did not say how many tokens the prompt and the answer had")
-    counts = {
-        "cache_read": usage.cache_read_tokens or 0,
-        "cache_write_5m": usage.cache_write_5m_tokens or 0,
-        "cache_write_1h": usage.cache_write_1h_tokens or 0,
-        "audio_input": usage.audio_input_tokens or 0,
-        "audio_cache_read": usage.audio_cache_read_tokens or 0,
-    }
-    counts["input"] = given - sum(counts.values())
-    counts["audio_output"] = usage.audio_output_tokens or 0
-    counts["reasoning"] = 0 if rates.reasoning is None else usage.reasoning_tokens or 0
-    counts["output"] = written - counts["audio_output"] - counts["reasoning"]
-    wrong = next((kind for kind, count in counts.items() if count < 0), None)
-    if wrong is not None:
+    read, short, long = usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
+    heard, heard_before = usage.audio_input_tokens, usage.audio_cache_read_tokens
+    said, thought = usage.audio_output_tokens, None if rates.reasoning is None else usage.reasoning_tokens
+    counts: dict[str, int] = {}
+    if read or short or long or heard or heard_before:
+        counts = {
+            "cache_read": read or 0,
+            "cache_write_5m": short or 0,
+            "cache_write_1h": long or 0,
+            "audio_input": heard or 0,
+            "audio_cache_read": heard_before or 0,
+        }
+        given -= sum(counts.values())
+    counts["input"] = given
+    if said or thought:
+        counts["audio_output"] = said or 0
+        counts["reasoning"] = thought or 0
+        written -= counts["audio_output"] + counts["reasoning"]
+    counts["output"] = written
+    if min(counts.values()) < 0:
+        wrong = next(kind for kind, count in counts.items() if count < 0)
         return Unpriced(
             "usage", f"the counts contradict each other: they leave {counts[wrong]:,} for {wrong}"
         )

@@ -66,6 +66,7 @@ class Ledger:
         self._open: dict[int, None] = {}
         self._queued = False
         self._posted = False
+        self._soon: set[asyncio.AbstractEventLoop] = set()
         self._beating: asyncio.AbstractEventLoop | None = None
         self._polling = False
         self._recovered = False
@@ -117,8 +118,10 @@ class Ledger:
             self._reset()
         with self._lock:
             self._asks.append(entry)
-        if not self._queued:
-            self._write(loop)
+        if not self._queued and loop not in self._soon:
+            # Whoever asks in the same turn of the loop is in the same batch.
+            self._soon.add(loop)
+            loop.call_soon(self._gathered, loop)
         try:
             return await future
         except asyncio.CancelledError:
@@ -183,6 +186,11 @@ class Ledger:
             await self.store.write(lambda connection: sign_off(connection, number))
 
     # -- writing
+
+    def _gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._soon.discard(loop)
+        if not self._queued:
+            self._write(loop)
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         self._queued = True

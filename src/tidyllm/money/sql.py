@@ -9,12 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 __all__ = ["Sql"]
+
+_AT_ONCE = 32
+"""Rows in one statement; SQLite takes 32,766 values, and each number of rows is a statement of its own."""
 
 
 class Sql:
@@ -42,10 +46,15 @@ class Sql:
             raise self._wrapped(statement, error) from error
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """For each row of values."""
+        """For each row of values of `INSERT … VALUES (?, …) …`.
+
+        SQLite gets many rows in one statement: with one each, its driver would give up the interpreter twice for each.
+        """
         try:
             if self.sqlite:
-                self._raw.executemany(statement, rows)
+                for start in range(0, len(rows), _AT_ONCE):
+                    part = rows[start : start + _AT_ONCE]
+                    self._raw.execute(_repeated(statement, len(part)), list(chain.from_iterable(part)))
             else:
                 with self._raw.cursor() as cursor:
                     cursor.executemany(_percent(statement), rows)
@@ -65,6 +74,14 @@ class Sql:
     def _wrapped(self, statement: str, error: Exception) -> DBAPIError:
         gone = not self.sqlite and bool(self._raw.closed)
         return DBAPIError(statement, None, error, hide_parameters=True, connection_invalidated=gone)
+
+
+@lru_cache(maxsize=512)
+def _repeated(statement: str, rows: int) -> str:
+    """`… VALUES (?, ?) …` for so many rows."""
+    before, _, after = statement.partition(" VALUES ")
+    marks, bracket, rest = after.partition(")")
+    return f"{before} VALUES {', '.join([marks + bracket] * rows)}{rest}"
 
 
 @lru_cache(maxsize=512)

@@ -18,6 +18,8 @@ __all__ = ["BUSY_SECONDS", "reader_engine", "writer_engine"]
 BUSY_SECONDS = 30.0
 """How long one process waits for another's transaction on the same file."""
 _CONNECT_SECONDS = 5
+_CHECKPOINT_PAGES = 8_000
+"""Of 4 KiB, in a log that is used again from its beginning: 32 MiB."""
 _NEVER = threading.Event()
 
 
@@ -89,6 +91,8 @@ def _open(path: Path | None, *, writes: bool) -> sqlite3.Connection:
     else:
         # `_begin_immediate` waits in finer steps than SQLite, whose pauses grow to 100 ms.
         connection.execute("PRAGMA busy_timeout=0")
+        # A checkpoint copies each page that was touched once, however often: rarer ones copy less.
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
     return connection
 
 
