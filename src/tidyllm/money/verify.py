@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.row import COLUMNS, DOUBT, GENESIS, INTENT, SETTLEMENT, chained
 
 __all__ = ["Verified", "verify"]
@@ -15,6 +16,13 @@ __all__ = ["Verified", "verify"]
 _MOST = 1_000
 """Problems that are listed; the rest is counted."""
 _SELECT = f"SELECT {', '.join((*COLUMNS, 'hash'))} FROM ledger ORDER BY writer, seq"  # noqa: S608 - our own names
+_ENDS = (
+    "SELECT s.writer, s.seq, s.kind, s.entry, s.cost_nanos, i.entry, i.booked, i.reserved_nanos FROM ledger AS s"  # noqa: S608 - our own names
+    f" LEFT JOIN ledger AS i ON i.writer = s.entry >> {WRITER_SHIFT} AND i.seq = s.entry & {(1 << WRITER_SHIFT) - 1}"
+    f" AND i.kind = {INTENT} AND i.entry = s.entry"
+    f" WHERE s.kind IN ({SETTLEMENT}, {DOUBT})"
+    f" ORDER BY s.entry, CASE WHEN s.kind = {DOUBT} THEN 0 ELSE 1 END, s.at"
+)
 _AT = {name: place for place, name in enumerate(COLUMNS)}
 
 
@@ -44,27 +52,17 @@ class Verified(msgspec.Struct):
 
 
 def verify(connection: Connection) -> Verified:
-    """Walk the whole ledger, in memory for each entry that is open: about a million rows in ten seconds."""
+    """Walk the whole ledger, row by row: memory does not grow with it. About a million rows in ten seconds."""
+    if connection.dialect.name == "postgresql":  # both walks see the same rows
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     found = Verified()
-    entries: dict[int, tuple[Any, ...]] = {}
     counters: dict[tuple[int, int], list[int]] = {}
-    marked: dict[int, int] = {}
-    closed: set[int] = set()
-    late: list[tuple[Any, ...]] = []
     for row in _walk(connection, found):
-        kind, entry = row[_AT["kind"]], row[_AT["entry"]]
-        if kind == INTENT:
-            entries[entry] = row
-            _book(counters, row, 0, row[_AT["reserved_nanos"]] or 0, 0)
-        elif kind in (SETTLEMENT, DOUBT):
-            late.append(row)
-    # A writer's rows come before those of later writers, and it may be a later one that settles.
-    for row in sorted(late, key=lambda one: (one[_AT["kind"]] == SETTLEMENT, one[_AT["at"]])):
-        _close(row, entries, marked, closed, counters, found)
-    found.entries = len(entries)
-    found.settled = len(closed)
-    found.in_doubt = len(set(marked) - closed)
-    found.open = len(set(entries) - closed - set(marked))
+        if row[_AT["kind"]] == INTENT:
+            found.entries += 1
+            _book(counters, row[_AT["booked"]], 0, row[_AT["reserved_nanos"]] or 0, 0)
+    _match(connection, counters, found)
+    found.open = found.entries - found.settled - found.in_doubt
     _compare(connection, counters, found)
     return found
 
@@ -101,39 +99,38 @@ def _walk(connection: Connection, found: Verified) -> Iterator[tuple[Any, ...]]:
         found.wrong(f"writer {number} is not in the list of writers")
 
 
-def _close(  # noqa: PLR0917 - what one walk carries along
-    row: tuple[Any, ...],
-    entries: dict[int, tuple[Any, ...]],
-    marked: dict[int, int],
-    closed: set[int],
-    counters: dict[tuple[int, int], list[int]],
-    found: Verified,
-) -> None:
-    entry, cost = row[_AT["entry"]], row[_AT["cost_nanos"]]
-    intent = entries.get(entry)
-    where = f"writer {row[0]}: row {row[1]}"
-    if intent is None:
-        found.wrong(f"{where} settles entry {entry}, which does not exist")
-        return
-    amount = intent[_AT["reserved_nanos"]] or 0
-    if row[_AT["kind"]] == DOUBT:
-        if entry in marked:
-            found.wrong(f"{where} puts entry {entry} in doubt a second time")
-            return
-        marked[entry] = amount
-        _book(counters, intent, 0, -amount, amount)
-        return
-    if entry in closed:
-        found.wrong(f"{where} settles entry {entry} a second time")
-        return
-    closed.add(entry)
-    _book(counters, intent, cost or 0, 0 if entry in marked else -amount, -marked.get(entry, 0))
+def _match(connection: Connection, counters: dict[tuple[int, int], list[int]], found: Verified) -> None:
+    """Settlements and doubts beside the intents that they end, those of one entry together, doubts first."""
+    last, marked, closed = 0, None, False
+    ends = connection.execution_options(yield_per=5_000).exec_driver_sql(_ENDS)
+    for writer, seq, kind, entry, cost, intent, booked, reserved in ends:
+        if entry != last:
+            last, marked, closed = entry, None, False
+        where = f"writer {writer}: row {seq}"
+        if intent is None:
+            found.wrong(f"{where} settles entry {entry}, which does not exist")
+            continue
+        amount: int = reserved or 0
+        if kind == DOUBT:
+            if marked is not None:
+                found.wrong(f"{where} puts entry {entry} in doubt a second time")
+                continue
+            marked = amount
+            found.in_doubt += 1
+            _book(counters, booked, 0, -amount, amount)
+        elif closed:
+            found.wrong(f"{where} settles entry {entry} a second time")
+        else:
+            closed = True
+            found.settled += 1
+            found.in_doubt -= marked is not None
+            _book(counters, booked, cost or 0, 0 if marked is not None else -amount, -(marked or 0))
 
 
 def _book(
-    counters: dict[tuple[int, int], list[int]], intent: tuple[Any, ...], spent: int, reserved: int, doubt: int
+    counters: dict[tuple[int, int], list[int]], booked: str | None, spent: int, reserved: int, doubt: int
 ) -> None:
-    for place in (intent[_AT["booked"]] or "").split(","):
+    for place in (booked or "").split(","):
         if place:
             account, _, slot = place.partition(":")
             sums = counters.setdefault((int(account), int(slot)), [0, 0, 0])
