@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …] [--write]`: run them and print the tables; `--write` puts them into the docs.
 
-Names: steps, in_flight, gateway, everything, streams, startup. Default: all.
+Names: steps, in_flight, gateway, everything, streams, startup, routing, prefix_cache. Default: all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 from benchmarks.peers import ROOT
 from benchmarks.table import Table
 
-NAMES = ("steps", "in_flight", "gateway", "everything", "streams", "startup")
+NAMES = ("steps", "in_flight", "gateway", "everything", "streams", "startup", "routing", "prefix_cache")
 PAGE = ROOT / "docs" / "benchmarks.md"
 
 

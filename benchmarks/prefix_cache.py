@@ -24,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.table import Table
 from tidyllm.cache.prompt import prompt_cache_saved_usd
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.pricing import cost_usd
@@ -31,6 +32,16 @@ from tidyllm.models.response import Usage
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "mooncake_fast25"
 TRACES = ("conversation", "synthetic")
+PUBLISHED = {"conversation": "40 %", "synthetic": "66 %"}
+MODELS = ("openai/gpt-5.1", "anthropic/claude-sonnet-4-5")
+SETTINGS: tuple[tuple[str, int | None, float | None], ...] = (
+    ("all blocks, for ever", None, None),
+    ("50,000 blocks", 50_000, None),
+    ("10,000 blocks", 10_000, None),
+    ("1,000 blocks", 1_000, None),
+    ("all blocks, 1 h after use", None, 3600.0),
+    ("all blocks, 5 min after use", None, 300.0),
+)
 BLOCK = 512
 """Tokens of one hash."""
 
@@ -126,6 +137,31 @@ def saved(result: Result, model: str) -> tuple[Decimal, Decimal] | None:
     return None if plain is None or less is None else (plain, less)
 
 
+def run() -> list[Table]:
+    """Needs the folder `shared` beside the project."""
+    table = Table(
+        "prefix_cache",
+        "What a cache of prefixes finds in the Mooncake traces (FAST '25)",
+        (
+            "trace and cache",
+            "whole blocks",
+            "published",
+            "tokens",
+            *(f"saved at {model}" for model in MODELS),
+        ),
+    )
+    for name in TRACES:
+        lines = trace(DATA, name)
+        for label, blocks, seconds in SETTINGS:
+            result = replay(lines, blocks=blocks, seconds=seconds)
+            money = (saved(result, model) for model in MODELS)
+            told = ("unknown" if one is None else f"${one[1]:,.2f} of ${one[0]:,.2f}" for one in money)
+            published = PUBLISHED[name] if blocks is seconds is None else ""
+            rates = (f"{result.rate:.1%}", published, f"{result.reads / result.inputs:.1%}")
+            table.add(f"{name}, {label}", *rates, *told)
+    return [table]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=DATA)
@@ -133,19 +169,11 @@ def main() -> None:
         "--model", action="append", help="whose prices; default: one each of OpenAI and Anthropic"
     )
     options = parser.parse_args()
-    models: list[str] = options.model or ["openai/gpt-5.1", "anthropic/claude-sonnet-4-5"]
-    settings: list[tuple[str, int | None, float | None]] = [
-        ("all blocks, for ever", None, None),
-        ("50,000 blocks", 50_000, None),
-        ("10,000 blocks", 10_000, None),
-        ("1,000 blocks", 1_000, None),
-        ("all blocks, 1 h after use", None, 3600.0),
-        ("all blocks, 5 min after use", None, 300.0),
-    ]
+    models: tuple[str, ...] = tuple(options.model or MODELS)
     for name in TRACES:
         lines = trace(options.data, name)
         print(f"{name}: {len(lines):,} requests, {sum(line.input_length for line in lines):,} tokens in")
-        for label, blocks, seconds in settings:
+        for label, blocks, seconds in SETTINGS:
             result = replay(lines, blocks=blocks, seconds=seconds)
             print(
                 f"  {label:<28} {result.rate:6.1%} of whole blocks, {result.reads / result.inputs:6.1%} of tokens"
