@@ -1,0 +1,95 @@
+"""Text as it lies in files: which encoding, which line ends, and whether it is text at all. It knows no paths on disk.
+
+Inside the workspace lines end with `\\n`; a file whose every line ends with `\\r\\n` is shown so and written back as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import io
+import tokenize
+import warnings
+from dataclasses import dataclass
+
+from tidyllm.errors import WorkspaceError
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PYTHON = (".py", ".pyi", ".pyw")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a text is stored."""
+
+    encoding: str = "utf-8"
+    crlf: bool = False
+
+
+def decode(path: str, data: bytes) -> tuple[str, Style]:
+    """The text of a file, lines ending with `\\n` where all ended with `\\r\\n`. `WorkspaceError` for binary content."""
+    encoding = _encoding(path, data)
+    try:
+        text = data.decode(encoding)
+        if text.encode(encoding) != data:
+            raise ValueError
+    except ValueError:
+        raise WorkspaceError(f"{path} holds binary data; only text is read and edited here") from None
+    ends = text.count("\n")
+    crlf = ends > 0 and text.count("\r\n") == ends
+    return (text.replace("\r\n", "\n") if crlf else text), Style(encoding, crlf)
+
+
+def encode(path: str, text: str, style: Style) -> bytes:
+    """The bytes of a text in the file's own encoding and line ends."""
+    if "\0" in text:
+        raise WorkspaceError(
+            f"{path}: the text holds a NUL character, which no text file has; nothing was written"
+        )
+    if style.crlf:
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    try:
+        return text.encode(style.encoding)
+    except UnicodeEncodeError as error:
+        raise WorkspaceError(
+            f"{path} is stored as {style.encoding}, which has no {text[error.start]!r}; nothing was written"
+        ) from None
+
+
+def must_parse(path: str, data: bytes) -> None:
+    """`WorkspaceError` with line and reason if `path` is a Python file and `data` is no Python."""
+    if not path.casefold().endswith(_PYTHON):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(data, filename=path)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        shown = f": {line!r}" if line else ""
+        raise WorkspaceError(
+            f"{path}, line {error.lineno or 1}: {error.msg}{shown}. This is no valid Python; nothing was written"
+        ) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise WorkspaceError(f"{path} cannot be parsed as Python ({error}); nothing was written") from None
+
+
+def _encoding(path: str, data: bytes) -> str:
+    for bom, name in _BOMS:
+        if data.startswith(bom):
+            return name
+    if b"\0" in data:
+        raise WorkspaceError(f"{path} holds binary data; only text is read and edited here")
+    if path.casefold().endswith(_PYTHON):
+        try:
+            return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+        except SyntaxError:
+            pass
+    try:
+        data.decode()
+        return "utf-8"
+    except UnicodeDecodeError:
+        pass
+    if any(byte < 32 and byte not in b"\t\n\r\f\v\x1b" for byte in data[:65536]):
+        raise WorkspaceError(f"{path} holds binary data; only text is read and edited here")
+    return "latin-1"
