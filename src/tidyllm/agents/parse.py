@@ -140,7 +140,8 @@ class _Scanner:
         except Unreadable as why:
             if self._wrapped_at is not None or looks_like_a_call(self._text[at : at + 2_000], self._schemas):
                 return self._give_up(why.reason)
-            self._work -= why.at - at + _TRY
+            # The fast reader counts the lines before the place where it gives up.
+            self._work -= max(why.work, why.at - at) + _TRY + at // 4_000
             return at + 1 if self._work > 0 else self._give_up("too many brackets that begin nothing")
         asks = asks_of(found.value, self._schemas, sure=self._wrapped_at is not None)
         if asks:

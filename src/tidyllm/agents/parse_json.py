@@ -55,12 +55,16 @@ _decode = json.JSONDecoder(strict=False, parse_constant=_no_constant, object_pai
 
 
 class Unreadable(Exception):
-    """No value can be read there. `reason` is for the model; `at` is how far it was read."""
+    """No value can be read there. `reason` is for the model; `at` is how far it was read.
 
-    def __init__(self, reason: str, at: int) -> None:
+    `work`: what the attempt cost, in characters read, if more than those up to `at`.
+    """
+
+    def __init__(self, reason: str, at: int, *, work: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.at = at
+        self.work = work
 
 
 class Found:
@@ -81,7 +85,9 @@ def read_json(text: str, start: int = 0) -> Found:
     """
     try:
         value, end = _decode(text, start)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise Unreadable(_TOO_DEEP, start + MAX_DEPTH, work=_UNWINDING) from None
+    except ValueError:
         return _Reader(text, start).read()
     # The fast reader goes as deep as the interpreter lets it.
     if text.count("{", start, end) + text.count("[", start, end) > MAX_DEPTH and _depth(value) > MAX_DEPTH:
@@ -89,6 +95,8 @@ def read_json(text: str, start: int = 0) -> Found:
     return Found(value, end)
 
 
+_UNWINDING = 20_000
+"""Characters' worth of work: the fast reader takes as long to give up at the interpreter's depth."""
 _TOO_DEEP = f"it has more than {MAX_DEPTH} brackets within brackets"
 
 
@@ -99,7 +107,7 @@ def _depth(value: Any) -> int:
         depth += 1
         inner: list[Any] = []
         for one in level:
-            held = cast("list[Any]", list(one.values()) if isinstance(one, dict) else one)  # pyright: ignore[reportUnknownArgumentType] - any JSON
+            held = cast("list[Any]", list(one.values()) if isinstance(one, dict) else one)
             inner += [each for each in held if isinstance(each, dict | list)]
         level = inner
     return depth
@@ -203,6 +211,9 @@ class _Reader:
 
     def _skip(self) -> None:
         self._at = cast("re.Match[str]", _SPACE.match(self._text, self._at)).end()
+        if self._text.startswith("/*", self._at):
+            self._at = len(self._text)
+            self._fail("a comment does not end")
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
@@ -265,5 +276,5 @@ def _unescaped(match: re.Match[str]) -> str:
     if len(written) == 12:  # two halves of one character
         high, low = int(written[2:6], 16), int(written[8:], 16)
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-    code = int(written[2:], base=16)
+    code = int(written[2:], 16)  # noqa: FURB166 - the mark before it is x, u or U
     return chr(code) if code <= 0x10FFFF else written
