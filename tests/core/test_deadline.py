@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.core.trees import read
 from tidyllm import clock
-from tidyllm.core import CallFinished, Context, Event, Parallel, Sequence, step
+from tidyllm.core import CallFinished, Context, Event, Parallel, Sequence, Wrapper, step
 from tidyllm.errors import StepError, TimeoutExceeded
 from tidyllm.testing import FakeClock
 
@@ -89,6 +89,26 @@ async def test_it_rings_for_a_stream_after_the_pieces_that_were_in_time() -> Non
     with FakeClock(autojump=True), pytest.raises(TimeoutExceeded, match="deadline"):
         await read(step(ticking).stream(2.0, Context.new(deadline=timedelta(seconds=5))), seen)
     assert seen == [0, 1]
+
+
+async def test_the_error_of_a_stream_that_it_broke_has_what_had_come() -> None:
+    with FakeClock(autojump=True), pytest.raises(TimeoutExceeded, match="deadline") as raised:
+        await read(step(ticking).stream(2.0, Context.new(deadline=5)), [])
+    assert raised.value.partial == step(ticking).join([0, 1])
+    with FakeClock(autojump=True), pytest.raises(TimeoutExceeded, match="deadline") as raised:
+        await read(step(ticking).stream(6.0, Context.new(deadline=5)), [])
+    assert raised.value.partial is None
+
+
+async def test_what_cannot_be_joined_is_told_beside_the_deadline() -> None:
+    class Unjoined(Wrapper[float, Any]):
+        def join(self, pieces: Any) -> Any:
+            raise ValueError("half a thing")
+
+    with FakeClock(autojump=True), pytest.raises(TimeoutExceeded, match="deadline") as raised:
+        await read(Unjoined(step(ticking)).stream(2.0, Context.new(deadline=5)), [])
+    assert raised.value.partial is None
+    assert raised.value.__notes__ == ["The 2 pieces could not be joined: ValueError: half a thing"]
 
 
 async def test_the_readers_time_between_pieces_does_not_cancel_the_reader() -> None:

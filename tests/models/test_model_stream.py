@@ -26,7 +26,7 @@ from tests.models.upstreams import (
     play,
     stream_head,
 )
-from tidyllm import Fallback, Retry, Timeout, model
+from tidyllm import Context, Fallback, Retry, Timeout, model
 from tidyllm.errors import (
     BadAnswer,
     ContextTooLong,
@@ -372,3 +372,27 @@ async def test_an_answer_that_was_kept_splits_into_pieces_that_join_to_it() -> N
         answer.cost_usd,
         answer.provider,
     )
+
+
+async def test_a_run_whose_deadline_passes_in_a_stream_has_the_text_so_far() -> None:
+    async def halting(connection: Connection) -> None:
+        await connection.request()
+        await connection.write(stream_head() + frames(chat_chunk("Hel"), chat_chunk("lo"), end=False))
+        await connection.left()
+
+    async with serve(halting) as server:
+        came = asyncio.Event()
+        with FakeClock() as fake:
+
+            async def read_on() -> None:
+                async for piece in model_at(server).stream("Hi", Context.new(deadline=5)):
+                    if getattr(piece, "text", "") == "lo":
+                        came.set()
+
+            reading = asyncio.ensure_future(read_on())
+            await came.wait()
+            fake.advance(6)
+            with pytest.raises(TimeoutExceeded, match="deadline") as raised:
+                await reading
+    assert isinstance(raised.value.partial, Response)
+    assert raised.value.partial.text == "Hello"

@@ -12,6 +12,7 @@ import msgspec
 
 from tidyllm.core.ambient import reset_current, set_current
 from tidyllm.core.watch import Watch
+from tidyllm.errors import TimeoutExceeded
 
 if TYPE_CHECKING:
     from tidyllm.core.context import Context
@@ -52,13 +53,22 @@ async def stream(ctx: Context, step: Step[I, Any], x: I, name: str, alone: bool)
             async for piece in pieces:
                 yield piece
             return
+        # Whoever is cancelled by the deadline tells nobody what he had: that has to be kept here.
+        passed: list[Any] | None = None if ctx.deadline is None else []
         while True:
             # The reader's time between pieces is its own: neither clock nor cancellation reaches it there.
-            with watch:
-                try:
-                    piece = await anext(pieces)
-                except StopAsyncIteration:
-                    return
+            try:
+                with watch:
+                    try:
+                        piece = await anext(pieces)
+                    except StopAsyncIteration:
+                        return
+            except TimeoutExceeded as error:
+                if passed and error.clock == "deadline" and error.partial is None:
+                    error.partial = _joined(step, passed, error)
+                raise
+            if passed is not None:
+                passed.append(piece)
             yield piece
     finally:
         try:
@@ -78,6 +88,14 @@ async def split_answer(caller: Caller, step: Step[I, O], x: I, child: Context) -
         reset_current(token)
     for piece in step.split(answer):
         yield piece
+
+
+def _joined(step: Step[Any, Any], pieces: list[Any], error: TimeoutExceeded) -> Any:
+    try:
+        return step.join(pieces)
+    except Exception as problem:  # noqa: BLE001 - a `join` of the user's on half an answer: the first error matters
+        error.add_note(f"The {len(pieces)} pieces could not be joined: {type(problem).__name__}: {problem}")
+        return None
 
 
 def _watch(ctx: Context, step: Step[Any, Any], *, streams: bool) -> Watch:

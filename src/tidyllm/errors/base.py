@@ -66,6 +66,8 @@ class TimeoutExceeded(TidyllmError, TimeoutError):
 
     For the deadline, `seconds` is what was left of it when the call began; 0 when it had passed by then.
     `setting`: what the clock's setting is called where it was written, if not like the clock.
+    `partial`: where a run's deadline broke a stream, what had come of it, joined (of a model a `Response`: its text,
+    usage and cost as far as they are known); else None. Other clocks break a stream with `StreamInterrupted`.
     """
 
     retryable = True
@@ -85,6 +87,7 @@ class TimeoutExceeded(TidyllmError, TimeoutError):
         self.clock = clock
         self.seconds = seconds
         self.what = what
+        self.partial: Any = None
         # An expired deadline belongs to the whole run: trying again cannot help. The other clocks are per attempt.
         self.retryable = clock != "deadline"
 
