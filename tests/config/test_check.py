@@ -258,6 +258,12 @@ def test_settings_do_not_show_their_secrets() -> None:
             {"formats": ["openai_chats"]},
             "providers.main.formats[0]: kind openai does not speak 'openai_chats'. Did you mean 'openai_chat'?",
         ),
+        ({"prompt_cache": {}}, "providers.main.prompt_cache: kind openai has no place for marks."),
+        (
+            {"kind": "anthropic", "prompt_cache": {"ttl": "2h"}},
+            "providers.main.prompt_cache.ttl:",
+        ),
+        ({"kind": "anthropic", "prompt_cache": {"last_turns": 3}}, "providers.main.prompt_cache.last_turns:"),
         ({"formats": []}, "providers.main.formats: the list is empty. Known are openai_chat,"),
         ({"headers": {"a b": "x"}}, "providers.main.headers.\"a b\": 'a b' is no name of an HTTP header."),
         (
@@ -295,6 +301,7 @@ def test_names_of_providers(name: str) -> None:
         ),
         ({"route": ["main/*a*"]}, "models.fast.route[0]: target 'main/*a*' may hold one '*'."),
         ({"route": ["main/x", "main/x"]}, "models.fast.route[1]: target 'main/x' stands in it twice."),
+        ({"prompt_cache": {}}, "models.fast.prompt_cache: no provider of the route has a place for marks."),
         ({"retry": {"base": 9}}, "models.fast.retry: cap 8 s is below base 9 s."),
         ({"limit": {}}, "models.fast.limit: it limits nothing. Give concurrency, rate (per second) or both."),
         ({"limit": {"concurrency": 1, "burst": 2}}, "models.fast.limit.burst: there is a burst but no rate."),

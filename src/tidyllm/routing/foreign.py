@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Foreign", "known_words"]
 
 _BITS = 18
-_QUANTILE = 0.995
-"""One known prompt in two hundred is taken for foreign by each of the two signs; it then gets the safe route."""
+_QUANTILE = 0.999
+"""One known prompt in a thousand is taken for foreign by each of the two signs; it then gets the safe route."""
 
 
 def _spots(words: Sequence[str]) -> list[int]:
