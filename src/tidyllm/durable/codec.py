@@ -58,7 +58,9 @@ class Codec:
         :raises UnregisteredType: the text is not of the declared type.
         """
         try:
-            return _untagged(msgspec.json.decode(text)) if self._decoder is None else self._decoder.decode(text)
+            return (
+                _untagged(msgspec.json.decode(text)) if self._decoder is None else self._decoder.decode(text)
+            )
         except (msgspec.MsgspecError, TypeError, ValueError, AttributeError, ImportError) as error:
             raise UnregisteredType(
                 f"{self.what} saved {text[:60]!r}…, which is not of its declared type: {error}."
@@ -158,7 +160,9 @@ def encode_error(error: BaseException) -> str:
     if getattr(errors, kind.__name__, None) is kind:
         fields = {name: _kept(value) for name, value in error.__dict__.items() if not name.startswith("__")}
         note |= {"of": "tidyllm", "args": [_kept(one) for one in error.args], "fields": fields}
-    elif getattr(builtins, kind.__name__, None) is kind and all(isinstance(one, _PLAIN) for one in error.args):
+    elif getattr(builtins, kind.__name__, None) is kind and all(
+        isinstance(one, _PLAIN) for one in error.args
+    ):
         note |= {"of": "python", "args": list(error.args)}
     else:
         note["of"] = "other"
@@ -181,9 +185,7 @@ def decode_error(text: str, *, step: str, run_id: str | None = None) -> Exceptio
         found = getattr(builtins, name, None)
         if isinstance(found, type) and issubclass(found, Exception):
             return found(*note["args"])
-    return StepFailed(
-        f"step {step!r} failed: {name}: {note['message']}", step=step, kind=name, run_id=run_id
-    )
+    return StepFailed(f"step {step!r} failed: {name}: {note['message']}", step=step, kind=name, run_id=run_id)
 
 
 def _kept(value: Any) -> Any:

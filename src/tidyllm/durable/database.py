@@ -53,7 +53,9 @@ class Connection:
             assert self.location.url is not None
             url = self.location.url.set(drivername="postgresql").render_as_string(hide_password=False)
             try:
-                self._raw = psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="tidyllm-runs")
+                self._raw = psycopg.connect(
+                    url, autocommit=True, connect_timeout=5, application_name="tidyllm-runs"
+                )
             except psycopg.Error as error:
                 words = str(error).splitlines()[0]
                 raise StoreDown(f"{self.location.name} cannot be reached: {words}.") from None
@@ -101,12 +103,9 @@ class Connection:
                     cursor.executemany(self.text(sql), rows)
 
     @contextlib.contextmanager
-    def transaction(self, *, soft: bool = False) -> Generator[None]:
-        """All or nothing. `soft`: it may be lost if the database's own machine loses power; not by a kill."""
-        if self.is_sqlite:
-            self.run("BEGIN IMMEDIATE")
-        else:
-            self.run("BEGIN; SET LOCAL synchronous_commit = off" if soft else "BEGIN")
+    def transaction(self) -> Generator[None]:
+        """All or nothing."""
+        self.run("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
         try:
             yield
         except BaseException:
@@ -114,6 +113,11 @@ class Connection:
                 self.run("ROLLBACK")
             raise
         self.run("COMMIT")
+
+    def set_soft(self) -> None:
+        """What is written here may be lost if the database's own machine loses power; not by a kill of anyone."""
+        if not self.is_sqlite:
+            self.run("SET synchronous_commit = off")
 
     def pipeline(self) -> contextlib.AbstractContextManager[Any]:
         """Statements inside go to the server without waiting for each."""

@@ -104,7 +104,9 @@ class Engine:
         try:
             DBOS.launch()
         except Exception as error:
-            raise StoreDown(f"{self.location.name} cannot be used for runs: {str(error).splitlines()[0]}.") from error
+            raise StoreDown(
+                f"{self.location.name} cannot be used for runs: {str(error).splitlines()[0]}."
+            ) from error
 
     def close(self) -> None:
         """End it. Runs that are under way stay so in the database, for whoever takes over."""
@@ -244,5 +246,3 @@ def _pragmas(driver: Any, _: object) -> None:
     driver.isolation_level = "IMMEDIATE"
     for pragma in ("busy_timeout=30000", "foreign_keys=ON", "journal_mode=WAL", "synchronous=NORMAL"):
         driver.execute(f"PRAGMA {pragma}")
-
-

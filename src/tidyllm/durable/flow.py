@@ -9,7 +9,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from hashlib import blake2b
 from typing import Any, Protocol, TypeVar, cast, overload
 
-from tidyllm.core import Branch, Context, FunctionStep, GeneratorStep, Parallel, Sequence, Step, Wrapper, as_step
+from tidyllm.core import (
+    Branch,
+    Context,
+    FunctionStep,
+    GeneratorStep,
+    Parallel,
+    Sequence,
+    Step,
+    Wrapper,
+    as_step,
+)
 from tidyllm.core.names import check_name
 from tidyllm.durable.codec import Codec
 from tidyllm.durable.types import check_type, input_type, output_type
@@ -39,7 +49,9 @@ class Flow(Wrapper[I_contra, O_co]):
         super().__init__(as_step(inner), name=name)
         self.__doc__ = getattr(self.inner, "__doc__", None)
         self._version = version
-        self.input = Codec(input_type(self.inner), f"workflow {self.name!r}: parameter {_parameter(self.inner)!r}")
+        self.input = Codec(
+            input_type(self.inner), f"workflow {self.name!r}: parameter {_parameter(self.inner)!r}"
+        )
         self.output = Codec(output_type(self.inner), f"workflow {self.name!r}: its answer")
         self.check()
 
@@ -73,7 +85,9 @@ class _Decorator(Protocol):
 
 
 @overload
-def workflow(function: Step[I, O], /, *, name: str | None = None, version: str | None = None) -> Flow[I, O]: ...
+def workflow(
+    function: Step[I, O], /, *, name: str | None = None, version: str | None = None
+) -> Flow[I, O]: ...
 @overload
 def workflow(
     function: Callable[[I, Context], Awaitable[O]], /, *, name: str | None = None, version: str | None = None

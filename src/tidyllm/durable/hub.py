@@ -24,7 +24,15 @@ from tidyllm.durable.flow import Flow
 from tidyllm.durable.journal import Journal
 from tidyllm.durable.replay import Replay
 from tidyllm.durable.session import CONTROL, LARGE, Session
-from tidyllm.errors import AnotherRuntime, LeaseLost, RunCancelled, RunDiverged, RunError, StoreDown, TidyllmError
+from tidyllm.errors import (
+    AnotherRuntime,
+    LeaseLost,
+    RunCancelled,
+    RunDiverged,
+    RunError,
+    StoreDown,
+    TidyllmError,
+)
 from tidyllm.store.location import Location
 
 if TYPE_CHECKING:
@@ -35,9 +43,7 @@ __all__ = ["Hub", "hub_for"]
 T = TypeVar("T")
 
 _RUN = "SELECT flow, version, input, tags, deadline FROM {s}tidyllm_runs WHERE id = ?"
-_STEPS = (
-    "SELECT path, seq, step, digest, state, tries, policy, started, output, blob FROM {s}tidyllm_steps WHERE run = ?"
-)
+_STEPS = "SELECT path, seq, step, digest, state, tries, policy, started, output, blob FROM {s}tidyllm_steps WHERE run = ?"
 _MESSAGE = (
     "SELECT id, value FROM {s}tidyllm_messages"
     " WHERE run = ? AND kind = ? AND name = ? AND taken IS NULL ORDER BY id LIMIT 1"
@@ -245,7 +251,9 @@ class Hub:
             )
         if not version:  # a fork belongs to the program that runs it first
             version = flow.version
-            await self.query(lambda at: at.run("UPDATE {s}tidyllm_runs SET version = ? WHERE id = ?", (version, run)))
+            await self.query(
+                lambda at: at.run("UPDATE {s}tidyllm_runs SET version = ? WHERE id = ?", (version, run))
+            )
         replay = Replay(run, version, flow.version, steps)
         session = Session(
             run, owner, replay, self._journal, self._blob, self._message, has_people=self.has_people
@@ -273,7 +281,9 @@ class Hub:
         await self.query(work)
 
     def _blob(self, name: str) -> str:
-        rows = self.query_sync(lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,)))
+        rows = self.query_sync(
+            lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,))
+        )
         if not rows:
             raise RunError(f"the large value {name} is missing from {self.location.name}.")
         return str(rows[0][0])
@@ -360,5 +370,3 @@ def _forget(hub: Hub) -> None:
     with _guard:
         if _the_hub is hub:
             _the_hub = None
-
-

@@ -76,5 +76,3 @@ def forget_old(at: Connection, days: float = 7.0) -> None:
         "SELECT 1 FROM {e}workflow_status w WHERE w.executor_id = tidyllm_workers.id AND w.status = 'PENDING')",
         (days * 86_400,),
     )
-
-

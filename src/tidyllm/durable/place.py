@@ -25,7 +25,9 @@ def runs_location(url: str | Path | None = None) -> Location:
     if at.dialect == "postgresql":
         return at
     if at.path is None:
-        raise ConfigError("runs outlive their process, so they cannot be kept in memory; give a path.", where="store")
+        raise ConfigError(
+            "runs outlive their process, so they cannot be kept in memory; give a path.", where="store"
+        )
     if url is None or at.path.name == "store.db" or _is_store(at.path):
         return locate(at.path.with_name(RUNS))
     return at

@@ -51,7 +51,9 @@ def above(path: str) -> list[str]:
 class Replay:
     """The records of one run, as its program asks for them again."""
 
-    def __init__(self, run: str, recorded_version: str, version: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, run: str, recorded_version: str, version: str, rows: Iterable[tuple[Any, ...]]
+    ) -> None:
         self.run = run
         self.recorded_version = recorded_version
         self.version = version
@@ -94,7 +96,9 @@ class Replay:
                 for over in above(path):
                     self._below[over] -= 1
         if record.step != step:
-            raise self._diverged(path, f"asks for step {step!r} at {path!r}, where step {record.step!r} was recorded")
+            raise self._diverged(
+                path, f"asks for step {step!r} at {path!r}, where step {record.step!r} was recorded"
+            )
         if digest is not None and record.digest is not None and digest != record.digest:
             raise self._diverged(path, f"calls {path!r} with another input than was recorded")
         return record

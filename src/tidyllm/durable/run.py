@@ -106,7 +106,11 @@ class Run(Generic[O_co]):
         if path is None:
             open_ones = [one.path for one in await self.questions()]
             if len(open_ones) != 1:
-                what = f"{len(open_ones)} questions are open: {', '.join(open_ones)}" if open_ones else "no question is open"
+                what = (
+                    f"{len(open_ones)} questions are open: {', '.join(open_ones)}"
+                    if open_ones
+                    else "no question is open"
+                )
                 raise RunError(f"run {self.id!r}: {what}.", run_id=self.id, hint="Name one by its path.")
             path = open_ones[0]
         await self._send("answer", path, msgspec.json.encode(answer).decode())
@@ -143,7 +147,8 @@ class Run(Generic[O_co]):
         )
         rows = await self._runtime.query(lambda at: at.rows(sql, (self.id, seq)))
         return [
-            (row[0], RunEvent(_KINDS.get(row[1], "left"), row[2], row[3], row[5] or row[4], row[6])) for row in rows
+            (row[0], RunEvent(_KINDS.get(row[1], "left"), row[2], row[3], row[5] or row[4], row[6]))
+            for row in rows
         ]
 
     async def _send(self, kind: str, name: str, text: str) -> None:

@@ -202,7 +202,9 @@ class Runtime:
         from tidyllm.durable.engine import queue_of
 
         # Without its flow nobody could run it here: it waits for a worker.
-        await self._hub.engine.start(new, queue=None if flow is not None else queue_of(found.flow), priority=None)
+        await self._hub.engine.start(
+            new, queue=None if flow is not None else queue_of(found.flow), priority=None
+        )
         return Run(self, new, flow)
 
     # -- serving
@@ -287,7 +289,9 @@ class Runtime:
         if not text.startswith('{"!blob":'):
             return text
         name = text[len('{"!blob":') + 1 : -2]
-        rows = await self.query(lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,)))
+        rows = await self.query(
+            lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,))
+        )
         if not rows:
             raise RunNotFound(f"the large value {name} is missing from {self.location.name}.")
         return str(rows[0][0])
@@ -296,5 +300,3 @@ class Runtime:
 def _is_dead(at: Connection, executor: str) -> bool:
     known = at.rows("SELECT 1 FROM {s}tidyllm_workers WHERE id = ?", (executor,))
     return not known or executor in leases.dead_executors(at)
-
-

@@ -131,7 +131,13 @@ class Session:
             await self._keep_joined(path, step, mark, started, codec, passed)
 
     async def _keep_joined(
-        self, path: str, step: Step[Any, Any], mark: str | None, started: float, codec: Codec, pieces: list[Any]
+        self,
+        path: str,
+        step: Step[Any, Any],
+        mark: str | None,
+        started: float,
+        codec: Codec,
+        pieces: list[Any],
     ) -> None:
         try:
             text = codec.encode(step.join(pieces))
@@ -175,7 +181,19 @@ class Session:
             row = (self.run, path, self._number(), "signal", None, RUNNING, "rerun", started)
             await self._write(Write(self.run, self.owner, row))
         number, value = await self._message("signal", name)
-        row = (self.run, path, self._number(), "signal", None, DONE, "rerun", started, clock.now(), value, None)
+        row = (
+            self.run,
+            path,
+            self._number(),
+            "signal",
+            None,
+            DONE,
+            "rerun",
+            started,
+            clock.now(),
+            value,
+            None,
+        )
         await self._write(Write(self.run, self.owner, row, ended=True, hard=True, taken=number))
         return value
 
@@ -321,5 +339,3 @@ class Session:
         except (LeaseLost, RunCancelled, StoreDown) as error:
             self.stopped = error
             raise
-
-

@@ -55,7 +55,9 @@ class Outcome(msgspec.Struct, frozen=True):
             return decode_error(self.stopped, step="", run_id=run)
         if self.status == "cancelled":
             return RunCancelled(f"run {run!r} was cancelled.", run_id=run)
-        error = decode_error(self.error or '{"class": "?", "message": "?", "of": "other"}', step="", run_id=run)
+        error = decode_error(
+            self.error or '{"class": "?", "message": "?", "of": "other"}', step="", run_id=run
+        )
         if isinstance(error, TidyllmError) and not (isinstance(error, StepFailed) and not error.step):
             return error
         words = f"{error.kind}: {error.args[0].partition(': ')[2].partition(': ')[2]}" if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"  # fmt: skip
@@ -97,7 +99,7 @@ def same_run(found: Outcome, run: str, flow: str, text: str) -> None:
         raise RunError(f"id {run!r} is that of a run of {found.flow!r}, not of {flow!r}.", run_id=run)
     if found.input != text:
         raise RunError(
-            f"id {run!r} is that of a run of {flow!r} with another input.", run_id=run, hint="Choose another id."
+            f"id {run!r} is that of a run of {flow!r} with another input.",
+            run_id=run,
+            hint="Choose another id.",
         )
-
-

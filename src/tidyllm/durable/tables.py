@@ -35,7 +35,8 @@ def ddl(dialect: str) -> tuple[str, ...]:
     """The statements that make what is missing."""
     if dialect == "sqlite":
         return tuple(
-            one.format(s="", w=" WITHOUT ROWID", serial="INTEGER PRIMARY KEY AUTOINCREMENT") for one in _TABLES
+            one.format(s="", w=" WITHOUT ROWID", serial="INTEGER PRIMARY KEY AUTOINCREMENT")
+            for one in _TABLES
         )
     made = tuple(
         one.format(s="tidyllm_runs.", w="", serial="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")

@@ -133,7 +133,11 @@ def check_type(kind: Any, what: str) -> None:
         if bad is None:
             msgspec.json.Decoder(kind, dec_hook=dec_hook)
             return
-        why = f"{bad.__module__}.{bad.__qualname__}" if bad.__module__ != builtins.__name__ else bad.__qualname__
+        why = (
+            f"{bad.__module__}.{bad.__qualname__}"
+            if bad.__module__ != builtins.__name__
+            else bad.__qualname__
+        )
         why += " has no form in JSON"
     except (TypeError, ValueError, NotImplementedError) as error:
         why = str(error).splitlines()[0].rstrip(".")

@@ -69,8 +69,7 @@ def _session(ctx: Context, what: str) -> Session:
     caller = ctx.scope.caller
     if not isinstance(caller, Session):
         raise RunError(
-            f"{what} was called in {ctx.where!r}, outside of a durable run.", hint="Start it with Runtime(…).start(…)."
+            f"{what} was called in {ctx.where!r}, outside of a durable run.",
+            hint="Start it with Runtime(…).start(…).",
         )
     return caller
-
-
