@@ -125,15 +125,15 @@ def fixer(
 
     def behave(request: Request) -> Reply:
         if is_asked_for_data(request):
-            return role_answer(request, prefer)
+            return role_answer(request, prefer, native=native)
         tools = offer(request, native=native)
         seen = _Seen(known, conversation(request), tools, hasty=wrong_first)
         if not tools.edits:
-            return _advice(request, seen, prefer)
+            return _advice(request, seen, prefer, native=native)
         step = _next(seen, tools, hasty=wrong_first)
         if step is not None:
             return step
-        return _done(seen) if schema_of(request) is None else role_answer(request, prefer)
+        return _done(seen) if schema_of(request) is None else role_answer(request, prefer, native=native)
 
     return behave
 
@@ -197,10 +197,10 @@ def _done(seen: _Seen) -> Reply:
     return Reply(text="I do not know what else is wrong: show me the failing output and the file it names.")
 
 
-def _advice(request: Request, seen: _Seen, prefer: Mapping[str, Any] | None) -> Reply:
+def _advice(request: Request, seen: _Seen, prefer: Mapping[str, Any] | None, *, native: bool) -> Reply:
     """Without tools: the repair in words, where both the file and the failure stand in the request."""
     for rule, state in seen.states.items():
         if state == "broken" and seen.failures:
             instead = f"replace\n\n```python\n{rule.broken}\n```\n\nby" if rule.broken else "write"
             return Reply(text=f"In `{rule.file}` {instead}\n\n```python\n{rule.fixed}\n```\n")
-    return role_answer(request, prefer)
+    return role_answer(request, prefer, native=native)

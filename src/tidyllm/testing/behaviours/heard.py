@@ -29,7 +29,7 @@ class Heard(msgspec.Struct, frozen=True):
     arguments: dict[str, Any] = {}
 
 
-_FENCED = re.compile(r"```(?:json)?\s*\n(\{.*?\})\s*\n```", re.DOTALL)
+_WRITTEN = re.compile(r"```(?:json)?\s*\n(\{.*?\})\s*\n```|<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
 def conversation(request: Request) -> list[Heard]:
@@ -67,14 +67,15 @@ def _said(parts: tuple[Part, ...], names: dict[str, tuple[str, dict[str, Any]]])
             yield Heard("call", part.raw_arguments, part.name, part.arguments)
         elif isinstance(part, Text):
             yield Heard("said", part.text)
-            for match in _FENCED.finditer(part.text):
+            for match in _WRITTEN.finditer(part.text):
                 try:
-                    given = msgspec.json.decode(match[1], type=dict[str, Any])
+                    given = msgspec.json.decode(match[1] or match[2], type=dict[str, Any])
                 except msgspec.MsgspecError:
                     continue
-                name, arguments = given.get("tool"), given.get("parameters")
+                name = given.get("tool", given.get("name"))
+                arguments = given.get("parameters", given.get("arguments"))
                 if isinstance(name, str) and isinstance(arguments, dict):
-                    yield Heard("call", match[1], name, cast("dict[str, Any]", arguments))
+                    yield Heard("call", match[0], name, cast("dict[str, Any]", arguments))
 
 
 def _text(content: str | tuple[Part, ...]) -> str:
@@ -123,5 +124,21 @@ def holds(text: str, snippet: str) -> bool:
     """
     wanted = "\n".join(["", *lines_of(snippet), ""])
     plain = _REPORT.sub("", text)
-    texts = [plain, plain.replace("\\n", "\n").replace('\\"', '"')] if "\\n" in plain else [plain]
+    texts = [plain, *_in_json(text)] if "\\n" in plain else [plain]
     return any(wanted in "\n".join(["", *lines_of(each), ""]) for each in texts)
+
+
+def _in_json(text: str) -> Iterator[str]:
+    """The strings in a text that is JSON."""
+    try:
+        waiting: list[Any] = [msgspec.json.decode(text)]
+    except msgspec.MsgspecError:
+        return
+    while waiting:
+        value: object = waiting.pop()
+        if isinstance(value, str):
+            yield _REPORT.sub("", value)
+        elif isinstance(value, dict):
+            waiting += cast("dict[str, Any]", value).values()
+        elif isinstance(value, list):
+            waiting += cast("list[Any]", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -16,7 +17,7 @@ from tidyllm.testing.behaviours.heard import conversation
 
 __all__ = ["Deed", "Offer", "offer", "said_in_text"]
 
-Deed = Literal["list", "read", "search", "edit", "write", "test", "command"]
+Deed = Literal["list", "read", "search", "edit", "write", "test", "command", "answer"]
 
 _NAMES: Mapping[Deed, tuple[str, ...]] = {
     "list": ("list_files", "list_dir", "list_directory", "ls"),
@@ -26,6 +27,7 @@ _NAMES: Mapping[Deed, tuple[str, ...]] = {
     "write": ("write_file", "create_file", "write"),
     "test": ("run_tests", "run_checks", "pytest"),
     "command": ("run_command", "run", "execute", "shell"),
+    "answer": ("final_answer", "give_final_answer", "finish_with", "submit_answer"),
 }
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "file", "file_path", "filename"),
@@ -38,10 +40,12 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What may be called. `native`: whether calls are parts of the answer, or JSON in its text."""
+    """What may be called. `native`: whether calls are parts of the answer, or JSON in its text; `tagged`: whether that
+    JSON stands in `<tool_call>` tags, which is so where the prompt shows them."""
 
     schemas: dict[str, dict[str, Any]]
     native: bool
+    tagged: bool = False
 
     def name(self, deed: Deed) -> str | None:
         """The tool that does this; None when none is offered."""
@@ -85,6 +89,9 @@ class Offer(msgspec.Struct, frozen=True):
         raw = msgspec.json.encode(arguments).decode()
         if self.native:
             return Reply(tool_calls=(ToolCall(name=name, arguments=arguments, raw_arguments=raw),))
+        if self.tagged:
+            told = msgspec.json.encode({"name": name, "arguments": arguments}).decode()
+            return Reply(text=f"I will use a tool.\n\n<tool_call>\n{told}\n</tool_call>")
         return Reply(text=said_in_text(name, arguments))
 
 
@@ -99,29 +106,46 @@ def said_in_text(name: str, arguments: dict[str, Any]) -> str:
 def offer(request: Request, *, native: bool = True) -> Offer:
     """The tools of `request`; without native ones (or with `native=False`), those that its text names."""
     tools = {tool.name: tool.parameters or {} for tool in request.tools if isinstance(tool, Tool)}
+    heard = conversation(request)
+    tagged = any("<tool_call>" in each.text for each in heard if each.kind == "told")
     if tools:
-        return Offer(tools, native)
-    told = "\n".join(each.text for each in conversation(request)[:3] if each.kind == "told")
+        return Offer(tools, native, tagged)
+    told = "\n".join(each.text for each in heard[:3] if each.kind == "told")
     known = [name for names in _NAMES.values() for name in names if "_" in name or name == "search"]
     named = [name for name in known if re.search(rf"\b{name}\b", told)]
     if not any("_" in name for name in named):
         return Offer({}, native=False)
-    return Offer({name: _schema(told, name) for name in named}, native=False)
+    return Offer({name: _schema(told, name) for name in named}, native=False, tagged=tagged)
 
 
 def _schema(text: str, name: str) -> dict[str, Any]:
-    """The parameters of a tool that a prompt describes by JSON; {} where it does otherwise."""
-    import json
-
+    """The parameters of a tool that a prompt describes by JSON, after its name or around it; {} where it does not."""
     decoder = json.JSONDecoder()
-    for match in re.finditer(r"\{", text):
-        try:
-            found: Any = decoder.raw_decode(text, match.start())[0]
-        except ValueError:
-            continue
-        inner: Any = found.get("function", found) if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON
-        if isinstance(inner, dict) and inner.get("name") == name:  # pyright: ignore[reportUnknownMemberType]
-            for key in ("parameters", "schema", "input_schema"):
-                if isinstance(inner.get(key), dict):  # pyright: ignore[reportUnknownMemberType]
-                    return cast("dict[str, Any]", inner[key])
+    for named in re.finditer(rf"\b{name}\b", text):
+        for start in (text.rfind("{", 0, named.start()), text.find("{", named.end())):
+            if start < 0 or abs(start - named.start()) > _NEAR:
+                continue
+            try:
+                found: Any = decoder.raw_decode(text, start)[0]
+            except ValueError:
+                continue
+            schema = _parameters(cast("dict[str, Any]", found), name)
+            if schema is not None:
+                return schema
     return {}
+
+
+_NEAR = 2_000  # characters between a tool's name and its schema: room for a description
+
+
+def _parameters(found: dict[str, Any], name: str) -> dict[str, Any] | None:
+    if isinstance(found.get("properties"), dict):
+        return found
+    inner: object = found.get("function", found)
+    if not isinstance(inner, dict):
+        return None
+    tool = cast("dict[str, Any]", inner)
+    schemas = [
+        tool[key] for key in ("parameters", "schema", "input_schema") if isinstance(tool.get(key), dict)
+    ]
+    return schemas[0] if schemas and tool.get("name") == name else None

@@ -55,14 +55,19 @@ _IMMEDIATE = frozenset({"action", "decision", "findings", "plan", "tasks", "verd
 
 
 _ANSWER = re.compile(r"answer|respond|reply|output|fits? ", re.IGNORECASE)
+_TOOLS = re.compile(r"(?:arguments|parameters|input)\W{0,8}$", re.IGNORECASE)
 _BEFORE = 120  # characters in front of a schema in a prompt that say what it is of: tools have schemas, too
 
 
 def schema_of(request: Request) -> Mapping[str, Any] | None:
-    """The JSON schema that the answer must fit: from the request's own field, else one written out in its text."""
+    """The JSON schema that the answer must fit: from the request's own field, else that of a tool by which to answer,
+    else one written out in its text."""
     wanted = json_schema(request.output)
     if wanted is not None:
         return wanted.schema
+    tools = offer(request)
+    if answers := tools.name("answer"):
+        return tools.schemas[answers]
     decoder = json.JSONDecoder()
     told = [each.text for each in conversation(request) if each.kind == "told"]
     for text in told[:1] + told[-1:]:
@@ -74,7 +79,12 @@ def schema_of(request: Request) -> Mapping[str, Any] | None:
             except ValueError:
                 at += 1
                 continue
-            if _is_schema(found) and _ANSWER.search(text[max(start - _BEFORE, 0) : start]):
+            before = text[max(start - _BEFORE, 0) : start]
+            if (
+                _is_schema(found)
+                and _ANSWER.search(before)
+                and not _TOOLS.search(before.replace("schema", ""))
+            ):
                 return cast("Mapping[str, Any]", found)
     return None
 
@@ -95,24 +105,38 @@ def is_asked_for_data(request: Request) -> bool:
     return not offer(request).edits or bool(_properties(schema) & _IMMEDIATE)
 
 
-def _properties(schema: Mapping[str, Any]) -> set[str]:
-    found = set(cast("Mapping[str, Any]", schema.get("properties") or {}))
-    for key in ("anyOf", "oneOf"):
-        for choice in schema.get(key) or ():
-            reference = str(choice.get("$ref", "")).rpartition("/")[2]
-            found |= _properties(cast("Mapping[str, Any]", schema.get("$defs", {}).get(reference, choice)))
+def _properties(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, level: int = 0) -> set[str]:
+    """Names of fields, those of unions and of what only wraps an answer included."""
+    root = schema if root is None else root
+    reference = str(schema.get("$ref", "")).rpartition("/")[2]
+    node = cast("Mapping[str, Any]", root.get("$defs", {}).get(reference, schema))
+    fields = cast("Mapping[str, Mapping[str, Any]]", node.get("properties") or {})
+    inner = [*(node.get("anyOf") or ()), *(node.get("oneOf") or ())]
+    inner += [fields[name] for name in ("answer", "result") if name in fields]
+    found = set(fields)
+    for each in inner if level < _LEVELS else ():
+        found |= _properties(each, root, level + 1)
     return found
 
 
-def role_answer(request: Request, prefer: Mapping[str, Any] | None = None) -> Reply:
+_LEVELS = 4
+
+
+def role_answer(request: Request, prefer: Mapping[str, Any] | None = None, *, native: bool = True) -> Reply:
     """The answer of a sensible colleague: data that fits the schema, or a sentence or two.
 
-    `prefer` stands before `PREFERRED`: `{"action": ["finish"]}` makes the arbiter end.
+    `prefer` stands before `PREFERRED`: `{"action": ["finish"]}` makes the arbiter end. `native`: False writes the call
+    of a tool by which to answer as text.
     """
     schema = schema_of(request)
     words = {**PREFERRED, **(prefer or {})}
     if schema is not None:
-        return Reply(text=msgspec.json.encode(fit(schema, words)).decode())
+        value = fit(schema, words)
+        tools = offer(request, native=native)
+        answers = tools.name("answer")
+        if answers and request.output is None:
+            return tools.calling(answers, value)
+        return Reply(text=msgspec.json.encode(value).decode())
     told = "\n".join(each.text for each in conversation(request) if each.kind == "told").lower()
     if "continue_phase" in told:
         return Reply(text=json.dumps({"action": "continue_phase"}))
