@@ -33,7 +33,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("dialect", databases())
 async def test_schemathesis_finds_nothing_in_a_long_search(tmp_path: Path, dialect: str) -> None:
     async with served(tmp_path, dialect=dialect) as admin:
