@@ -10,7 +10,8 @@ import pytest
 
 from tidyllm.agents.agent import Agent
 from tidyllm.agents.agent_events import AgentEvent, Repaired, Stopped, ToolFinished, ToolStarted, TurnStarted
-from tidyllm.agents.agent_tool import tool
+from tidyllm.agents.agent_tool import AgentTool, tool
+from tidyllm.agents.call import Call
 from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.result import AgentTask
 from tidyllm.agents.stop import StopReason
@@ -276,7 +277,10 @@ async def test_a_tool_that_must_be_approved_waits_for_the_answer() -> None:
 
 
 async def test_who_is_always_denied_is_stopped() -> None:
-    agent = Agent(scripted(looping), [note.with_(policy="ask")], approve=lambda *_: False)
+    def never(wanted: Call, tool: AgentTool) -> bool:
+        return False
+
+    agent = Agent(scripted(looping), [note.with_(policy="ask")], approve=never)
     result = await agent("?")
     assert (result.stop, result.turns) == (StopReason.denied, 3)
 

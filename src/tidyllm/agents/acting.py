@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidyllm.agents.agent_as_tool import AgentAsTool
 from tidyllm.agents.agent_events import ToolFinished, ToolStarted
 from tidyllm.agents.agent_tool import AgentTool
 from tidyllm.agents.call import Call, ToolResult
 from tidyllm.agents.detector import Done
+from tidyllm.agents.meter import Reading
 from tidyllm.agents.parsed import Parsed
 from tidyllm.agents.stop import Stop, StopReason
 from tidyllm.core.group import finish
-from tidyllm.errors import BadAnswer, BudgetExceeded, PriceUnknown
+from tidyllm.errors import BadAnswer, BudgetExceeded, PriceUnknown, ToolError
 from tidyllm.models.message import Message
 from tidyllm.models.response import Response
 
@@ -64,10 +66,36 @@ def _side_by_side(tool: AgentTool) -> bool:
 async def _call(run: Run, call: Call) -> None:
     if run.heard:
         run.tell(ToolStarted, id=call.id, tool=call.name, arguments=call.arguments)
-    result = await run.agent.toolset.call(call, run.ctx, approve=run.agent.approving(run))
+    tool = run.agent.toolset[call.name]
+    if isinstance(tool, AgentAsTool) and tool.policy == "allow":
+        result = await _delegate(run, call, tool)
+    else:
+        result = await run.agent.toolset.call(call, run.ctx, approve=run.agent.approving(run))
     run.results[call.id] = result
     if run.heard:
         run.tell(ToolFinished, id=call.id, tool=call.name, text=result.text, ok=result.ok)
+
+
+async def _delegate(run: Run, call: Call, tool: AgentAsTool) -> ToolResult:
+    segment = f"{call.name}-{call.id}".replace("#", "-")
+    try:
+        result = await run.ctx.call(tool.agent, tool.task_of(call.arguments), segment)
+        if segment not in run.ran:  # a record: what it used is known from there alone
+            used = result.usage
+            usd = used.usd
+            reading = Reading(
+                used.turns,
+                used.tool_calls,
+                used.input_tokens,
+                used.output_tokens,
+                usd,
+                usd,
+                result.cost_usd is not None,
+            )
+            run.meter.correct(reading, Reading())
+        return ToolResult(call.id, call.name, tool.words_of(result))
+    except ToolError as error:
+        return ToolResult(call.id, call.name, str(error), ok=False, error=type(error).__name__)
 
 
 def _finish(run: Run, given: Call) -> Stop | None:

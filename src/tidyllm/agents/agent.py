@@ -6,12 +6,13 @@ It knows models, tools and caps as they are given to it; nothing of workspaces, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from collections.abc import Sequence as Pieces
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
+from tidyllm.agents.agent_as_tool import AgentAsTool
 from tidyllm.agents.agent_events import AgentEvent, Observer, Stopped
 from tidyllm.agents.agent_tool import AgentTool
 from tidyllm.agents.approval import Approving
@@ -27,7 +28,7 @@ from tidyllm.agents.stop import StopReason
 from tidyllm.agents.toolset import Approve, Toolset
 from tidyllm.agents.tree_budget import tree_budget
 from tidyllm.core import Context, Step, as_step
-from tidyllm.errors import BadToolCall, StepError, ToolError
+from tidyllm.errors import StepError
 from tidyllm.models.message import Message
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
@@ -114,6 +115,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
         self.toolset = tools if isinstance(tools, Toolset) else Toolset(tools)
         self.instructions = instructions
         self.output = output
+        self.output_type: Any = AgentResult[output]
         self.limits = limits or AgentLimits()
         self.native_tools = native_tools
         self.approve = approve
@@ -191,6 +193,9 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
         limits = self.limits if task.limits is None else task.limits.within(self.limits)
         listeners = Listeners(self.observe, None if pipe is None else pipe.put)
         messages = (*task.messages, Message.user(task.task))
+        above = ambient.get()
+        if above is not None:
+            above.ran.add(ctx.segment)
         run = Run(self, ctx, limits, messages, listeners, streaming=pipe is not None)
         if limits.usd is not None:
             run.ctx = ctx.with_(budget=tree_budget(run.meter, ctx.budget))
@@ -240,20 +245,6 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
         """
         called = name or self.name
 
-        def check(arguments: Mapping[str, Any]) -> None:
-            if not isinstance(arguments.get("task"), str) or len(arguments) > 1:
-                raise BadToolCall(f"{called} was not called: it takes one argument, `task`, a text.")
-
-        async def perform(arguments: Mapping[str, Any], ctx: Context) -> Any:
-            check(arguments)
-            result = await ctx.call(self, AgentTask(task=arguments["task"]), called)
-            if result.done:
-                return result.output
-            words = f" Its last words: {result.text}" if result.text else ""
-            raise ToolError(
-                f"{called} stopped before it was done: {result.stop.value}. {result.detail}{words}"
-            )
-
         schema = {
             "type": "object",
             "properties": {
@@ -262,4 +253,4 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
             "required": ["task"],
             "additionalProperties": False,
         }
-        return AgentTool(called, description, schema, perform, check=check, reads=reads)
+        return AgentAsTool(self, called, description, schema, reads=reads)

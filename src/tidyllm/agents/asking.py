@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidyllm import clock
 from tidyllm.agents.agent_events import AnswerPiece, Pruned, TurnFinished, TurnStarted
 from tidyllm.agents.sizes import text_tokens
 from tidyllm.agents.stop import Stop, StopReason
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
-_LEAST_ANSWER = 64
-"""Tokens: with less room under a cap the model is not asked, since it could not even call a tool."""
+_WAIT = 0.02
+"""Seconds between two looks whether calls of agents side by side are over."""
 _FREE = Decimal(0)
 
 
@@ -82,7 +83,8 @@ async def _ask(run: Run, pipe: Pipe | None) -> Response | Stop:
     held = into = 0
     if meter.caps_tokens:
         into = run.talk.tokens
-        out = meter.hold_tokens(into, agent.facts.answer_tokens, _LEAST_ANSWER)
+        while (out := meter.hold_tokens(into, agent.facts.answer_tokens)) is None:
+            await clock.sleep(_WAIT)
         if isinstance(out, Stop):
             return out
         held = into + out

@@ -17,6 +17,11 @@ from tidyllm.agents.stop import Stop, StopReason
 __all__ = ["Meter", "Reading"]
 
 _NONE = Decimal(0)
+_LEAST_ANSWER = 64
+"""Tokens: with less room under a cap the model is not asked, since it could not even call a tool."""
+_GOOD_ANSWER = 1_024
+"""Tokens: rather than with less, an agent waits for what others have on hold. Of more room it takes half, and leaves
+the other half to those beside it."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -145,22 +150,31 @@ class Meter:
             at = at.parent
         return False
 
-    def hold_tokens(self, into: int, out: int, least: int) -> int | Stop:
-        """Hold `into` tokens and as many of `out` as fit, at least `least`; how many of `out`, or why none."""
+    def hold_tokens(self, into: int, out: int) -> int | Stop | None:
+        """Hold `into` tokens and as many of `out` as may be used.
+
+        How many of `out`; or why none; or None: there may be room when calls under way are over, so ask again then.
+        """
         with self._lock:
             granted = out
+            good = min(_GOOD_ANSWER, out)
             at: Meter | None = self
             while at is not None:
                 if at.limits.tokens is not None:
-                    used = at.input_tokens + at.output_tokens + at.held_tokens
-                    room = at.limits.tokens - used - into
-                    if room < min(least, out):
+                    used = at.input_tokens + at.output_tokens
+                    room = at.limits.tokens - used - at.held_tokens - into
+                    if room >= good:
+                        granted = min(granted, max(room // 2, good))
+                    elif at.held_tokens:
+                        return None
+                    elif room >= min(_LEAST_ANSWER, out):
+                        granted = min(granted, room)
+                    else:
                         return Stop(
                             StopReason.tokens,
                             f"{at.name} has used {used:,} of {at.limits.tokens:,} tokens, and the next question may be"
                             f" {into:,}.",
                         )
-                    granted = min(granted, room)
                 at = at.parent
             at = self
             while at is not None:

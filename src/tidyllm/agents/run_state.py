@@ -55,6 +55,7 @@ class Run:
         "output",
         "path",
         "pending",
+        "ran",
         "repairs",
         "results",
         "shrunk",
@@ -100,6 +101,8 @@ class Run:
         self.pending: tuple[Call, ...] = ()
         self.results: dict[str, ToolResult] = {}
         self.ids: set[str] = set()
+        self.ran: set[str] = set()
+        """Agents that its calls really ran, by the last part of their path; others were given from a record."""
         self.speaks = False
         self.shrunk = False
 
