@@ -76,7 +76,7 @@ class Toolset:
         """The tools of a connected MCP server.
 
         - `prefix`: put before each name, for servers whose names collide.
-        - `policy`: for all of them. Default: "allow" for tools that say they only read, "ask" for the others.
+        - `policy`: for all of them; "ask" where the server is not trusted. Default: "allow".
 
         :raises ToolError: the server is not connected, or a name cannot be a tool's.
         """

@@ -43,7 +43,8 @@
     ├── ToolError                   a tool could not be made or called
     │   ├── ToolDenied              its policy, or a person, said no
     │   ├── UnknownTool             no such tool in the toolset
-    │   └── BadToolCall             arguments that do not fit its schema
+    │   ├── BadToolCall             arguments that do not fit its schema
+    │   └── ToolServerDown          a server of tools cannot be reached, or ended
     └── AgentStopped                an agent ended before it was done; `partial` holds its best result
 
 Each class says whether trying again can help (`retryable`) and what to do (`hint`). Every error survives pickling.
@@ -104,6 +105,7 @@ from tidyllm.errors.workspace import (
     OutsideWorkspace,
     ToolDenied,
     ToolError,
+    ToolServerDown,
     UnknownTool,
     WorkspaceError,
 )
@@ -149,6 +151,7 @@ __all__ = [
     "TimeoutExceeded",
     "ToolDenied",
     "ToolError",
+    "ToolServerDown",
     "UnknownTool",
     "Unreachable",
     "UnregisteredType",

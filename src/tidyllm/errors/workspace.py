@@ -14,6 +14,7 @@ __all__ = [
     "OutsideWorkspace",
     "ToolDenied",
     "ToolError",
+    "ToolServerDown",
     "UnknownTool",
     "WorkspaceError",
 ]
@@ -53,6 +54,13 @@ class UnknownTool(ToolError):
 
 class BadToolCall(ToolError):
     """The arguments of a call do not fit the tool's schema."""
+
+
+class ToolServerDown(ToolError):
+    """A server of tools cannot be started or reached, or ended. What was under way may have been done."""
+
+    retryable = True
+    default_hint = "See what the server wrote, and connect again."
 
 
 class AgentStopped(TidyllmError):
