@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from tidyllm.errors import StepError
 from tidyllm.models.offline.reply import Reply
-from tidyllm.models.offline.transport import Script
 from tidyllm.models.request import Request
 from tidyllm.testing.model_server.asked import Asked
 from tidyllm.testing.model_server.connection import Connection
@@ -26,7 +25,7 @@ class ModelServer:
 
     It speaks OpenAI's chat format (`/v1/chat/completions`, `/v1/models`) and Ollama's (`/api/chat`, `/api/tags`,
     `/api/show`), whole and in streams, with tools and usage. What it says comes from `behaviour`, as for `scripted`:
-    one reply, replies in order, or a function of the `Request`. A function that looks at nothing but the request gives
+    replies in order, or one function of the `Request`. A function that looks at nothing but the request gives
     a client that was killed and came back the answers it would have had.
 
     >>> from tidyllm import model
@@ -44,12 +43,12 @@ class ModelServer:
     Leaving the block raises what the behaviour raised, unless the block itself has failed.
 
     :raises OSError: the port is taken.
+    :raises TypeError: a function stands beside other replies.
     """
 
     def __init__(
         self,
-        behaviour: Script = (),
-        *,
+        *behaviour: Reply | str | Callable[[Request], Reply | str],
         port: int = 0,
         models: tuple[str, ...] = ("scripted",),
         tools: bool = True,
@@ -165,12 +164,16 @@ class ModelServer:
             await asyncio.wait(list(clients))
 
 
-def _function(script: Script) -> Callable[[Request], Reply]:
-    if callable(script):
-        behaviour = script
-        return lambda request: _reply(behaviour(request))
-    replies = [script] if isinstance(script, Reply | str) else list[Reply | str](script)
-    return _InOrder(replies)
+def _function(
+    given: tuple[Reply | str | Callable[[Request], Reply | str], ...],
+) -> Callable[[Request], Reply]:
+    functions = [each for each in given if callable(each)]
+    if not functions:
+        return _InOrder([each for each in given if not callable(each)])
+    if len(given) > 1:
+        raise TypeError("ModelServer() takes replies, or one function of the request.")
+    behaviour = functions[0]
+    return lambda request: _reply(behaviour(request))
 
 
 class _InOrder:
