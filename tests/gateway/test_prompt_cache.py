@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from httpx import AsyncClient
 
-from tests.gateway.harness import ONCE, gateway, raw_request, settings
+from tests.gateway.harness import KEY, ONCE, gateway, raw_request, settings
+from tests.gateway.process import serving
 from tests.gateway.providers import Provider, between
 from tests.models.raw_server import serve
 from tidyllm.core import AttemptFinished, install
@@ -31,6 +34,8 @@ BODY: dict[str, Any] = {
     "unknown": [1e3],
 }
 ALL: dict[str, Any] = {"min_tokens": 1024}
+SAVED = Decimal("0.0216") - Decimal("0.00075")
+"""8,000 tokens at $3 less $0.30 a million, less 1,000 at $3.75 less $3."""
 
 
 async def sent(
@@ -147,3 +152,28 @@ async def test_each_call_says_what_the_cache_of_the_provider_saved() -> None:
     assert [event.attributes["cache_saved_usd"] for event in heard] == [
         Decimal("0.0216") - Decimal("0.00075")
     ]
+
+
+async def test_the_books_of_a_key_tell_what_providers_caches_saved(tmp_path: Path) -> None:
+    usage = Usage(input_tokens=10_000, output_tokens=10, cache_read_tokens=8_000, cache_write_5m_tokens=1_000)
+    served = Provider("anthropic", Response(content=(), usage=usage, finish_reason="stop"))
+    async with serve(served) as server:
+        main = {"kind": "anthropic", "base_url": f"http://127.0.0.1:{server.port}", "api_key": "sk"}
+        sections: dict[str, Any] = {
+            "providers": {"main": main},
+            "models": {"fast": {"route": ["main/m"]}},
+            "catalog": {"main/m": {"like": "anthropic/claude-sonnet-4-5"}},
+            "store": {"url": str(tmp_path / "store.db")},
+        }
+        async with serving(tmp_path, sections) as running, AsyncClient(base_url=running.url) as http:
+            headers = {"authorization": f"Bearer {KEY}"}
+            for stream in (False, True):
+                answer = await http.post("/v1/messages", json={**BODY, "stream": stream}, headers=headers)
+                assert answer.status_code == 200
+            data = (await http.get("/admin/v1/spend?by=model", headers=headers)).json()["data"]
+            page = (await http.get("/metrics", headers=headers)).text
+    [row] = [one for one in data if one["name"] == "m"]
+    assert (Decimal(row["provider_saved_usd"]), Decimal(row["saved_usd"])) == (2 * SAVED, 0)
+    [line] = [one for one in page.splitlines() if one.startswith("tidyllm_provider_cache_usd_total")]
+    assert 'kind="saved"' in line
+    assert float(line.split()[-1]) == pytest.approx(float(2 * SAVED))
