@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.cli import keys, requests, route, spend, store, teams
+from tidyllm.cli import keys, requests, route, runs, spend, store, teams, worker
 from tidyllm.cli.output import forgiving, give_up, harmless
 from tidyllm.errors import ConfigError, TidyllmError
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 
 app.add_typer(store.app, name="store")
+app.add_typer(runs.app, name="runs")
+app.command()(worker.worker)
 app.add_typer(spend.app, name="spend")
 app.add_typer(requests.app, name="requests")
 app.add_typer(route.app, name="route")

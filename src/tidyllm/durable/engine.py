@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any
 
 import sqlalchemy
-from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSClient, SetEnqueueOptions, SetWorkflowID
 from dbos._context import get_local_dbos_context
 from dbos._core import execute_dequeued_workflow
 from dbos._utils import GlobalParams
@@ -25,7 +25,7 @@ from tidyllm.durable.serializer import Ended, JsonSerializer
 from tidyllm.errors import StoreDown
 from tidyllm.store.location import Location
 
-__all__ = ["Engine", "queue_of"]
+__all__ = ["Engine", "enqueue", "queue_of"]
 
 VERSION = "tidyllm"
 """Of the application, as DBOS sees it. Versions of programs are ours: each run bears that of its flow."""
@@ -62,6 +62,18 @@ _SCHEDULED = DBOS.workflow(name="tidyllm.scheduled")(_scheduled)
 def queue_of(flow: str) -> str:
     """The queue that runs of `flow` wait in, when nobody names another."""
     return f"flow:{flow}"
+
+
+def enqueue(location: Location, run: str, queue: str) -> None:
+    """Put `run` into `queue` from a process that runs nothing itself."""
+    client = DBOSClient(system_database_url=_url(location), serializer=JsonSerializer())
+    try:
+        client.enqueue(
+            {"workflow_name": "tidyllm.run", "queue_name": queue, "workflow_id": run, "app_version": VERSION},
+            run,
+        )
+    finally:
+        client.destroy()
 
 
 class _NoNews(logging.Filter):

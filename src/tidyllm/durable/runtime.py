@@ -226,7 +226,8 @@ class Runtime:
         hub = self._hub
         self.register(*flows)
         names = [flow_of(flow).name for flow in flows]
-        hub.kind = "worker"
+        served = [flow_of(flow) for flow in flows]
+        hub.kind = " ".join(["worker", *(f"{flow.name}={flow.version}" for flow in served)])
         hub.slots = None if concurrency is None else asyncio.Semaphore(concurrency)
         own = [queue_of(name) for name in names]
         for name in own:
