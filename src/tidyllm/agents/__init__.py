@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from tidyllm.agents.mcp_client import McpServer
     from tidyllm.agents.meter import Meter
     from tidyllm.agents.parsed import Parsed, calls_of
+    from tidyllm.agents.prompt_builder import BuiltPrompt, PromptBuilder, Section
     from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
+    from tidyllm.agents.specialist import Analysis, CodeWork, Finding, Reasoning, Specialist
     from tidyllm.agents.stop import Stop, StopReason
     from tidyllm.agents.toolset import Toolset
     from tidyllm.agents.workspace_toolset import workspace_tools
@@ -44,21 +46,29 @@ __all__ = [
     "AgentResult",
     "AgentTask",
     "AgentTool",
+    "Analysis",
     "AnswerPiece",
     "ApprovalAsked",
     "ApprovalGiven",
     "Archive",
+    "BuiltPrompt",
     "Call",
+    "CodeWork",
     "Compaction",
     "Conversation",
     "Detector",
     "Done",
+    "Finding",
     "McpServer",
     "Meter",
     "Observer",
     "Parsed",
+    "PromptBuilder",
     "Pruned",
+    "Reasoning",
     "Repaired",
+    "Section",
+    "Specialist",
     "Stop",
     "StopReason",
     "Stopped",
@@ -115,10 +125,22 @@ _HOMES = {
         "Parsed",
         "calls_of",
     ),
+    "tidyllm.agents.prompt_builder": (
+        "BuiltPrompt",
+        "PromptBuilder",
+        "Section",
+    ),
     "tidyllm.agents.result": (
         "AgentResult",
         "AgentTask",
         "TreeUsage",
+    ),
+    "tidyllm.agents.specialist": (
+        "Analysis",
+        "CodeWork",
+        "Finding",
+        "Reasoning",
+        "Specialist",
     ),
     "tidyllm.agents.stop": (
         "Stop",
