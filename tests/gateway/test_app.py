@@ -235,6 +235,8 @@ class Slow:
 
     def limits_degraded(self, degraded: bool) -> None: ...
 
+    def arm_stopped(self, experiment: str, arm: str) -> None: ...
+
     def exposition(self) -> tuple[str, bytes]:
         assert self.go_on.wait(10)
         return "text/plain", b"metrics 1\n"

@@ -35,6 +35,12 @@ def test_limits_that_cannot_be_shared_are_seen() -> None:
         assert value(metrics, "limits_degraded") == degraded
 
 
+def test_an_arm_that_was_stopped_is_seen() -> None:
+    metrics = Metrics()
+    Traffic(metrics).arm_stopped("t", "cheap")
+    assert value(metrics, "experiment_arm_stopped", experiment="t", arm="cheap") == 1
+
+
 class Slow(Collector):
     """Ends only once somebody else has run."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -55,10 +55,13 @@ class NotKept(Refused):
 
 
 class Verdicts:
-    """Takes verdicts, and stops arms that are surely worse."""
+    """Takes verdicts, and stops arms that are surely worse; `on_stopped` is told the experiment and the arm."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(
+        self, store: Store | None, *, on_stopped: Callable[[str, str], object] | None = None
+    ) -> None:
         self._store = store
+        self._on_stopped = on_stopped
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
 
@@ -133,6 +136,8 @@ class Verdicts:
                 continue
             for arm in test.stopped - before:
                 _log.warning("experiment %s: arm %s is surely worse, and was stopped", report.name, arm)
+                if self._on_stopped is not None:
+                    self._on_stopped(report.name, arm)
 
 
 def _dealt(

@@ -23,6 +23,10 @@ class Exposition(Protocol):
         """Limits are not shared with other processes now, or are again."""
         ...
 
+    def arm_stopped(self, experiment: str, arm: str) -> None:
+        """An arm of an experiment gets no traffic any more."""
+        ...
+
     def exposition(self) -> tuple[str, bytes]:
         """Content type and text of all metrics. May take long: it is called in a thread."""
         ...
@@ -57,6 +61,11 @@ class Traffic:
         """Limits are not shared with other processes now, or are again."""
         if self._metrics is not None:
             self._metrics.limits_degraded(degraded)
+
+    def arm_stopped(self, experiment: str, arm: str) -> None:
+        """An arm of an experiment gets no traffic any more."""
+        if self._metrics is not None:
+            self._metrics.arm_stopped(experiment, arm)
 
     async def exposition(self) -> tuple[str, bytes]:
         """Content type and text for `GET /metrics`, made in a thread: the loop goes on meanwhile."""

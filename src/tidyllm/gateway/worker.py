@@ -221,7 +221,7 @@ def _gateway(task: Work, traffic: Traffic) -> Gateway:
     gateway.admission = admission = Admission(
         task.settings, stores, master, workers=task.workers, on_degraded=traffic.limits_degraded
     )
-    gateway.verdicts = Verdicts(stores.store)
+    gateway.verdicts = Verdicts(stores.store, on_stopped=traffic.arm_stopped)
     if stores.store is not None:
         from tidyllm.gateway.backstage import backstage
 

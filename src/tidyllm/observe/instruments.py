@@ -186,6 +186,13 @@ class Instruments:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.stopped_arms = Gauge(
+            "tidyllm_experiment_arm_stopped",
+            "1: an arm of an experiment was surely worse, and gets no traffic any more.",
+            ("experiment", "arm"),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.dropped_spans = Counter(
             "tidyllm_spans_dropped",
             "Trace spans lost, because the queue was full or the collector refused.",

@@ -183,6 +183,10 @@ class Metrics:
         """Whether the limits of keys cannot be counted together with other processes now."""
         self._instruments.limits_degraded.set(int(degraded))
 
+    def arm_stopped(self, experiment: str, arm: str) -> None:
+        """An arm of an experiment gets no traffic any more."""
+        self._instruments.stopped_arms.labels(experiment, arm).set(1)
+
     def dropped_spans(self, count: int, reason: str) -> None:
         """So many trace spans were lost."""
         self._instruments.dropped_spans.labels(reason).inc(count)
