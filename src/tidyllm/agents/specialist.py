@@ -131,11 +131,17 @@ class Specialist(Agent[T]):
     ) -> None: ...
     @overload
     def __init__(
-        self: Specialist[Reasoning], kind: Literal["reasoning"], model: _Model, **more: Any
+        self: Specialist[Reasoning],
+        kind: Literal["reasoning"],
+        model: _Model,
+        **options: Unpack[SpecialistOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self: Specialist[Analysis], kind: Literal["analysis"], model: _Model, **more: Any
+        self: Specialist[Analysis],
+        kind: Literal["analysis"],
+        model: _Model,
+        **options: Unpack[SpecialistOptions],
     ) -> None: ...
     @overload
     def __init__(
