@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from tidyllm.agents.agent_tool import AgentTool, Policy
 from tidyllm.agents.mcp_words import said
@@ -257,8 +257,8 @@ async def _all_tools(client: Client) -> tuple[Tool, ...]:
 
 
 def _innermost(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        inner: Sequence[BaseException] = error.exceptions
-        error = inner[0]
-    words = str(error).strip()
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    inner = error
+    while isinstance(inner, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", inner).exceptions[0]
+    words = str(inner).strip()
+    return f"{type(inner).__name__}: {words}" if words else type(inner).__name__
