@@ -98,7 +98,9 @@ tools), which are made otherwise."""
 
 BAD: Mapping[str, _Maker] = {
     "looping": lambda _: b.looping(),
+    "looping_tests": lambda _: b.looping("test"),
     "ping_pong": lambda _: b.ping_pong(),
+    "ping_pong_tests": lambda _: b.ping_pong(tests=True),
     "wandering": lambda _: b.wandering(),
     "prose": lambda _: b.prose(),
     "contradicting": lambda _: b.contradicting(),

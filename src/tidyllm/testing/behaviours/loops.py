@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from tidyllm.models.offline.reply import Reply
 from tidyllm.models.request import Request
-from tidyllm.testing.behaviours.offer import Offer, offer
+from tidyllm.testing.behaviours.offer import Deed, Offer, offer
 from tidyllm.testing.behaviours.roles import Behaviour, acting
 
 __all__ = ["looping", "ping_pong", "wandering"]
 
 
-def looping(*, everywhere: bool = False) -> Behaviour:
-    """The same call for ever: of the listing, or of the first tool there is."""
-    return acting(lambda request: _list(offer(request)), everywhere=everywhere)
+def looping(deed: Deed = "list", *, everywhere: bool = False) -> Behaviour:
+    """The same call for ever: of the listing, of the first tool there is, or of the one for `deed`.
+
+    `"test"` runs the tests again and again, whose output differs in the time they took.
+    """
+
+    def behave(request: Request) -> Reply:
+        tools = offer(request)
+        return tools.call(deed) if deed in ("test", "answer") and tools.name(deed) else _list(tools)
+
+    return acting(behave, everywhere=everywhere)
 
 
-def ping_pong(*, everywhere: bool = False) -> Behaviour:
-    """Two calls in turn, for ever."""
+def ping_pong(*, tests: bool = False, everywhere: bool = False) -> Behaviour:
+    """Two calls in turn, for ever: the listing, and reading a file that is no file; with `tests` it runs the tests
+    instead, whose output differs in the time they took."""
 
     def behave(request: Request) -> Reply:
         tools = offer(request)
         if _turns(request) % 2 == 0:
             return _list(tools)
-        if tools.name("test"):
+        if tests and tools.name("test"):
             return tools.call("test")
         return (
             tools.call("read", path=".") if tools.name("read") else tools.calling("read_file", {"path": "."})

@@ -30,7 +30,7 @@ BROKEN_CALLS: Mapping[str, str] = {
 """Arguments of a native call to read a file."""
 
 BROKEN_TEXTS: Mapping[str, str] = {
-    "text_cut": '```json\n{"tool": "read_file", "parameters": {"path": "calc.py"\n```',
+    "text_cut": '```json\n{"tool": "read_file", "parameters": {"path": "cal\n```',
     "text_garbled": '```json\n{"tool": "read_file" "parameters": path = calc.py}}}}\n```',
     "text_no_name": '```json\n{"parameters": {"path": "calc.py"}}\n```',
     "text_number": '```json\n{"tool": 7, "parameters": {"path": "calc.py"}}\n```',
