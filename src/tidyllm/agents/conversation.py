@@ -27,6 +27,10 @@ _MARGIN = 1.15
 """On a count that a provider told of an earlier question, for texts of another mixture."""
 
 
+_SHORT = 2_000
+"""Tokens by bytes. Of a shorter question most is marks, and its count says nothing of texts."""
+
+
 class Compaction(msgspec.Struct, frozen=True):
     """What making it fit has done. Dollars are None where a price is not known.
 
@@ -62,7 +66,7 @@ class Conversation:
     - `overhead_tokens`: of what is sent beside the messages: instructions, tools.
     """
 
-    __slots__ = ("_bound", "_entries", "_scale", "archive", "model", "overhead_tokens")
+    __slots__ = ("_bound", "_entries", "_scale", "_sizes", "archive", "model", "overhead_tokens")
 
     def __init__(
         self, messages: Iterable[Message] = (), *, model: str = "", overhead_tokens: int = 0
@@ -71,6 +75,7 @@ class Conversation:
         self.overhead_tokens = overhead_tokens
         self.archive: Archive = Archive()
         self._entries: list[Entry] = []
+        self._sizes: list[int] = []  # of the first messages, as far as somebody asked
         self._bound = 0
         self._scale = 1.0
         self.extend(messages)
@@ -108,8 +113,13 @@ class Conversation:
     def tokens(self) -> int:
         """Tokens of everything that is sent, overhead included; never below the truth where the tokenizer is public or
         no provider has told its own count yet."""
-        sizes = sum(message_tokens(entry.message, self.model) for entry in self._entries)
-        return self.overhead_tokens + _PRIMING + ceil(sizes * self._scale)
+        return self.overhead_tokens + _PRIMING + ceil(sum(self._counted()) * self._scale)
+
+    def _counted(self) -> list[int]:
+        sizes, entries = self._sizes, self._entries
+        for at in range(len(sizes), len(entries)):
+            sizes.append(message_tokens(entries[at].message, self.model))
+        return sizes
 
     def at_most(self, budget_tokens: int) -> int:
         """Tokens of everything that is sent: without a tokenizer if so it fits the budget already."""
@@ -119,12 +129,11 @@ class Conversation:
     def told(self, input_tokens: int | None, sent: int) -> None:
         """What a provider counted for the first `sent` messages. Where its tokenizer is not public, counts by bytes are
         brought near it, with a margin of 15 %."""
-        if not input_tokens or family_of(self.model).encoding is not None:
+        if not input_tokens or self._bound < _SHORT or family_of(self.model).encoding is not None:
             return
         bound = self.overhead_tokens + _PRIMING
-        bound += sum(message_tokens(entry.message, self.model) for entry in self._entries[:sent])
-        if bound > 2_000:  # of a short question most is marks
-            self._scale = min(1.0, max(0.2, _MARGIN * input_tokens / bound))
+        bound += sum(self._counted()[:sent])
+        self._scale = min(1.0, max(0.2, _MARGIN * input_tokens / bound))
 
     # -- fitting
 
@@ -142,6 +151,7 @@ class Conversation:
         self.archive.add(kept.gone)
         same = self._entries[: kept.prefix]
         self._entries = list(kept.entries)
+        self._sizes = []
         self._bound = sum(bound_message(entry.message) for entry in self._entries)
         after = self.tokens
         sizes = sum(message_tokens(entry.message, model) for entry in same)
