@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -86,11 +89,18 @@ async def test_a_failing_tool_is_answered_with_the_reason_and_no_secret(
 
     @tool
     def fetch() -> str:
-        raise OSError("http://me:password@host said very-secret-value, Bearer abcdefghij and sk-1234567890")
+        raise OSError("http://me:password@host said Bearer abcdefghij and sk-1234567890")
 
     ok, text, error = await called(Toolset([fetch]), "fetch", {})
     assert (ok, error) == (False, "ToolError")
-    assert text == "OSError: http://***@host said ***, Bearer *** and ***"
+    assert text == "OSError: http://***@host said Bearer *** and ***"
+
+
+def test_values_of_the_environment_that_are_named_like_secrets_are_hidden() -> None:
+    code = "from tidyllm.agents.wording import hide_secrets as h; print(h('a very-secret-value, a common value'))"
+    given = {**os.environ, "SOME_API_KEY": "very-secret-value", "OTHER": "a common value"}
+    ran = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "a ***, a common value"
 
 
 async def test_errors_of_ours_keep_their_name() -> None:
