@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tidyllm.errors import CommandRefused, OutsideWorkspace
 from tidyllm.sandbox.interpreters import Call, family, interpreter, read_call
-from tidyllm.sandbox.paths import Tree
+from tidyllm.sandbox.paths import Tree, is_unicode
 
 DEFAULT_COMMANDS: tuple[str, ...] = (
     *("python", "pytest", "coverage", "ruff", "mypy", "pyright", "git"),
@@ -248,7 +248,7 @@ class Commands:
                 "a command is a list of words, such as ['pytest', '-q']; there is no shell to split a line"
             )
         for word in words:
-            if "\0" in word or len(word) > 32_768:
+            if "\0" in word or len(word) > 32_768 or not is_unicode(word):
                 raise CommandRefused(f"the word {word[:40]!r}... cannot be handed to a program")
         name = words[0]
         if "/" in name or "\\" in name or name in {"", ".", ".."}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Sequence
-from functools import cached_property
 
 import msgspec
 
@@ -61,13 +60,9 @@ class Editor:
             self.journal.add(Entry(self.journal.next(), "open", self.run, baseline=sha), safe=True)
         return found
 
-    @cached_property
-    def _call(self) -> msgspec.json.Encoder:
-        return msgspec.json.Encoder()
-
-    def call(self, *words: object) -> str:
+    def call(self, *words: str) -> str:
         """The hash of what was asked."""
-        return hashlib.sha256(self._call.encode(words)).hexdigest()[:32]
+        return hashlib.sha256(repr(words).encode(errors="surrogatepass")).hexdigest()[:32]
 
     # ---- the journal around a change
 

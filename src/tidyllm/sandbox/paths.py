@@ -61,7 +61,7 @@ class Tree:
         text = os.fspath(path)
         if not text or "\0" in text or len(text) > 4096:
             raise OutsideWorkspace(f"{text[:80]!r} is no path; give one below {self.root}")
-        if "\\" in text or any(c in _CONTROL for c in text) or not _is_unicode(text):
+        if "\\" in text or any(c in _CONTROL for c in text) or not is_unicode(text):
             raise OutsideWorkspace(
                 f"{text!r} holds characters that no path here may have; separate folders with /"
             )
@@ -128,15 +128,18 @@ class Tree:
             raise WorkspaceError(f"{rel}: there is no such file") from error
         except OSError as error:
             raise WorkspaceError(f"{rel}: {error.strerror}") from error
-        with os.fdopen(file, "rb") as stream:
-            about = os.fstat(stream.fileno())
+        try:
+            about = os.fstat(file)
             if stat.S_ISDIR(about.st_mode):
                 raise WorkspaceError(f"{rel} is a folder, not a file")
             if not stat.S_ISREG(about.st_mode):
                 raise WorkspaceError(f"{rel} is a special file, which is never read or written here")
             if about.st_size > most:
                 raise WorkspaceError(f"{rel} has {about.st_size} bytes; the limit is {most}")
-            data = stream.read(min(most, about.st_size + 65536) + 1)
+            with os.fdopen(file, "rb", closefd=False) as stream:
+                data = stream.read(min(most, about.st_size + 65536) + 1)
+        finally:
+            os.close(file)
         if len(data) > most:
             raise WorkspaceError(f"{rel} has more than {most} bytes, which is the limit")
         return data, about
@@ -251,7 +254,8 @@ def split(rel: str) -> tuple[str, str]:
     return head or ".", name
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written down at all."""
     try:
         text.encode()
     except UnicodeEncodeError:

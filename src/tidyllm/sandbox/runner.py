@@ -111,6 +111,7 @@ def order_for(
         devices=devices(),
         wrap=wrapping(write, shut, read, str(root)) if jail and isolation() == "bubblewrap" else [],
         jail=jail,
+        spaces=True,
         memory_bytes=limits.memory_bytes,
         file_bytes=limits.file_bytes,
         disk_bytes=limits.disk_bytes,

@@ -43,7 +43,7 @@ def _run(order: Order) -> dict[str, object]:
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     report, report_end = os.pipe()
     status, status_end = os.pipe()
-    layers = spaces.own_processes() if order.jail and not order.wrap else []
+    layers = spaces.own_processes() if order.jail and order.spaces and not order.wrap else []
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     child = os.fork()
     if child == 0:
@@ -53,7 +53,7 @@ def _run(order: Order) -> dict[str, object]:
     for output in (1, 2):  # only the command's own ends may keep the pipes open
         os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     found: dict[str, object] = {"killed": _watch(order, child)}
-    _end_all()
+    _end_all(child)
     said = _drain(report).splitlines()
     for words in said:
         found.update(json.loads(words))
@@ -70,6 +70,7 @@ def _child(order: Order, layers: list[str], report: int, status: int) -> NoRetur
     """Where the kernel numbers us apart this is process 1: it waits for the command, and its end ends all the rest."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
+    os.nice(5)  # the guard must get its turn also while hundreds of processes want theirs
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     try:
@@ -131,6 +132,8 @@ def _watch(order: Order, child: int) -> str:
         for pid in descendants(os.getpid()):
             count += 1
             memory += _memory(pid)
+            if count > order.processes + 2:
+                break
         if count > order.processes + 2:
             return f"more than {order.processes} processes"
         if memory > order.memory_bytes:
@@ -186,8 +189,9 @@ def descendants(pid: int) -> Iterator[int]:
             continue
 
 
-def _end_all() -> None:
+def _end_all(child: int) -> None:
     """Kill until nothing is left: first stopped, so that nothing forks away, then killed, then buried."""
+    os.kill(child, signal.SIGKILL)  # not buried yet; where it is process 1 the kernel ends all the others with it
     while True:
         pids = list(descendants(os.getpid()))
         for number in (signal.SIGSTOP, signal.SIGKILL):

@@ -23,6 +23,8 @@ class Order:
     """The words of bubblewrap up to and without the command; empty for our own namespaces."""
     jail: bool
     """False: limits and the guard only (`unsandboxed=True`)."""
+    spaces: bool
+    """False: no namespaces are tried, as on a machine that gives none."""
     memory_bytes: int
     file_bytes: int
     disk_bytes: int
