@@ -30,7 +30,12 @@ _ = tidyllm, engine
 
 def fork(body: Callable[[], None]) -> int:
     """A child that does `body` and nothing else."""
-    pid = os.fork()
+    while True:
+        try:
+            pid = os.fork()
+            break
+        except BlockingIOError:  # too many processes on this machine for the moment
+            time.sleep(0.5)
     if pid == 0:
         code = 1
         try:

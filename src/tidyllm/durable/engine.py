@@ -105,6 +105,8 @@ class Engine:
                 "application_version": VERSION,
                 "log_level": "ERROR",
                 "scheduler_polling_interval_sec": 1.0,
+                # We wait for none of its notifications: this is only how long its thread takes to end.
+                "notification_listener_polling_interval_sec": 0.1,
                 "enable_otlp": False,
                 "use_listen_notify": False,
             }

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,6 +93,7 @@ class Hub:
         self.slots: asyncio.Semaphore | None = None
         self._engine: Engine | None = None
         self._opening = threading.Lock()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="tidyllm-runs")
         self._ended = threading.Event()
 
     @property
@@ -148,7 +150,11 @@ class Hub:
                 break
             await asyncio.sleep(0.01)
         if self._engine is not None:
-            await asyncio.to_thread(self._shut)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self._shut)
+            # The engine had put its own threads in this place, and has just ended them.
+            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+            self._threads.shutdown(wait=False)
         _forget(self)
 
     def _shut(self) -> None:
@@ -178,7 +184,12 @@ class Hub:
 
         :raises StoreDown: the database cannot be reached.
         """
-        return await asyncio.to_thread(self.query_sync, work)
+        # In threads of ours: those of the loop are the engine's while it lives, and end with it.
+        return await self.in_thread(self.query_sync, work)
+
+    async def in_thread(self, work: Callable[..., T], *values: Any) -> T:
+        """What `work` gives, in a thread of ours."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *values)
 
     def query_sync(self, work: Callable[[Connection], T]) -> T:
         with self.asking.lock:

@@ -188,7 +188,7 @@ class Runtime:
             if not mine and executor is not None and not await self.query(lambda at: _is_dead(at, executor)):
                 return
         await self.query(lambda at: at.run("UPDATE {s}tidyllm_runs SET stopped = NULL WHERE id = ?", (run,)))
-        await asyncio.to_thread(self._claim, run, found.raw or "", executor)
+        await hub.in_thread(self._claim, run, found.raw or "", executor)
 
     def _claim(self, run: str, raw: str, executor: str | None) -> None:
         self._hub.engine.claim(self._hub.asking, run, raw, executor)

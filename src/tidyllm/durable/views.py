@@ -100,7 +100,8 @@ def _listed(row: tuple[Any, ...]) -> Listed:
     if status == "cancelled" and stopped is not None:
         status = "stopped"
     over = status in ("done", "failed", "cancelled", "stopped")
-    ended = (completed or updated or 0) / 1000 if over else None
+    # On SQLite the engine knows whole seconds only.
+    ended = max((completed or updated or 0) / 1000, created) if over else None
     return Listed(run, flow, version, status, created, ended, forked_from, executor)
 
 
@@ -126,9 +127,10 @@ def tree(at: Connection, run: str) -> Tree:
         node.state = _STATES[state]
         node.tries = tries
         node.seconds = (ended or (clock.now() if lives else started)) - started if state != LEFT else None
-        if state == RUNNING and not lives:
-            node.state = "unfinished" if found.is_over else "in doubt"
-            node.seconds = None
+        if state in (RUNNING, ASKED) and found.is_over:
+            node.state, node.seconds = "unfinished", None
+        elif state == RUNNING and not lives:
+            node.state, node.seconds = "in doubt", None
         if state in (ASKED, FAILED):
             node.text = _words(output, state)
         node.tokens, node.cost_usd = spent(output) if state == DONE else (None, None)
