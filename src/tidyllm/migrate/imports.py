@@ -215,7 +215,10 @@ def _choose(
     """What each new name is called here: its own name where that is free, else with `tidyllm_` in front."""
     chosen: dict[str, str] = {}
     for mark, need in needs.items():
-        own = need.alias or need.target.rpartition(".")[2]
+        own = need.alias or need.target.rstrip(".").rpartition(".")[2]
+        if need.target.endswith("."):
+            chosen[mark] = own
+            continue
         if own and not _free(file, own, need.target, removed):
             own = f"tidyllm_{own}"
         chosen[mark] = own
@@ -226,7 +229,7 @@ def _free(file: Rewriter, name: str, target: str, removed: set[tuple[int, str]])
     for scope in _all_scopes(file):
         for one in scope.names.get(name, ()):
             if one.kind == "import":
-                if file.facts.absolute(one.origin) == target or (id(one.statement), name) in removed:
+                if file.facts.absolute(one.origin) == target.rstrip(".") or (id(one.statement), name) in removed:
                     continue
                 return False
             if one.soft and any(
@@ -243,15 +246,17 @@ def _all_scopes(file: Rewriter) -> list[Scope]:
 
 
 def _drop_repeated(file: Rewriter, changes: Mapping[int, _Change]) -> None:
-    """What an import at the top of the module has brought already is not brought again further down there."""
-    have: set[tuple[str, str]] = set()
+    """What several imports at the top of the module need from one module comes with the first of them."""
+    first: dict[str, _Change] = {}
     for statement, _ in file.scopes.imports:
         line = file.scopes.parent(statement)
         if not isinstance(line, cst.SimpleStatementLine) or file.scopes.parent(line) is not file.module:
             continue
         change = changes[id(statement)]
-        change.new = {one: None for one in change.new if one not in have}
-        have.update(change.new)
+        own = change.new
+        change.new = {}
+        for target, name in own:
+            first.setdefault(target.rpartition(".")[0], change).new[target, name] = None
 
 
 def _drop_known(
@@ -264,7 +269,9 @@ def _drop_known(
         for one in bindings:
             line = None if one.statement is None else file.scopes.parent(one.statement)
             if one.kind == "import" and line is not None and file.scopes.parent(line) is file.module:
-                known[file.facts.absolute(one.origin), name] = order[id(one.statement)]
+                place = order[id(one.statement)]
+                known[file.facts.absolute(one.origin), name] = place
+                known[f"{one.origin}.", name] = place
     for key in list(floating):
         if key in known:
             del floating[key]
@@ -426,6 +433,8 @@ def _kept(statement: ImportNode, change: _Change) -> ImportNode | None:
         return None
     names = list(change.keep)
     if isinstance(statement, cst.ImportFrom) and statement.lpar is not None:
+        assert not isinstance(statement.names, cst.ImportStar)
+        names[-1] = names[-1].with_changes(comma=statement.names[-1].comma)  # the line end before the bracket
         return statement.with_changes(names=names)
     names[-1] = names[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return statement.with_changes(names=names)

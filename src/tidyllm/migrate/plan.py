@@ -97,8 +97,9 @@ def plan(
     foreign, defining = foreign_names(found, root, library, contents)
     work = _Work(root, library, annotate)
     results = work.run(list(contents), {}, foreign, (), processes, progress, len(found))
+    seen: dict[Path, Facts] = {}
     for _ in range(_ROUNDS):
-        again, facts, extra = _links(root, found, results, library)
+        again, facts, extra = _links(root, found, results, library, seen)
         if not again:
             break
         results |= work.run(again, facts, foreign, extra, processes, None, len(again))
@@ -188,53 +189,42 @@ def _job(job: _Job) -> FileResult:
     return converted(path, name, library, facts, extra, annotate=annotate)
 
 
-_KNOWN: dict[int, dict[Path, Facts]] = {}
-
-
 def _links(
-    root: Path, found: Sequence[Path], results: dict[Path, FileResult], library: Sequence[Rules]
+    root: Path,
+    found: Sequence[Path],
+    results: dict[Path, FileResult],
+    library: Sequence[Rules],
+    seen: dict[Path, Facts],
 ) -> tuple[list[Path], dict[Path, Facts], list[bytes]]:
-    """The files that have to be converted again, and what they need to know."""
+    """The files that have to be converted again, and what they need to know. `seen`: what they knew before."""
     exports: dict[str, str] = {}
     tainted: set[str] = set()
     kept: set[str] = set()
     for path, result in results.items():
         for module in module_names(path, root):
-            for name, origin in result.exports:
-                if not any(rules.module(module) for rules in library):
-                    exports[f"{module}.{name}"] = origin
+            if not any(rules.module(module) for rules in library):
+                exports.update((f"{module}.{name}", origin) for name, origin in result.exports)
             tainted.update(f"{module}.{name}" for name in result.tainted)
         kept |= result.kept
     if not exports and not tainted:
         return [], {}, []
-    modules = {name.rpartition(".")[0].rpartition(".")[2] for name in (*exports, *tainted)}
-    words = [module.encode() for module in modules if module]
+    words = {tuple(name.rpartition(".")[::2]) for name in (*exports, *tainted)}
+    needles = {(module.rpartition(".")[2].encode(), name.encode()) for module, name in words}
     again: list[Path] = []
     facts: dict[Path, Facts] = {}
     for path in found:
-        here = module_names(path, root)
         try:
             data = path.read_bytes()
         except OSError:
             continue
-        if not any(word in data for word in words):
+        if not any(name in data and (module in data or b"from ." in data) for module, name in needles):
             continue
-        passes = {name for module in here for name in (f"{module}.",)}
+        here = {f"{module}.": None for module in module_names(path, root)}
         keep = frozenset(
-            name.rpartition(".")[2] for name in kept if any(name.startswith(one) for one in passes) and name in exports
+            name.rpartition(".")[2] for name in kept if name in exports and any(name.startswith(one) for one in here)
         )
         mine = Facts(exports=exports, tainted=frozenset(tainted), keep=keep)
-        old = results.get(path)
-        if old is None or _differs(path, old, mine):
+        if seen.get(path, Facts()) != mine:
+            seen[path] = facts[path] = mine
             again.append(path)
-            facts[path] = mine
-    return again, facts, words
-
-
-_SEEN: dict[Path, Facts] = {}
-
-
-def _differs(path: Path, old: FileResult, mine: Facts) -> bool:
-    before = _SEEN.get(path)
-    _SEEN[path] = mine
-    return before != mine
+    return again, facts, sorted({name for _, name in needles})

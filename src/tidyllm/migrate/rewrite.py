@@ -223,6 +223,13 @@ class Rewriter:
                 need.statements.setdefault(id(one.statement), one.statement)
         return cst.Name(need.mark)
 
+    def module_name(self, module: str, bindings: Sequence[Binding]) -> cst.Name:
+        """The name of a module that is imported as a whole: as the file has it, else a new import."""
+        for name, found in self.scopes.root.names.items():
+            if any(one.kind == "import" and one.origin == module for one in found):
+                return cst.Name(name)
+        return self.use(f"{module}.", bindings)
+
     # -- the walk
 
     def rewrite(self, node: cst.CSTNode) -> cst.CSTNode:
@@ -233,6 +240,8 @@ class Rewriter:
             return node if id(node) in self.scopes.not_read else self._name(node)
         if isinstance(node, cst.Attribute):
             return self._attribute(node)
+        if isinstance(node, cst.Subscript):
+            return self._chain(node) or rebuilt(node, self.rewrite)
         if isinstance(node, cst.SimpleString):
             return self._string(node)
         if isinstance(node, cst.Import | cst.ImportFrom):
@@ -276,10 +285,10 @@ class Rewriter:
             if isinstance(done, cst.CSTNode):
                 return done
         if isinstance(node, cst.ClassDef):
-            return self._class(node)
+            return self.rebuilt_class(node)
         return rebuilt(node, self.rewrite)
 
-    def _class(self, node: cst.ClassDef) -> cst.CSTNode:
+    def rebuilt_class(self, node: cst.ClassDef) -> cst.CSTNode:
         """A subclass goes with its base where the rules allow it."""
         for arg in node.bases:
             value = arg.value.value if isinstance(arg.value, cst.Subscript) else arg.value
@@ -380,13 +389,16 @@ class Rewriter:
         if known:
             self.refuse(node, rules, name, known, "Convert both by hand.")
             return node
-        call = rebuilt(node, self.rewrite) if method else self._arguments(node)
+        call = self._arguments(node)
+        if method and isinstance(node.func, cst.Attribute):
+            value = self.rewrite(node.func.value)
+            if value is not node.func.value:
+                call = call.with_changes(func=node.func.with_changes(value=value))
         inner = [one for one in self.log[mark:] if one.kind == "could_not"]
         if inner:
             self.log[mark:] = inner
             self.refuse(node, rules, name, f"{inner[0].name} inside it could not be converted", "")
             return node
-        assert isinstance(call, cst.Call)
         site = Site(self, rules, rule, node, call, bindings)
         site.method = method
         try:
@@ -486,8 +498,18 @@ class Rewriter:
         found = self.resolver.reference(node)
         if found is not None:
             return self._alone(node, found)
+        chain = self._chain(node)
+        if chain is not None:
+            return chain
         holds = None if id(node) in self.scopes.binding_names else self.resolver.instance(node.value)
-        if holds is not None and holds.rules.closed:
+        if holds is not None and not holds.rule.keep and holds.rules.settings.get("objects", True):
+            special = getattr(self.handlers.get(holds.rules.pattern), "ATTRIBUTES", {}).get(
+                f"{holds.rule.name}.{node.attr.value}"
+            )
+            if special is not None and not holds.mixed and not self._is_target(node) and not self.must_stay(node.value):
+                value = self.rewrite(node.value)
+                self.log.append(Entry("converted", holds.rules, f"{holds.rule.name}.{node.attr.value}", node))
+                return special(node if value is node.value else node.with_changes(value=value))
             new = holds.rule.attributes.get(node.attr.value, holds.rule.methods.get(node.attr.value))
             is_self = isinstance(node.value, cst.Name) and node.value.value == "self"
             if new is None and not is_self and not node.attr.value.startswith("__"):
@@ -507,8 +529,24 @@ class Rewriter:
         value = self.rewrite(node.value)
         return node if value is node.value else node.with_changes(value=value)
 
+    def _chain(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        for rules in self.resolver.library:
+            hook = self._hook(rules, "chain")
+            done = None if hook is None else hook(self, rules, node)
+            if isinstance(done, cst.CSTNode):
+                return done
+        return None
+
+    def _is_target(self, node: cst.CSTNode) -> bool:
+        above = self.scopes.parent(node)
+        return isinstance(above, cst.AssignTarget | cst.AugAssign | cst.Del) or (
+            isinstance(above, cst.AnnAssign) and above.target is node
+        )
+
     def _alone(self, node: cst.CSTNode, found: Reference) -> cst.CSTNode:
         rules, rule = found.rules, found.rule
+        if rule is not None and rule.keep:
+            return node
         blocked = self.blocked.get(f"{rules.pattern}.{found.name}", "")
         if rule is None or not rule.to or found.ambiguous:
             reason = rule.reason if rule is not None and rule.reason else "it stands alone, and nothing takes its place"

@@ -55,6 +55,8 @@ class Name:
     """Methods of an instance and their new names."""
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     subclass: bool = False
+    keep: bool = False
+    """Where it stands alone it is no legacy (`isinstance(x, OpenAI)`): only calls of it are looked at."""
     reason: str = ""
     """Why nothing takes its place, and what to do by hand."""
     by_hand: str = ""
@@ -115,7 +117,8 @@ class Rules:
 _HERE = Path(__file__).parent / "rules"
 _TOP = {"title", "modules", "files", "deep", "closed", "home", "names", "settings"}
 _NAME = {
-    "to", "convert", "arguments", "rename", "drop", "methods", "attributes", "subclass", "reason", "by_hand",
+    "to", "convert", "arguments", "rename", "drop", "methods", "attributes", "subclass", "keep", "reason",
+    "by_hand",
 }  # fmt: skip
 _ADDED = {"modules", "names", "arguments"}
 
