@@ -61,6 +61,24 @@ async def test_a_redis_that_was_flushed_knows_again_what_was_used(dialect: str, 
             await (await limits.enter_as((OTHER,), tokens=200)).leave()
 
 
+async def test_tokens_of_a_call_under_way_count_when_it_ends(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store, redis_beside(store) as (shared, limits):
+        ledger = Ledger(store)
+        await call(ledger, tokens=300)
+        lease = await limits.enter_as((KEY,), tokens=400)
+        await shared.command("FLUSHDB")
+        with pytest.raises(LimitExceeded, match="300 are taken"):
+            await limits.enter_as((KEY,), tokens=701)
+        lease.used = 250
+        await lease.leave()
+        with pytest.raises(LimitExceeded, match="550 are taken"):
+            await limits.enter_as((KEY,), tokens=451)
+        async with await limits.enter_as((KEY,), tokens=450) as late:
+            late.used = 50
+        with pytest.raises(LimitExceeded, match="600 are taken"):
+            await limits.enter_as((KEY,), tokens=401)
+
+
 async def test_all_who_come_at_once_to_an_empty_redis_are_counted_on_the_same_counters(
     tmp_path: Path,
 ) -> None:

@@ -3,9 +3,9 @@
 The scripts do the sums of `window.Window` on a hash (`r<second>`, `t<second>`, their sums `R` and `T`, the oldest and
 newest second `o` and `n`) and on a sorted set of places by when each ends. Time is the server's.
 
-A mark in Redis says that its counters are whole. Where it is missing Redis was restarted or flushed: then whoever comes
-first reads the last minute of all keys and teams in the ledger, and writes it there together with the mark. Places
-come back with the next renewal.
+A mark in Redis, the time when it was made, says that its counters are whole. Where it is missing Redis was restarted
+or flushed: then whoever comes first reads the last minute of all keys and teams in the ledger, and writes it there
+together with the mark. Places come back with the next renewal.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ end
 
 _ENTER = (
     """
-if #KEYS % 2 == 1 and redis.call('EXISTS', KEYS[#KEYS]) == 0 then return {-1} end
+local whole = 0
+if #KEYS % 2 == 1 then
+  whole = redis.call('GET', KEYS[#KEYS])
+  if not whole then return {-1} end
+end
 """
     + _NOW
     + """
@@ -126,6 +130,7 @@ for i = 1, #KEYS / 2 do
   end
   answer[i + 1] = second
 end
+if #KEYS % 2 == 1 then answer[#answer + 1] = tonumber(whole) end
 return answer
 """
 )
@@ -134,6 +139,8 @@ _LEAVE = (
     _NOW
     + """
 local place, counted, used = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- What was counted before the counters were lost was lost with them: all that was used is missing now.
+if #KEYS % 2 == 1 and redis.call('GET', KEYS[#KEYS]) ~= ARGV[#ARGV] then counted = 0 end
 for i = 1, #KEYS / 2 do
   local key = KEYS[2 * i - 1]
   local second, counts = tonumber(ARGV[3 + 2 * i]), tonumber(ARGV[4 + 2 * i])
@@ -171,7 +178,7 @@ _FILL = (
     _NOW
     + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('SET', KEYS[1], tostring(now))
+redis.call('SET', KEYS[1], string.format('%.0f', now * 1000))
 for i = 2, #KEYS do
   local oldest, newest, requests, tokens = nil, 0, 0, 0
   redis.call('DEL', KEYS[i])
@@ -254,12 +261,16 @@ class RedisLimits:
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
         arguments: list[str | int | float] = [self._time(), place, counted, used]
-        for one, second in zip(subjects, seconds, strict=True):
+        for one, second in zip(subjects, seconds, strict=False):
             arguments += [
                 second,
                 int(one.requests_per_minute is not None or one.tokens_per_minute is not None),
             ]
-        await self._shared.run(self._leave, self._keys(subjects), arguments)
+        keys = self._keys(subjects)
+        if len(seconds) > len(subjects):
+            keys.append(self._prefix + "whole")
+            arguments.append(seconds[-1])
+        await self._shared.run(self._leave, keys, arguments)
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
         keys = [f"{self._prefix}{one.name}:places" for one, _ in places]
