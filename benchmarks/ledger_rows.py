@@ -7,9 +7,7 @@ folder that is removed at the end (some 3 GB).
 from __future__ import annotations
 
 import gc
-import os
 import random
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -24,7 +22,6 @@ from tidyllm.money.chain import entry_number
 from tidyllm.money.row import COLUMNS, GENESIS, INTENT, SETTLEMENT, Row, chained
 from tidyllm.money.spend import By, spend
 from tidyllm.money.sums import NUMBERS
-from tidyllm.money.verify import verify
 from tidyllm.store import Store
 
 __all__ = ["fill", "run"]
@@ -104,21 +101,29 @@ def _within(store: Store, by: By, days: int | None) -> float:
     return time.perf_counter() - began
 
 
+_VERIFY = """
+import sys, time
+from tidyllm.money.verify import verify
+from tidyllm.store import Store
+
+def most():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+store = Store.open(sys.argv[1])
+before, began = most(), time.perf_counter()
+found = store.read_sync(verify)
+print(time.perf_counter() - began, before / 1e3, most() / 1e3, found.entries, *found.problems)
+"""
+
+
 def _verified(path: Path) -> tuple[float, float, float]:
     """Seconds, and peak memory in MB before and after, in a process that does nothing else."""
-    if (child := os.fork()) == 0:
-        store = Store.open(path)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        began = time.perf_counter()
-        found = store.read_sync(verify)
-        seconds = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        (path.parent / "told").write_text(f"{seconds} {before / 1e3} {after / 1e3}")
-        os._exit(0 if found.whole and found.entries == VERIFIED else 1)
-    if os.waitpid(child, 0)[1]:
-        raise RuntimeError("the ledger that was made is not whole")
-    seconds, before, after = map(float, (path.parent / "told").read_text().split())
-    return seconds, before, after
+    command = [sys.executable, "-c", _VERIFY, str(path)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    if told[3:] != [str(VERIFIED)]:
+        raise RuntimeError(f"the ledger that was made is not whole: {' '.join(told[3:])}")
+    return float(told[0]), float(told[1]), float(told[2])
 
 
 def fill(path: Path, calls: int) -> None:
