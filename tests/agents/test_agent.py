@@ -18,7 +18,7 @@ from tidyllm.agents.stop import StopReason
 from tidyllm.core import Context
 from tidyllm.errors import AgentStopped
 from tidyllm.models import Message, Request, ToolCall, ToolResult
-from tidyllm.testing import Reply, call, scripted
+from tidyllm.testing import FakeClock, Reply, call, scripted
 
 
 @tool(reads=True)
@@ -274,6 +274,36 @@ async def test_a_tool_that_must_be_approved_waits_for_the_answer() -> None:
     model = scripted(calls(call("note", text="x")), "Done.")
     assert (await Agent(model, [ask_note])("?", Context.new(asker=asker))).output == "Done."
     assert "note" in asked[0]
+
+
+async def test_while_a_person_thinks_no_clock_runs() -> None:
+    with FakeClock(autojump=True) as time:
+
+        async def asker(question: str, ctx: Context, /) -> str:
+            await time.sleep(1_000)
+            return "yes"
+
+        @tool(policy="ask")
+        async def work() -> str:
+            """Work."""
+            await time.sleep(6)
+            return "worked"
+
+        inner = Agent(
+            scripted(calls(call("work")), "Done."), [work], name="inner", limits=AgentLimits(seconds=20)
+        )
+        model = scripted(calls(call("inner", task="Work.")), calls(call("work")), "Done.")
+        agent = Agent(model, [work, inner.as_tool("Works.")], limits=AgentLimits(seconds=10))
+        result = await agent("?", Context.new(asker=asker))
+        assert (result.stop, result.turns) == (StopReason.deadline, 2)
+        assert result.usage.seconds == pytest.approx(10)
+
+
+async def test_calls_of_a_refused_answer_have_results() -> None:
+    model = scripted(msgspec.structs.replace(calls(call("add", a=1, b=1)), finish_reason="refused"))
+    result = await Agent(model, [add])("?")
+    assert result.stop is StopReason.refused
+    assert answered(result.messages)
 
 
 async def test_who_is_always_denied_is_stopped() -> None:

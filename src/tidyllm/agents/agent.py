@@ -199,8 +199,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
         run = Run(self, ctx, limits, messages, listeners, streaming=pipe is not None)
         if limits.usd is not None:
             run.ctx = ctx.with_(budget=tree_budget(run.meter, ctx.budget))
-        if run.heard:
-            run.ctx = Approving.telling(run, run.ctx)
+        run.ctx = Approving.telling(run, run.ctx)
         token = ambient.set(run)
         try:
             stop = await loop(run, pipe)
@@ -218,9 +217,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
 
     def approving(self, run: Run) -> Approve | None:
         """Who decides on calls that need a yes."""
-        if self.approve is None or not run.heard:
-            return self.approve
-        return Approving(run, self.approve)
+        return None if self.approve is None else Approving(run, self.approve)
 
     def join(self, pieces: Pieces[Any]) -> AgentResult[T]:
         """The result of a stream of events."""

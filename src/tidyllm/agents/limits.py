@@ -19,7 +19,8 @@ class AgentLimits(msgspec.Struct, frozen=True, kw_only=True):
     - `tool_calls`: default 200.
     - `tokens`: input and output of all model calls together. With it, each call gets an output cap that fits.
     - `usd`: dollars; a call whose price is unknown is then refused. A float is taken by its decimal digits.
-    - `seconds`: of work: while a run lies dead or waits to be resumed the clock stands still. It interrupts what runs.
+    - `seconds`: of work. It interrupts what runs, a model that stalls too; while a person is asked, and while a run
+      lies dead, the clock stands still. Default: an hour.
 
     How soon an agent that gets nowhere is stopped:
 
@@ -35,7 +36,7 @@ class AgentLimits(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: int | None = 200
     tokens: int | None = None
     usd: Decimal | None = None
-    seconds: float | None = None
+    seconds: float | None = 3_600
     repairs: int = 3
     repeats: int = 3
     ping_pong: int = 2

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import msgspec
 
-from tidyllm import clock
 from tidyllm.agents.acting import act
 from tidyllm.agents.asking import ask
+from tidyllm.agents.call import Call
 from tidyllm.agents.listeners import Pipe
 from tidyllm.agents.meter import Reading
 from tidyllm.agents.parsed import Parsed, calls_of
 from tidyllm.agents.run_state import Run
 from tidyllm.agents.stop import Stop, StopReason
-from tidyllm.core import Alarm, Context, Step
+from tidyllm.core import Context, Step
 from tidyllm.errors import BadAnswer, TimeoutExceeded
 from tidyllm.models.message import Message
 from tidyllm.models.response import Response
@@ -37,21 +37,16 @@ async def loop(run: Run, pipe: Pipe | None = None) -> Stop:
 async def _timed(run: Run, pipe: Pipe | None, mark: str) -> Stop | None:
     """One turn within the seconds that are left, and what it used."""
     meter, limit = run.meter, run.limits.seconds
-    recorded = run.ctx.scope.caller is not None
-    before = meter.reading() if recorded else None
-    started = clock.monotonic()
+    before = meter.reading() if run.ctx.scope.caller is not None else None
     stop: Stop | None
     try:
-        if limit is None:
+        with run.patience.turn(None if limit is None else limit - meter.seconds, limit or 0.0, mark):
             stop = await _turn(run, pipe)
-        else:
-            with Alarm(limit - meter.seconds, "total", limit, mark):
-                stop = await _turn(run, pipe)
     except TimeoutExceeded as error:
         if error.what != mark:
             raise
         stop = Stop(StopReason.deadline, f"{run.agent.name} has worked for its {limit:g} s.")
-    seconds = clock.monotonic() - started
+    seconds = run.patience.worked
     if before is not None:
         live = meter.reading().since(before, seconds)
         told = await run.ctx.call(_Measure(live), None)
@@ -86,14 +81,14 @@ async def _turn(run: Run, pipe: Pipe | None) -> Stop | None:
     response = run.numbered(asked)
     match response.finish_reason:
         case "refused":
-            run.talk.add(response.message)
+            _keep(run, response)
             return Stop(StopReason.refused, response.text or "The model refused to answer.")
         case "error":
             return Stop(
                 StopReason.model_error, f"The provider says that its work failed. {response.text}".strip()
             )
         case "paused":
-            run.talk.add(response.message)
+            _keep(run, response)
             return None  # it wants to be asked again, with what it has so far
         case _:
             pass
@@ -111,6 +106,13 @@ async def _turn(run: Run, pipe: Pipe | None) -> Stop | None:
     if parsed.calls or parsed.problems:
         return await act(run, response, parsed)
     return _answered(run, response, cut=cut)
+
+
+def _keep(run: Run, response: Response) -> None:
+    """Add an answer whose calls are not run."""
+    run.talk.add(response.message)
+    run.expect(tuple(Call(part.id, part.name) for part in response.tool_calls))
+    run.close("(not run)")
 
 
 def _answered(run: Run, response: Response, *, cut: bool) -> Stop | None:

@@ -20,6 +20,7 @@ from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.listeners import Listeners
 from tidyllm.agents.meter import Meter
 from tidyllm.agents.parsed import Parsed
+from tidyllm.agents.patience import Patience
 from tidyllm.agents.result import AgentResult
 from tidyllm.agents.stop import Stop, StopReason
 from tidyllm.core import Context
@@ -54,6 +55,7 @@ class Run:
         "meter",
         "output",
         "path",
+        "patience",
         "pending",
         "ran",
         "repairs",
@@ -85,6 +87,7 @@ class Run:
         self.streaming = streaming
         self.path = ctx.path if self.heard else ()
         self.meter = Meter(agent.name, limits, None if above is None else above.meter)
+        self.patience = Patience(None if above is None else above.patience)
         self.talk = Conversation(
             messages, model=agent.facts.counted_as, overhead_tokens=agent.overhead_tokens
         )
