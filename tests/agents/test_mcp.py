@@ -91,7 +91,7 @@ async def test_the_deadline_and_cancellation_reach_a_call() -> None:
         with pytest.raises(TimeoutExceeded):
             await tools.call(Call("1", "hang", {}), Context.new(deadline=0.1))
         task = asyncio.create_task(tools.call(Call("1", "hang", {}), Context.new()))
-        await asyncio.sleep(0.1)  # noqa: TID251 - until it is under way
+        await asyncio.sleep(0.1)  # until it is under way
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -19,16 +20,36 @@ SCHEMA: dict[str, Any] = {
     "properties": {"text": {"type": "string"}, "data": {"type": "object"}},
 }
 NAMES = ("read_file", "write_file", "run")
-SCHEMAS = {name: SCHEMA for name in NAMES}
+SCHEMAS = dict.fromkeys(NAMES, SCHEMA)
 
 Calls = list[tuple[str, dict[str, Any]]]
 Dialect = Callable[[Calls, Callable[[Any], str]], str]
 
 words = st.text(st.characters(codec="utf-8"), max_size=40)
 nasty = st.sampled_from(
-    ['a,}', '{"name": "run", "arguments": {}}', "it's", '"""', "```\nx\n```", "<tool_call>", "</tool_call>", "// no", "# no",
-     "True, None,]", "\\", "\\n", "\n\n", "{", "]", "a: b", "/* x */", "“q”", "null", "<parameter=x>"]
-)  # fmt: skip
+    [
+        "a,}",
+        '{"name": "run", "arguments": {}}',
+        "it's",
+        '"""',
+        "```\nx\n```",
+        "<tool_call>",
+        "</tool_call>",
+        "// no",
+        "# no",
+        "True, None,]",
+        "\\",
+        "\\n",
+        "\n\n",
+        "{",
+        "]",
+        "a: b",
+        "/* x */",
+        "“q”",
+        "null",
+        "<parameter=x>",
+    ]
+)
 texts = words | nasty | st.lists(words | nasty, max_size=4).map("".join)
 values = st.recursive(
     st.none()
@@ -61,30 +82,38 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "bare": lambda cs, d: "\n".join(d({"name": n, "arguments": a}) for n, a in cs),
     "fenced": lambda cs, d: "\n".join(f"```json\n{d({'tool': n, 'parameters': a})}\n```" for n, a in cs),
-    "in prose": lambda cs, d: "I will do this:\n" + "\nand then\n```\n".join(
-        d({"tool_name": n, "args": a}) + "\n```" for n, a in cs
+    "in prose": lambda cs, d: (
+        "I will do this:\n"
+        + "\nand then\n```\n".join(d({"tool_name": n, "args": a}) + "\n```" for n, a in cs)
     ),
     "arguments as text": lambda cs, d: "\n".join(d({"name": n, "arguments": json.dumps(a)}) for n, a in cs),
     "function": lambda cs, d: "\n".join(d({"function": {"name": n, "arguments": a}}) for n, a in cs),
     "tool_calls": lambda cs, d: d(
-        {"tool_calls": [{"id": "1", "type": "function", "function": {"name": n, "arguments": a}} for n, a in cs]}
+        {
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": n, "arguments": a}} for n, a in cs
+            ]
+        }
     ),
     "array": lambda cs, d: d([{"name": n, "parameters": a} for n, a in cs]),
-    "tool_use": lambda cs, d: "\n".join(d({"type": "tool_use", "id": "x", "name": n, "input": a}) for n, a in cs),
+    "tool_use": lambda cs, d: "\n".join(
+        d({"type": "tool_use", "id": "x", "name": n, "input": a}) for n, a in cs
+    ),
     "function tag": lambda cs, d: "\n".join(f"<function={n}>{d(a)}</function>" for n, a in cs),
-}  # fmt: skip
+}
 
 
 def rendered(value: Any, scalar: Callable[[Any], str], *, comma: str = "", gap: str = " ") -> str:
     """JSON by hand: `scalar` writes strings and words, `comma` ends a list or an object."""
     match value:
         case dict():
-            inner = f",{gap}".join(
-                f"{scalar(k)}:{gap}{rendered(v, scalar, comma=comma, gap=gap)}" for k, v in value.items()
-            )  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            pairs = cast("dict[str, Any]", value).items()
+            each = [f"{scalar(k)}:{gap}{rendered(v, scalar, comma=comma, gap=gap)}" for k, v in pairs]
+            inner = f",{gap}".join(each)
             return f"{{{inner}{comma if inner else ''}}}"
         case list():
-            inner = f",{gap}".join(rendered(v, scalar, comma=comma, gap=gap) for v in value)  # pyright: ignore[reportUnknownVariableType]
+            items = [rendered(v, scalar, comma=comma, gap=gap) for v in cast("list[Any]", value)]
+            inner = f",{gap}".join(items)
             return f"[{inner}{comma if inner else ''}]"
         case _:
             return scalar(value)
@@ -97,17 +126,30 @@ def smart(value: Any) -> str:
     return f"\u201c{inner}\u201d"
 
 
+def single(value: Any) -> str:
+    if not isinstance(value, str):
+        return repr(value)
+    inner = dump(value)[1:-1].replace("'", "\\'")
+    return f"'{inner}'"
+
+
+def raw_breaks(value: Any) -> str:
+    written = dump(value)
+    return re.sub(r"\\(.)", lambda one: "\n" if one[1] == "n" else one[0], written)
+
+
+GAP = ' // a, comment}\n /* and " another */ '
 DAMAGES: dict[str, Callable[[Any], str]] = {
     "none": dump,
     "ascii": json.dumps,
     "indented": lambda v: json.dumps(v, indent=2, ensure_ascii=False),
     "trailing commas": lambda v: rendered(v, dump, comma=","),
     "python": repr,
-    "single quotes": lambda v: rendered(v, lambda s: repr(s) if not isinstance(s, str) else "'" + dump(s)[1:-1].replace("'", "\\'") + "'"),
-    "comments": lambda v: rendered(v, dump, gap=" // a, comment}\n /* and \" another */ "),
+    "single quotes": lambda v: rendered(v, single),
+    "comments": lambda v: rendered(v, dump, gap=GAP),
     "smart quotes": lambda v: rendered(v, smart),
-    "raw line breaks": lambda v: rendered(v, lambda s: dump(s) if not isinstance(s, str) else dump(s).replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\\\")),
-}  # fmt: skip
+    "raw line breaks": lambda v: rendered(v, raw_breaks),
+}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -154,7 +196,15 @@ def test_parameters_in_tags_are_read_byte_for_byte(asked: Calls, short: bool) ->
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(max_size=300) | st.lists(nasty | words | st.sampled_from(['{"name":', '"arguments":', "<invoke name=", "<function=run>", "}", "{", "["]), max_size=20).map("".join))  # fmt: skip
+@given(
+    st.text(max_size=300)
+    | st.lists(
+        nasty
+        | words
+        | st.sampled_from(['{"name":', '"arguments":', "<invoke name=", "<function=run>", "}", "{", "["]),
+        max_size=20,
+    ).map("".join)
+)
 def test_any_text_is_read_without_an_error(text: str) -> None:
     assert isinstance(read_calls(text, SCHEMAS), Reading)
 
@@ -241,8 +291,27 @@ def test_nesting_is_bounded(opening: str) -> None:
             read_json(opening * times)
 
 
-PIECES = ["{", '{"', "[", "[[{", '{"a":', "<tool_call>", '<invoke name="a">', "<function=a><parameter=x>", "{'", "{“", "{/*",
-          '{"name":', '{"name":"a","arguments":{"x":', "[[],", '{a:[[[[],', "{#\n", '{"a" ', "<think>", "[1 "]  # fmt: skip
+PIECES = [
+    "{",
+    '{"',
+    "[",
+    "[[{",
+    '{"a":',
+    "<tool_call>",
+    '<invoke name="a">',
+    "<function=a><parameter=x>",
+    "{'",
+    "{“",
+    "{/*",
+    '{"name":',
+    '{"name":"a","arguments":{"x":',
+    "[[],",
+    "{a:[[[[],",
+    "{#\n",
+    '{"a" ',
+    "<think>",
+    "[1 ",
+]
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -34,7 +34,7 @@ class Size:
 
 
 @tool
-def paint(
+def paint(  # noqa: PLR0917 - as many as there are kinds of types
     what: str,
     colour: Colour,
     at: Point,
@@ -146,7 +146,7 @@ def test_the_type_of_ctx_need_not_exist_at_runtime() -> None:
 
 def starred(*names: str) -> None: ...
 def double_starred(**names: str) -> None: ...
-def untyped(x) -> None: ...  # type: ignore[no-untyped-def]  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]  # noqa: ANN001
+def untyped(x) -> None: ...  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
 def positional(x: int, /) -> None: ...
 def unresolved(x: Decimal) -> None: ...
 def unfit(x: Point | Size) -> None: ...
@@ -189,12 +189,18 @@ async def _nothing(_arguments: object, _ctx: Context) -> None: ...
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ToolError, match="policy is 'maybe'"):
-        tool(policy="maybe")(_typed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        tool(policy="maybe")(_typed)  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(ToolError, match="in_doubt is 'never'"):
-        tool(in_doubt="never")(_typed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        tool(in_doubt="never")(_typed)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
-def _typed(n: int, flag: bool = False, items: list[int] | None = None, name: str = "", data: dict[str, Any] | None = None) -> str:  # fmt: skip
+def _typed(
+    n: int,
+    flag: bool = False,
+    items: list[int] | None = None,
+    name: str = "",
+    data: dict[str, Any] | None = None,
+) -> str:
     return f"{n!r} {flag!r} {items!r} {name!r} {data!r}"
 
 
@@ -267,7 +273,7 @@ async def test_a_failure_is_a_reason_without_a_traceback() -> None:
     def broken() -> str:
         raise KeyError("lost")
 
-    with pytest.raises(ToolError, match="^KeyError: 'lost'$"):
+    with pytest.raises(ToolError, match=r"^KeyError: 'lost'$"):
         await broken({})
 
 

@@ -82,11 +82,7 @@ async def test_arguments_that_do_not_fit_are_answered_with_the_reason() -> None:
     assert "missing required field `a`" in text
 
 
-async def test_a_failing_tool_is_answered_with_the_reason_and_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SOME_API_KEY", "very-secret-value")
-
+async def test_a_failing_tool_is_answered_with_the_reason_and_no_secret() -> None:
     @tool
     def fetch() -> str:
         raise OSError("http://me:password@host said Bearer abcdefghij and sk-1234567890")

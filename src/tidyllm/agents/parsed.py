@@ -5,16 +5,18 @@ It knows answers and toolsets; how calls are written in text is `parse.py`'s bus
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 
 from tidyllm.agents.call import Call, ToolResult
 from tidyllm.agents.parse import read_calls
 from tidyllm.agents.parse_json import Unreadable, read_json
 from tidyllm.agents.toolset import Toolset
-from tidyllm.models.message import ToolCall
+from tidyllm.models.message import Part, ToolCall
 from tidyllm.models.response import Response
 
-__all__ = ["Parsed", "calls_of"]
+__all__ = ["Parsed", "calls_of", "with_ids"]
 
 _CUT = "the answer was cut off at its length limit before this call was whole. Write it again, in smaller pieces."
 
@@ -39,15 +41,38 @@ def calls_of(response: Response, toolset: Toolset) -> Parsed:
 
     Calls that were read from text get the ids `call-1`, `call-2`, … as native ones do that came without an id.
     """
-    native = response.tool_calls
+    native = with_ids(response).tool_calls
     return _native(native, response, toolset) if native else _written(response, toolset)
+
+
+def with_ids(response: Response) -> Response:
+    """The same answer with an id of its own for each native call; itself where that is so already.
+
+    Some providers send none, or one twice. Whoever goes on with the conversation sends this answer back, so that
+    results and calls belong together.
+    """
+    seen: set[str] = set()
+    content: list[Part] = []
+    calls = 0
+    for part in response.content:
+        kept = part
+        if isinstance(part, ToolCall):
+            calls += 1
+            id = part.id or f"call-{calls}"
+            id = next(one for n in itertools.count(1) if (one := id if n == 1 else f"{id}-{n}") not in seen)
+            seen.add(id)
+            kept = part if id == part.id else msgspec.structs.replace(part, id=id)
+        content.append(kept)
+    if all(one is other for one, other in zip(content, response.content, strict=True)):
+        return response
+    return msgspec.structs.replace(response, content=tuple(content))
 
 
 def _native(asked: tuple[ToolCall, ...], response: Response, toolset: Toolset) -> Parsed:
     calls: list[Call] = []
     refused: list[ToolResult] = []
-    for number, one in enumerate(asked, 1):
-        id = one.id or f"call-{number}"
+    for one in asked:
+        id = one.id
         try:
             if one.name not in toolset:
                 refused.append(
