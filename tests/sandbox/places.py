@@ -35,4 +35,6 @@ def workspace(
     root.mkdir(exist_ok=True)
     fill(root, files)
     state = tmp_path / "state"
-    return Workspace(root, state=state, run=run, protect=protect, limits=limits, allow_commands=allow_commands)
+    return Workspace(
+        root, state=state, run=run, protect=protect, limits=limits, allow_commands=allow_commands
+    )

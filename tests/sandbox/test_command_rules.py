@@ -11,7 +11,20 @@ from tidyllm.errors import CommandRefused
 from tidyllm.sandbox.commands import DEFAULT_COMMANDS, Commands
 from tidyllm.sandbox.paths import Tree
 
-MORE = (*DEFAULT_COMMANDS, "bash", "sh", "perl", "node", "find", "make", "env", "xargs", "sed", "awk", "python3.11")
+MORE = (
+    *DEFAULT_COMMANDS,
+    "bash",
+    "sh",
+    "perl",
+    "node",
+    "find",
+    "make",
+    "env",
+    "xargs",
+    "sed",
+    "awk",
+    "python3.11",
+)
 
 REFUSED = [
     ["python", "-c", "print(1)"],

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs inside of texts
 """A workspace survives `kill -9` of its process at any moment, and belongs to one process at a time."""
 
 from __future__ import annotations
@@ -127,7 +128,10 @@ def test_one_process_may_open_a_workspace_more_than_once(tmp_path: Path) -> None
     with workspace(tmp_path, TREE, run="one") as one, workspace(tmp_path, {}, run="two") as two:
         one.write("a.txt", "1")
         two.write("b/c.txt", "2")
-        assert [(change.run, change.path) for change in one.changes()] == [("one", "a.txt"), ("two", "b/c.txt")]
+        assert [(change.run, change.path) for change in one.changes()] == [
+            ("one", "a.txt"),
+            ("two", "b/c.txt"),
+        ]
 
 
 def test_a_journal_whose_last_line_was_cut_is_read_without_it(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def test_new_files_bring_their_folders_and_old_ones_keep_their_mode(tmp_path: Pa
         ws.write("a/b/c.txt", "x")
         assert (ws.root / "run.sh").stat().st_mode & 0o777 == 0o755
         assert (ws.root / "a/b/c.txt").read_text() == "x"
-        assert [name for name in os.listdir(ws.root) if name.startswith(".tidyllm")] == []
+        assert list(ws.root.glob(".tidyllm*")) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_binary_files_and_large_ones_are_refused(tmp_path: Path) -> None:
 
 def test_python_that_does_not_parse_is_not_written(tmp_path: Path) -> None:
     with workspace(tmp_path) as ws:
-        with pytest.raises(WorkspaceError, match="line 2: .*was never closed"):
+        with pytest.raises(WorkspaceError, match=r"line 2: .*was never closed"):
             ws.edit("calc.py", "return a - b", "return (a")
         with pytest.raises(WorkspaceError, match="no valid Python"):
             ws.apply_diff("--- /dev/null\n+++ b/new.py\n@@ -0,0 +1 @@\n+def\n")
@@ -101,7 +100,13 @@ def test_files_and_folders_are_moved_and_deleted(tmp_path: Path) -> None:
 
 
 PYPROJECT = '[project]\nname = "x"\n\n[tool.pytest.ini_options]\naddopts = "-q"\n'
-SUITE = {**BROKEN, "conftest.py": "", "pyproject.toml": PYPROJECT, "tests/data.json": "{}", "golden.txt": "1\n"}
+SUITE = {
+    **BROKEN,
+    "conftest.py": "",
+    "pyproject.toml": PYPROJECT,
+    "tests/data.json": "{}",
+    "golden.txt": "1\n",
+}
 
 
 def test_tests_and_their_configuration_cannot_be_changed(tmp_path: Path) -> None:
@@ -126,7 +131,9 @@ def test_tests_and_their_configuration_cannot_be_changed(tmp_path: Path) -> None
             lambda: ws.write("_pytest/__init__.py", ""),
             lambda: ws.write("golden.txt", "2"),
             lambda: ws.write("Tests/Test_Calc.py", "def test(): pass\n"),
-            lambda: ws.apply_diff("diff --git a/tests/test_calc.py b/t.py\nrename from tests/test_calc.py\nrename to t.py\n"),
+            lambda: ws.apply_diff(
+                "diff --git a/tests/test_calc.py b/t.py\nrename from tests/test_calc.py\nrename to t.py\n"
+            ),
         )
         for attempt in attempts:
             with pytest.raises(WorkspaceError, match="cannot be changed"):
@@ -144,7 +151,10 @@ def test_what_is_not_protected_beside_it_can_be_changed(tmp_path: Path) -> None:
         assert "test that was there" in ws.protected("tests/test_calc.py")
     with workspace(tmp_path, {}) as again:  # the same run, after a restart: its own tests are still its own
         again.edit("tests/test_more.py", "assert 1", "assert 2")
-    with workspace(tmp_path, {}, run="another") as other, pytest.raises(WorkspaceError, match="cannot be changed"):
+    with (
+        workspace(tmp_path, {}, run="another") as other,
+        pytest.raises(WorkspaceError, match="cannot be changed"),
+    ):
         other.edit("tests/test_more.py", "assert 2", "assert 3")
 
 

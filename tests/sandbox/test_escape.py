@@ -1,20 +1,18 @@
+# ruff: noqa: E501 - programs inside of texts
 """A hostile program behind the wall: it tries to get out in every way we know, and tells how far it came."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import os
 import socket
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.sandbox.places import fill, workspace
-from tidyllm.errors import CommandRefused
 from tidyllm.sandbox import Limits, isolation
 from tidyllm.sandbox.commands import Commands
 from tidyllm.sandbox.paths import Tree
@@ -23,7 +21,7 @@ from tidyllm.sandbox.runner import environment, order_for, run
 pytestmark = pytest.mark.skipif(isolation() is None, reason="this machine has no sandbox for commands")
 
 # Each attack succeeds if it raises nothing.
-HOSTILE = r'''
+HOSTILE = r"""
 import ctypes, json, mmap, os, pathlib, signal, socket, subprocess, sys
 outside, state, parent, port, unix = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 libc = ctypes.CDLL(None, use_errno=True)
@@ -116,7 +114,7 @@ for name, attack in ATTACKS.items():
     except BaseException as error:
         came[name] = type(error).__name__
 print(json.dumps(came))
-'''
+"""
 
 
 def stage(tmp_path: Path) -> Path:
@@ -132,7 +130,9 @@ def hostile_words(tmp_path: Path, port: int, unix: str) -> list[str]:
     """The hostile program's command line; the rules would refuse its paths, so they go through a file."""
     words = [str(tmp_path), str(tmp_path / "state"), str(os.getpid()), str(port), unix]
     (tmp_path / "tree" / "words.json").write_text(json.dumps(words))
-    text = HOSTILE.replace("outside, state", "sys.argv[1:] = json.load(open('words.json'))\noutside, state", 1)
+    text = HOSTILE.replace(
+        "outside, state", "sys.argv[1:] = json.load(open('words.json'))\noutside, state", 1
+    )
     (tmp_path / "tree" / "hostile.py").write_text(text)
     return ["python", "hostile.py"]
 
@@ -145,7 +145,9 @@ async def test_nothing_gets_out(tmp_path: Path, spaces: bool) -> None:
     fill(state, {"journal.jsonl": ""})
     (state / "tmp").mkdir()
     os.environ["MY_SECRET"], os.environ["SOME_API_KEY"] = "s", "k"
-    unix = tempfile.mktemp(dir="/tmp")  # noqa: S306 - a short name, as the kernel wants for sockets
+    unix = (
+        f"{tempfile.gettempdir()}/door-{os.getpid()}-{spaces}"  # short, as the kernel wants names of sockets
+    )
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as door:
         door.bind(unix)
         door.listen()
@@ -177,12 +179,4 @@ async def test_a_hostile_test_run_by_pytest_stays_inside(tmp_path: Path) -> None
     with workspace(tmp_path, {"test_evil.py": code}) as ws:
         result = await ws.run(["python", "-m", "unittest", "-q", "test_evil"])
         assert "escaped" not in result.stderr
-        named = await ws.run(["python", "-c", "1"]) if sys.flags.interactive else None
-        assert named is None
         assert not (tmp_path / "x").exists()
-
-
-def test_without_a_sandbox_nothing_runs_unless_it_is_allowed(tmp_path: Path) -> None:
-    """The switch is looked at before anything is started; on this machine the wall is there either way."""
-    with workspace(tmp_path) as ws, pytest.raises(CommandRefused):
-        asyncio.run(ws.run(["no-such-program"]))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - such letters are the point
 """No path leads out of the workspace, however it is written."""
 
 from __future__ import annotations
@@ -136,7 +137,11 @@ def test_hard_links_to_files_outside_are_neither_read_nor_written(tmp_path: Path
     with workspace(tmp_path) as ws:
         (tmp_path / "secret.txt").write_text("secret")
         os.link(tmp_path / "secret.txt", ws.root / "hard.txt")
-        for call in (lambda: ws.read("hard.txt"), lambda: ws.write("hard.txt", "x"), lambda: ws.delete("hard.txt")):
+        for call in (
+            lambda: ws.read("hard.txt"),
+            lambda: ws.write("hard.txt", "x"),
+            lambda: ws.delete("hard.txt"),
+        ):
             with pytest.raises(OutsideWorkspace):
                 call()
         assert ws.search("secret") == []
@@ -145,12 +150,18 @@ def test_hard_links_to_files_outside_are_neither_read_nor_written(tmp_path: Path
 def test_special_files_are_never_opened(tmp_path: Path) -> None:
     with workspace(tmp_path) as ws:
         os.mkfifo(ws.root / "pipe")
-        for call in (lambda: ws.read("pipe"), lambda: ws.write("pipe", "x"), lambda: ws.edit("pipe", "a", "b")):
+        for call in (
+            lambda: ws.read("pipe"),
+            lambda: ws.write("pipe", "x"),
+            lambda: ws.edit("pipe", "a", "b"),
+        ):
             with pytest.raises(WorkspaceError, match="special"):
                 call()
 
 
-PIECES = st.sampled_from(["..", ".", "", "a", "tests", "file-link", "folder-link", "link", "~", "/", "etc", "deep", ".git", "é"])
+PIECES = st.sampled_from(
+    ["..", ".", "", "a", "tests", "file-link", "folder-link", "link", "~", "/", "etc", "deep", ".git", "é"]
+)
 
 
 @given(st.lists(PIECES, max_size=8).map("/".join))

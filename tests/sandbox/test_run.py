@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs inside of texts
 """Commands: what they may, what they give back, and what they leave."""
 
 from __future__ import annotations
@@ -122,8 +123,10 @@ async def test_only_the_ends_of_a_long_output_are_kept(tmp_path: Path) -> None:
     [
         ("import os, time\nwhile True:\n    os.fork()\n    time.sleep(0.02)\n", Limits(processes=20)),
         (
-            "import os, time\nfor n in range(6):\n    if os.fork() == 0:\n        x = b'x' * 40_000_000\n        time.sleep(60)\n"
-            "time.sleep(60)\n",
+            (
+                "import os, time\nfor n in range(6):\n    if os.fork() == 0:\n        x = b'x' * 40_000_000\n        time.sleep(60)\n"
+                "time.sleep(60)\n"
+            ),
             Limits(memory_bytes=150_000_000),
         ),
         (
@@ -146,7 +149,9 @@ async def test_memory_cpu_and_file_size_of_one_process_are_limited(tmp_path: Pat
     memory = "x = bytearray(3_000_000_000)\n"
     size = "open('big', 'wb').write(b'x' * 5_000_000)\n"
     limits = Limits(memory_bytes=1_000_000_000, file_bytes=1_000_000, cpu_seconds=1)
-    with workspace(tmp_path, {"m.py": memory, "s.py": size, "c.py": "while True: pass\n"}, limits=limits) as ws:
+    with workspace(
+        tmp_path, {"m.py": memory, "s.py": size, "c.py": "while True: pass\n"}, limits=limits
+    ) as ws:
         assert "MemoryError" in (await ws.run(["python", "m.py"])).stderr
         assert (await ws.run(["python", "s.py"])).exit_code != 0
         assert (await ws.run(["python", "c.py"])).exit_code in {-signal.SIGXCPU, -signal.SIGKILL}
@@ -175,7 +180,13 @@ async def test_protected_files_that_a_command_changed_are_put_back_and_named(tmp
     with workspace(tmp_path, SPOIL) as ws:
         before = ws.tree_hash()
         result = await ws.run(["python", "spoil.py"])
-        assert result.restored == ("conftest.py", "pyproject.toml", "pytest.py", "sub/.git", "tests/test_calc.py")
+        assert result.restored == (
+            "conftest.py",
+            "pyproject.toml",
+            "pytest.py",
+            "sub/.git",
+            "tests/test_calc.py",
+        )
         assert (result.exit_code, result.ok) == (0, False)
         assert result.changed == ("notes.txt", "sub")
         assert ws.protected_changes() == []
@@ -203,7 +214,10 @@ async def test_a_test_that_was_changed_and_changed_back_is_told(tmp_path: Path) 
 async def test_git_is_there_for_looking_and_its_configuration_stays(tmp_path: Path) -> None:
     code = "for p in ('.git/config', '.git/hooks/post-checkout'):\n    try: open(p, 'w').write('evil')\n    except OSError: pass\n"
     with workspace(tmp_path, {"p.py": code}) as ws:
-        for argv in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"]):
+        for argv in (
+            ["init", "-q"],
+            ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
+        ):
             process = await asyncio.create_subprocess_exec("git", *argv, cwd=ws.root)
             assert await process.wait() == 0
         config = (ws.root / ".git" / "config").read_text()
@@ -215,7 +229,9 @@ async def test_git_is_there_for_looking_and_its_configuration_stays(tmp_path: Pa
 
 
 async def test_an_edit_made_while_a_command_runs_is_no_change_of_the_command(tmp_path: Path) -> None:
-    code = "import os, time\nopen('go', 'w').close()\nwhile not os.path.exists('mine.txt'): time.sleep(0.01)\n"
+    code = (
+        "import os, time\nopen('go', 'w').close()\nwhile not os.path.exists('mine.txt'): time.sleep(0.01)\n"
+    )
     with workspace(tmp_path, {"p.py": code}) as ws:
         task = asyncio.ensure_future(ws.run(["python", "p.py"], timeout=30))
         while not (ws.root / "go").exists():
@@ -248,11 +264,16 @@ async def test_hard_links_out_of_the_tree_stop_a_command(tmp_path: Path) -> None
 
 
 async def test_a_program_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with workspace(tmp_path, allow_commands=["no-such-program"]) as ws, pytest.raises(CommandRefused, match="no such program"):
+    with (
+        workspace(tmp_path, allow_commands=["no-such-program"]) as ws,
+        pytest.raises(CommandRefused, match="no such program"),
+    ):
         await ws.run(["no-such-program"])
 
 
-async def test_servers_on_the_loopback_work_where_the_command_has_a_network_of_its_own(tmp_path: Path) -> None:
+async def test_servers_on_the_loopback_work_where_the_command_has_a_network_of_its_own(
+    tmp_path: Path,
+) -> None:
     code = (
         "import socket, asyncio\ns = socket.create_server(('127.0.0.1', 0))\nc = socket.create_connection(s.getsockname())\n"
         "asyncio.run(asyncio.sleep(0))\nprint('fine')\n"

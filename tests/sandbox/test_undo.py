@@ -17,8 +17,12 @@ from tidyllm.errors import EditConflict, WorkspaceError
 from tidyllm.sandbox import Workspace
 
 TREE = {"a.txt": "a\n", "b/c.txt": "c\n", "b/d/e.txt": "e\n", "f.py": "x = 1\n", "empty.txt": ""}
-NAMES = st.sampled_from(["a.txt", "b", "b/c.txt", "b/d", "b/d/e.txt", "f.py", "new.txt", "n/m/o.txt", "link", "b/link"])
-STEPS = st.lists(st.tuples(st.sampled_from(["write", "edit", "move", "delete", "diff"]), NAMES, NAMES), max_size=12)
+NAMES = st.sampled_from(
+    ["a.txt", "b", "b/c.txt", "b/d", "b/d/e.txt", "f.py", "new.txt", "n/m/o.txt", "link", "b/link"]
+)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["write", "edit", "move", "delete", "diff"]), NAMES, NAMES), max_size=12
+)
 
 
 def act(ws: Workspace, what: str, one: str, two: str) -> None:
@@ -41,7 +45,13 @@ def image(root: Path) -> list[tuple[str, int, bytes]]:
     for folder, names, files in os.walk(root):
         for name in names + files:
             place = Path(folder, name)
-            data = os.readlink(place).encode() if place.is_symlink() else place.read_bytes() if place.is_file() else b""
+            data = (
+                str(place.readlink()).encode()
+                if place.is_symlink()
+                else place.read_bytes()
+                if place.is_file()
+                else b""
+            )
             found.append((str(place.relative_to(root)), place.lstat().st_mode, data))
     return sorted(found)
 

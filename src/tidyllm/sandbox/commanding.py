@@ -60,7 +60,9 @@ class Commanding:
         for entry in journal.done(self._editor.run) if key is not None else ():
             if entry.key == key and entry.result:
                 if entry.call != call:
-                    raise EditConflict(f"the key {key!r} was used for another command; use one key for one call")
+                    raise EditConflict(
+                        f"the key {key!r} was used for another command; use one key for one call"
+                    )
                 return msgspec.json.decode(journal.blobs.get(entry.result), type=CommandResult)
         return None
 
@@ -97,7 +99,9 @@ class Commanding:
                 )
             held = histories.hold(editor.tree.root)
             baseline = sorted(editor.protection.baseline)
-            pending = Pending(manifest, times, held, histories.caches(editor.tree.root), baseline, list(editor.globs))
+            pending = Pending(
+                manifest, times, held, histories.caches(editor.tree.root), baseline, list(editor.globs)
+            )
             intent = Entry(
                 journal.next(), "intent", editor.run, "command", key or "", call, shlex.join(allowed.argv)
             )

@@ -1,7 +1,7 @@
 """Which commands may run: names from a list, no shell, no inline code, no path outside.
 
-It knows command lines, the search path and the root; the process itself is `runner.py`'s. The operating system's sandbox
-is the wall; these rules keep honest models on the road and still stand where the caller chose to have no wall.
+It knows command lines, the search path and the root; the process itself is `runner.py`'s. The system's sandbox is
+the wall; these rules keep honest models on the road and still stand where the caller chose to have no wall.
 """
 
 from __future__ import annotations
@@ -22,165 +22,43 @@ DEFAULT_COMMANDS: tuple[str, ...] = (
 )
 """Programs that run without being named: Python's own, git for looking only, and readers of text."""
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # They start other programs, reach other users or other machines, or wait at a terminal: never, even when listed.
-_NEVER = frozenset(
-    [
-        "env",
-        "xargs",
-        "nohup",
-        "timeout",
-        "nice",
-        "ionice",
-        "setsid",
-        "stdbuf",
-        "time",
-        "chrt",
-        "taskset",
-        "sudo",
-        "su",
-        "doas",
-        "pkexec",
-        "runuser",
-        "chroot",
-        "unshare",
-        "nsenter",
-        "bwrap",
-        "firejail",
-        "ssh",
-        "scp",
-        "sftp",
-        "rsync",
-        "curl",
-        "wget",
-        "nc",
-        "ncat",
-        "netcat",
-        "socat",
-        "telnet",
-        "ftp",
-        "strace",
-        "ltrace",
-        "gdb",
-        "lldb",
-        "perf",
-        "busybox",
-        "toybox",
-        "parallel",
-        "watch",
-        "entr",
-        "script",
-        "expect",
-        "at",
-        "batch",
-        "crontab",
-        "systemctl",
-        "systemd-run",
-        "docker",
-        "podman",
-        "kubectl",
-        "flock",
-        "setarch",
-        "linux32",
-        "linux64",
-        "ld.so",
-        "ld-linux-x86-64.so.2",
-        "ld-linux-aarch64.so.1",
-        "npx",
-        "pnpx",
-        "bunx",
-        "uvx",
-        "pipx",
-        "eval",
-        "exec",
-        "vi",
-        "vim",
-        "nvim",
-        "ed",
-        "ex",
-        "emacs",
-        "nano",
-        "less",
-        "more",
-        "man",
-        "screen",
-        "tmux",
-        "sed",
-        "dd",
-        "mkfifo",
-        "mknod",
-        "ln",
-        "mount",
-        "umount",
-        "sqlite3",
-        "psql",
-        "mysql",
-        "osascript",
-        "open",
-    ]
+_NEVER = _words(
+    """
+    env xargs nohup timeout nice ionice setsid stdbuf time chrt taskset sudo su doas pkexec runuser
+    chroot unshare nsenter bwrap firejail ssh scp sftp rsync curl wget nc ncat netcat socat telnet ftp
+    strace ltrace gdb lldb perf busybox toybox parallel watch entr script expect at batch crontab
+    systemctl systemd-run docker podman kubectl flock setarch linux32 linux64 ld.so ld-linux-x86-64.so.2
+    ld-linux-aarch64.so.1 npx pnpx bunx uvx pipx eval exec vi vim nvim ed ex emacs nano less more man
+    screen tmux sed dd mkfifo mknod ln mount umount sqlite3 psql mysql osascript open
+    """
 )
-_MODULES = frozenset(
-    [
-        "pytest",
-        "unittest",
-        "doctest",
-        "compileall",
-        "py_compile",
-        "tabnanny",
-        "coverage",
-        "mypy",
-        "ruff",
-        "pyright",
-        "black",
-        "isort",
-        "flake8",
-        "pylint",
-        "pyflakes",
-        "pycodestyle",
-        "bandit",
-        "vulture",
-        "json.tool",
-        "tokenize",
-        "ast",
-        "dis",
-        "mkdocs",
-        "sphinx",
-        "build",
-    ]
+_MODULES = _words(
+    """
+    pytest unittest doctest compileall py_compile tabnanny coverage mypy ruff pyright black isort flake8
+    pylint pyflakes pycodestyle bandit vulture json.tool tokenize ast dis mkdocs sphinx build
+    """
 )
-_SETTINGS = frozenset(
-    {
-        "dev",
-        "utf8",
-        "faulthandler",
-        "tracemalloc",
-        "importtime",
-        "warn_default_encoding",
-        "int_max_str_digits",
-    }
+_SETTINGS = _words(
+    """
+    dev utf8 faulthandler tracemalloc importtime warn_default_encoding int_max_str_digits
+    """
 )
-_GIT = frozenset(
-    [
-        "status",
-        "diff",
-        "log",
-        "show",
-        "ls-files",
-        "ls-tree",
-        "blame",
-        "grep",
-        "rev-parse",
-        "rev-list",
-        "describe",
-        "shortlog",
-        "cat-file",
-        "diff-tree",
-        "name-rev",
-        "merge-base",
-        "--version",
-    ]
+_GIT = _words(
+    """
+    status diff log show ls-files ls-tree blame grep rev-parse rev-list describe shortlog cat-file
+    diff-tree name-rev merge-base --version
+    """
 )
-_GIT_OPTIONS = frozenset(
-    {"--no-pager", "--no-optional-locks", "--literal-pathspecs", "--glob-pathspecs", "--icase-pathspecs"}
+_GIT_OPTIONS = _words(
+    """
+    --no-pager --no-optional-locks --literal-pathspecs --glob-pathspecs --icase-pathspecs
+    """
 )
 _GIT_NEVER = (
     "--ext-diff",
@@ -192,19 +70,10 @@ _GIT_NEVER = (
     "--no-index",
     "--filters",
 )
-_FIND_NEVER = frozenset(
-    {
-        "-exec",
-        "-execdir",
-        "-ok",
-        "-okdir",
-        "-delete",
-        "-fprint",
-        "-fprint0",
-        "-fprintf",
-        "-fls",
-        "-files0-from",
-    }
+_FIND_NEVER = _words(
+    """
+    -exec -execdir -ok -okdir -delete -fprint -fprint0 -fprintf -fls -files0-from
+    """
 )
 _NEVER_OPTIONS: dict[str, tuple[str, ...]] = {
     "sort": ("--compress-program", "--files0-from"),

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 import msgspec
 
 from tidyllm.errors import EditConflict, OutsideWorkspace, WorkspaceError
-from tidyllm.sandbox import diff, restore, text
+from tidyllm.sandbox import baseline, diff, restore, text
 from tidyllm.sandbox.journal import Journal, changes_of
 from tidyllm.sandbox.limits import Limits
 from tidyllm.sandbox.paths import IGNORED, Tree, split
-from tidyllm.sandbox.protect import Protection, section_changed
+from tidyllm.sandbox.protect import Protection
 from tidyllm.sandbox.records import Change, Delta, Entry, State
 from tidyllm.sandbox.snapshot import Snapshots, current
-
-_SECTIONS = ("pyproject.toml", "setup.cfg")
 
 
 class Editor:
@@ -36,29 +34,8 @@ class Editor:
                 heal_commands(self)
                 restore.heal(journal, tree)
                 journal.healed = True
-            self.baseline: dict[str, State] = self._baseline()
+            self.baseline = baseline.begin(tree, journal, run, self.globs)
         self.protection = Protection(self.globs, Protection.select(self.baseline))
-
-    def _baseline(self) -> dict[str, State]:
-        """What is protected in this run: as it was when the run first opened the workspace; anew each time without a name."""
-        if self.run:
-            for entry in self.journal.entries:
-                if entry.phase == "open" and entry.run == self.run:
-                    return msgspec.json.decode(self.journal.blobs.get(entry.baseline), type=dict[str, State])
-        found: dict[str, State] = {}
-        files = [path for path, about, _ in self.tree.walk() if not stat.S_ISDIR(about.st_mode)]
-        protection = Protection(self.globs, Protection.select(files))
-        for path in files:
-            if protection.reason(path) or split(path)[1] in _SECTIONS:
-                state = current(self.tree, path) if split(path)[1] not in IGNORED else None
-                if state is not None:
-                    found[path] = state
-                    if state.kind == "file":
-                        self.journal.blobs.put(self.tree.read(path, 1 << 40)[0], safe=False)
-        if self.run:
-            sha = self.journal.blobs.put(msgspec.json.encode(found))
-            self.journal.add(Entry(self.journal.next(), "open", self.run, baseline=sha), safe=True)
-        return found
 
     def call(self, *words: str) -> str:
         """The hash of what was asked."""
@@ -210,7 +187,7 @@ class Editor:
                 whole, style = text.decode(rel, data)
                 if style.crlf:
                     old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
-                after = _replaced(rel, whole, old, new)
+                after = text.replaced(rel, whole, old, new)
                 entry = self.transact(
                     "edit", [self._new(rel, text.encode(rel, after, style), before, data)], key=key, call=call
                 )
@@ -352,44 +329,4 @@ class Editor:
 
     def protected_changes(self) -> list[str]:
         """See `Workspace.protected_changes`."""
-        found: list[str] = []
-        now = {path for path, about, _ in self.tree.walk() if not stat.S_ISDIR(about.st_mode)}
-        for path in sorted(now | self.baseline.keys()):
-            before = self.baseline.get(path)
-            if not self.protection.reason(path):
-                if split(path)[1] in _SECTIONS and self._section(path, before):
-                    found.append(path)
-            elif current(self.tree, path) != before and split(path)[1] not in IGNORED:
-                found.append(path)
-        return found
-
-    def _section(self, path: str, before: State | None) -> bool:
-        old = self.journal.blobs.get(before.sha) if before is not None and before.kind == "file" else None
-        state = current(self.tree, path)
-        new = self.tree.read(path, 1 << 40)[0] if state is not None and state.kind == "file" else None
-        return bool(section_changed(path, old, new))
-
-
-def _replaced(rel: str, whole: str, old: str, new: str) -> str:
-    if not old:
-        raise EditConflict(f"{rel}: the text to replace is empty; give the lines as they are in the file")
-    if old == new:
-        raise EditConflict(f"{rel}: old and new text are the same; nothing would change")
-    count = whole.count(old)
-    if count == 1:
-        return whole.replace(old, new)
-    if count == 0:
-        first = next((line for line in old.split("\n") if line.strip()), "").strip()
-        near = [number for number, line in enumerate(whole.split("\n"), 1) if first and first in line][:5]
-        hint = f"; its first line is like line {', '.join(map(str, near))}" if near else ""
-        raise EditConflict(
-            f"{rel}: the text to replace is not in the file{hint}. Read the file again and copy it exactly"
-        )
-    lines: list[str] = []
-    at = whole.find(old)
-    while at >= 0 and len(lines) < 10:
-        lines.append(str(whole.count("\n", 0, at) + 1))
-        at = whole.find(old, at + 1)
-    raise EditConflict(
-        f"{rel}: the text to replace is there {count} times (lines {', '.join(lines)}); add lines around it"
-    )
+        return baseline.changed(self.tree, self.journal, self.protection, self.baseline)

@@ -70,7 +70,7 @@ def _control(place: Path) -> dict[str, bytes]:
 
 
 def put_back(root: Path, before: Held) -> list[str]:
-    """Undo what a command did to them: control files as they were, new folders away. Gives the paths that were touched."""
+    """Undo what a command did to them: control files as they were, new folders away. Gives the paths touched."""
     touched: list[str] = []
     for folder, held in hold(root).items():
         place = root / folder

@@ -31,7 +31,7 @@ _SYSTEM = (
     "/sys/fs/cgroup",
     "/nix/store",
 )
-_ETC = [
+_ETC = (
     "ld.so.cache",
     "ld.so.conf",
     "ld.so.conf.d",
@@ -57,7 +57,7 @@ _ETC = [
     "magic",
     "debian_version",
     "machine-id",
-]
+)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -91,8 +91,8 @@ def guarantees(kind: Isolation | None = None) -> str:
     limits = "Time, memory, processes, disk and output are limited, and nothing that a command started outlives it."
     if kind is None:
         return (
-            "There is no wall on this machine (neither bubblewrap nor Landlock): commands run with your own rights, and only "
-            f"if you allow that. {limits} Secrets in environment variables are not passed on."
+            "There is no wall on this machine (neither bubblewrap nor Landlock): commands run with your own rights, "
+            f"and only if you allow that. {limits} Secrets in environment variables are not passed on."
         )
     what = {
         "bubblewrap": "bubblewrap, with Landlock and a filter of system calls inside where the kernel has them",
@@ -100,9 +100,9 @@ def guarantees(kind: Isolation | None = None) -> str:
         "with namespaces of its own where the kernel gives them",
     }[kind]
     return (
-        f"Commands run behind {what}. They can change only the workspace and a temporary folder of their own, read only "
-        "these, the system's programs and Python's, and reach no network, no UNIX socket and no process outside. Your home, "
-        f"other projects and the environment's secrets stay shut. {limits}"
+        f"Commands run behind {what}. They can change only the workspace and a temporary folder of their own, "
+        "read only these, the system's programs and Python's, and reach no network, no UNIX socket and no process "
+        f"outside. Your home, other projects and the environment's secrets stay shut. {limits}"
     )
 
 

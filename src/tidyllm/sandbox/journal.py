@@ -139,7 +139,7 @@ def changes_of(entry: Entry) -> list[Change]:
 
 
 def _take_lock(place: Path, root: Path) -> int:
-    """The lock of the kernel goes with its process, so one whose owner was killed is free; the pid is for the message."""
+    """The kernel's lock goes with its process, so one whose owner was killed is free; the pid is for the message."""
     lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

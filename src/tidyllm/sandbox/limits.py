@@ -30,7 +30,7 @@ class Limits:
     file_bytes: int = 512 * _MIB
     """The largest file that a command may write (RLIMIT_FSIZE)."""
     disk_bytes: int = 1024 * _MIB
-    """By how much a command may make the tree and its temporary folder grow (the guard looks several times a second)."""
+    """By how much a command may make the tree and its temporary folder grow (the guard looks every 0.3 s)."""
     processes: int = 256
     """Processes of one command at a time (the guard; RLIMIT_NPROC where it has a user namespace)."""
     open_files: int = 1024

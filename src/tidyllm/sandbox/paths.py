@@ -11,7 +11,7 @@ import os
 import secrets
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,10 +72,8 @@ class Tree:
             real = os.path.realpath(whole)
         else:
             head, tail = os.path.split(whole.rstrip("/"))
-            if tail in {"", ".", ".."}:
-                real = os.path.realpath(whole)
-            else:
-                real = os.path.join(os.path.realpath(head), tail)  # noqa: PTH118
+            here = tail in {"", ".", ".."}
+            real = os.path.realpath(whole) if here else f"{os.path.realpath(head).rstrip('/')}/{tail}"
         if real != str(self.root) and not real.startswith(str(self.root).rstrip("/") + "/"):
             raise OutsideWorkspace(f"{text!r} leads to a place outside the workspace {self.root}")
         rel = os.path.relpath(real, self.root)
@@ -87,7 +85,7 @@ class Tree:
         return rel
 
     @contextmanager
-    def folder(self, rel: str) -> Iterator[int]:
+    def folder(self, rel: str) -> Generator[int]:
         """A descriptor of the folder `rel`, reached without following a link."""
         here = os.dup(self._fd)
         try:
@@ -151,7 +149,7 @@ class Tree:
             return os.readlink(name, dir_fd=folder)
 
     def put_file(self, rel: str, data: bytes, mode: int) -> None:
-        """Write beside and exchange at once, so that whoever looks sees the old or the new content, also after a crash."""
+        """Write beside, then exchange: whoever looks sees the old or the new content, also after a crash."""
         head, name = split(rel)
         with self.folder(head) as folder:
             beside = temporary(secrets.token_hex(6))
@@ -204,7 +202,7 @@ class Tree:
         """Remove what a crash may have left beside files of the folder `rel`."""
         try:
             with self.folder(rel) as folder:
-                for name in os.listdir(folder):
+                for name in os.listdir(folder):  # noqa: PTH208 - pathlib lists no descriptor
                     if name.startswith(_BESIDE):
                         _forget(name, folder)
         except (OSError, EditConflict):
@@ -217,7 +215,7 @@ class Tree:
             rel = stack.pop()
             try:
                 with self.folder(rel) as folder:
-                    for name in sorted(os.listdir(folder)):
+                    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - as above
                         try:
                             about = os.stat(name, dir_fd=folder, follow_symlinks=False)
                             link = os.readlink(name, dir_fd=folder) if stat.S_ISLNK(about.st_mode) else ""

@@ -22,7 +22,7 @@ def state_folder(root: Path, given: Path | None) -> Path:
     place = given.expanduser().resolve()
     if place == root or place.is_relative_to(root):
         raise WorkspaceError(
-            f"the state folder {place} lies inside the workspace {root}, where agents could change it; give another `state`"
+            f"the state folder {place} lies inside the workspace {root}, where agents reach it; give another"
         )
     if root.is_relative_to(place):
         raise WorkspaceError(

@@ -28,7 +28,7 @@ def is_test(path: str) -> bool:
 
 
 class Protection:
-    """What is protected in one run. `baseline` is what existed when the run began: new tests may be added and changed."""
+    """What is protected in one run. `baseline` are tests from before it: new ones may be added and changed."""
 
     def __init__(self, globs: Sequence[str], baseline: Iterable[str]) -> None:
         self._globs = tuple(plain(one.removeprefix("./").rstrip("/")) for one in globs)

@@ -11,7 +11,7 @@ Kind = Literal["file", "link", "folder", "ignored", "special"]
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What lay at a path. `ignored` is a folder that no snapshot looks into; it can be made or removed, not restored."""
+    """What lay at a path. `ignored` is a folder that no snapshot looks into, and that cannot be restored."""
 
     kind: Kind
     mode: int = 0

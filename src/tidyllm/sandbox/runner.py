@@ -20,6 +20,7 @@ from tidyllm.sandbox.jail.order import Order
 from tidyllm.sandbox.limits import Limits
 from tidyllm.sandbox.paths import HISTORIES, IGNORED
 
+_HOME = str(Path(__file__).resolve().parents[2])
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop()); from tidyllm.sandbox.jail.guard import main; main()"
 _PASSED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "COLUMNS")
 _AFTER = 5.0  # seconds for the guard to clear up before it is killed itself
@@ -134,7 +135,7 @@ async def run(order: Order, *, timeout: float, output_bytes: int) -> Ran:
                 "-c",
                 _BOOT,
                 str(outcome_end),
-                str(Path(__file__).resolve().parents[2]),
+                _HOME,
             ),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -149,7 +150,9 @@ async def run(order: Order, *, timeout: float, output_bytes: int) -> Ran:
         raise
     finally:
         os.close(outcome_end)
-    assert guard.stdin is not None and guard.stdout is not None and guard.stderr is not None
+    assert guard.stdin is not None
+    assert guard.stdout is not None
+    assert guard.stderr is not None
     late: list[bool] = []
     timers: list[clock.Timer] = []
 

@@ -27,7 +27,7 @@ _FRESH = (
 class Snapshots:
     """Takes manifests; a file whose inode, size and times are as they were is not read again.
 
-    The time of the last change of the inode counts too: a program can set the other times as it likes, but not that one.
+    The time when the inode last changed counts too: a program can set the other times as it likes, but not this.
     """
 
     def __init__(self, tree: Tree, blobs: Blobs, limits: Limits, cache: Path) -> None:
@@ -58,7 +58,8 @@ class Snapshots:
                 continue
             if strict and len(manifest) >= self._limits.files:
                 raise WorkspaceError(
-                    f"{self._tree.root} holds more than {self._limits.files} files; take a smaller folder or raise Limits.files"
+                    f"{self._tree.root} holds more than {self._limits.files} files; "
+                    "take a smaller folder or raise Limits.files"
                 )
             state = state_of(path, about, link)
             if state.kind == "file":
@@ -69,8 +70,8 @@ class Snapshots:
                 total += about.st_size
                 if keep and strict and total > self._limits.snapshot_bytes:
                     raise WorkspaceError(
-                        f"{self._tree.root} holds more than {self._limits.snapshot_bytes} bytes, too many for a snapshot; "
-                        "move data out of the tree or raise Limits.snapshot_bytes"
+                        f"{self._tree.root} holds more than {self._limits.snapshot_bytes} bytes, too many "
+                        "for a snapshot; move data out of the tree or raise Limits.snapshot_bytes"
                     )
                 mark = (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
                 self.times[path] = about.st_ctime_ns

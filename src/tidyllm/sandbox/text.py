@@ -1,6 +1,6 @@
 """Text as it lies in files: which encoding, which line ends, and whether it is text at all. It knows no paths on disk.
 
-Inside the workspace lines end with `\\n`; a file whose every line ends with `\\r\\n` is shown so and written back as it was.
+For callers lines end with `\\n`; a file whose every line ends with `\\r\\n` is shown so and written as it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from dataclasses import dataclass
 
-from tidyllm.errors import WorkspaceError
+from tidyllm.errors import EditConflict, WorkspaceError
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _PYTHON = (".py", ".pyi", ".pyw")
@@ -27,7 +27,7 @@ class Style:
 
 
 def decode(path: str, data: bytes) -> tuple[str, Style]:
-    """The text of a file, lines ending with `\\n` where all ended with `\\r\\n`. `WorkspaceError` for binary content."""
+    """The text of a file, with `\\n` where all lines ended with `\\r\\n`. `WorkspaceError` for binary content."""
     encoding = _encoding(path, data)
     try:
         text = data.decode(encoding)
@@ -72,6 +72,32 @@ def must_parse(path: str, data: bytes) -> None:
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise WorkspaceError(f"{path} cannot be parsed as Python ({error}); nothing was written") from None
+
+
+def replaced(rel: str, whole: str, old: str, new: str) -> str:
+    """The text with `old`, which must be in it once, replaced; `EditConflict` says where it is else."""
+    if not old:
+        raise EditConflict(f"{rel}: the text to replace is empty; give the lines as they are in the file")
+    if old == new:
+        raise EditConflict(f"{rel}: old and new text are the same; nothing would change")
+    count = whole.count(old)
+    if count == 1:
+        return whole.replace(old, new)
+    if count == 0:
+        first = next((line for line in old.split("\n") if line.strip()), "").strip()
+        near = [number for number, line in enumerate(whole.split("\n"), 1) if first and first in line][:5]
+        hint = f"; its first line is like line {', '.join(map(str, near))}" if near else ""
+        raise EditConflict(
+            f"{rel}: the text to replace is not in the file{hint}. Read the file again and copy it exactly"
+        )
+    lines: list[str] = []
+    at = whole.find(old)
+    while at >= 0 and len(lines) < 10:
+        lines.append(str(whole.count("\n", 0, at) + 1))
+        at = whole.find(old, at + 1)
+    raise EditConflict(
+        f"{rel}: the text to replace is there {count} times (lines {', '.join(lines)}); add lines around it"
+    )
 
 
 def _encoding(path: str, data: bytes) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tidyllm.errors import EditConflict, WorkspaceError
 from tidyllm.sandbox import diff, text
@@ -31,13 +32,13 @@ class Workspace:
 
     Args:
         root: The folder; it must exist.
-        state: Where journal and kept contents go; outside `root`. Default: `tidyllm/workspaces` in the user's data folder.
+        state: Where journal and kept contents go; outside `root`. Default: in the user's data folder.
         protect: Globs of paths that nobody may change, besides existing tests and pytest's configuration.
         limits: Sizes and times; see `Limits`.
         allow_commands: Bare names of programs that `run` may start; a Python of any version counts as `python`.
-        unsandboxed: Run commands with the user's own rights where the machine has no sandbox. Where it has one, it is used.
-        run: Name of the run that changes belong to; `undo` takes it. What is a test "that was there before" is decided when
-            a run of that name first opens the workspace, so that a run which goes on after a crash may change its own tests.
+        unsandboxed: Run commands with the user's own rights where the machine has no sandbox. One is used if there.
+        run: Name of the run that changes belong to; `undo` takes it. Which tests "were there before" is decided when
+            that run first opens the workspace, so that one which goes on after a crash may change its own tests.
         pass_env: Names of environment variables that commands get besides the usual few. Name no secrets.
 
     Raises `WorkspaceError` if the folder does not exist or another process works in it. What a crash left half done is
@@ -85,7 +86,7 @@ class Workspace:
         """The run that changes belong to."""
         return self._editor.run
 
-    def __enter__(self) -> Workspace:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -143,7 +144,7 @@ class Workspace:
         return "".join(pieces[start - 1 : None if lines is None else start - 1 + lines])
 
     def search(self, pattern: str, path: str = ".", regex: bool = False, glob: str = "*") -> list[Match]:
-        """Lines that hold `pattern`, in a file or below a folder; at most `Limits.results`. Binary files are passed over."""
+        """Lines that hold `pattern`, in a file or below a folder; at most `Limits.results`; binary files are skipped."""
         try:
             wanted = re.compile(pattern if regex else re.escape(pattern))
         except re.error as error:
@@ -151,7 +152,7 @@ class Workspace:
         start = self._tree.locate(path)
         found: list[Match] = []
         for name, about, _ in sorted(self._tree.walk(), key=lambda one: one[0]):
-            inside = start == "." or name == start or name.startswith(start + "/")
+            inside = start in (".", name) or name.startswith(start + "/")
             if not inside or not stat.S_ISREG(about.st_mode) or is_temporary(name):
                 continue
             if about.st_size > self.limits.read_bytes or not fnmatch(name.rsplit("/", 1)[-1], glob):
@@ -169,7 +170,7 @@ class Workspace:
         return found
 
     def tree_hash(self) -> str:
-        """One hash of the whole tree: paths, modes, contents, links. Ignored folders (`.git`, `.venv`...) do not count."""
+        """One hash of the whole tree: paths, modes, contents, links. Folders of `ignored` do not count."""
         return digest(self._editor.snapshots.take(keep=False))
 
     @property
@@ -187,7 +188,7 @@ class Workspace:
         return self._editor.write(path, text, key)
 
     def edit(self, path: str, old: str, new: str, *, key: str | None = None) -> Change:
-        """Replace `old`, which must be in the file exactly once, by `new`. `EditConflict` if it is not there, or more often."""
+        """Replace `old`, which must be in the file exactly once, by `new`; else `EditConflict`."""
         return self._editor.edit(path, old, new, key)
 
     def apply_diff(self, patch: str, *, key: str | None = None) -> list[Change]:
@@ -225,8 +226,8 @@ class Workspace:
     def undo(self, run: str, *, force: bool = False) -> list[Change]:
         """Put every path that `run` changed back to what it was before, to the byte and the mode.
 
-        `EditConflict` if a path was changed by someone else since; `force=True` overwrites that too. Undoing is a change
-        of the same run in the journal: undoing twice does nothing more.
+        `EditConflict` if a path was changed by someone else since; `force=True` overwrites that too. Undoing is a
+        change of the same run in the journal: undoing twice does nothing more.
         """
         return self._editor.undo(run, force=force)
 

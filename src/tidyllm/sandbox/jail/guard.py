@@ -85,7 +85,7 @@ def _child(order: Order, layers: list[str], report: int, status: int) -> NoRetur
         if order.wrap:
             os.set_inheritable(report, True)
             boot = [*order.wrap, sys.executable, "-I", "-S", "-c", WITHIN, _home(), str(report)]
-            os.execve(boot[0], [*boot, order.line().decode()], order.env)
+            os.execve(boot[0], [*boot, order.line().decode()], order.env)  # noqa: S606 - no shell is the point
         inside.become(order, layers, report)
     os.close(report)
     for output in (1, 2):
@@ -191,7 +191,9 @@ def descendants(pid: int) -> Iterator[int]:
 
 def _end_all(child: int) -> None:
     """Kill until nothing is left: first stopped, so that nothing forks away, then killed, then buried."""
-    os.kill(child, signal.SIGKILL)  # not buried yet; where it is process 1 the kernel ends all the others with it
+    os.kill(
+        child, signal.SIGKILL
+    )  # not buried yet; where it is process 1 the kernel ends all the others with it
     while True:
         pids = list(descendants(os.getpid()))
         for number in (signal.SIGSTOP, signal.SIGKILL):

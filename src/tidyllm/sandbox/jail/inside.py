@@ -24,7 +24,7 @@ def become(order: Order, layers: list[str], report: int) -> NoReturn:
         os.write(report, json.dumps({"layers": layers}).encode() + b"\n")
         os.closerange(3, report)
         os.closerange(report + 1, 256)
-        os.execve(order.argv[0], order.argv, order.env)
+        os.execve(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is the point
     except BaseException as error:  # noqa: BLE001 - whatever it was, the command must not run and the reason must arrive
         os.write(report, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
     os._exit(126)
@@ -42,8 +42,8 @@ def _limits(order: Order, *, own_users: bool) -> None:
         wanted[resource.RLIMIT_NPROC] = order.processes
     for kind, size in wanted.items():
         hard = resource.getrlimit(kind)[1]
-        size = size if hard == resource.RLIM_INFINITY else min(size, hard)
-        resource.setrlimit(kind, (size, size))
+        most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(kind, (most, most))
 
 
 def _lock(order: Order, layers: list[str]) -> list[str]:
