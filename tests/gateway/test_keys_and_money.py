@@ -244,6 +244,10 @@ async def test_two_workers_on_postgres_and_redis_share_limits_and_budgets(tmp_pa
             capped = await admin.key(limit_usd=0.0002)
             statuses = await asyncio.gather(*(_fresh(server, secret) for _ in range(30)))
             assert sorted(statuses) == [200] * 10 + [429] * 20
+            shared = SharedState.open(sections["redis"]["url"])
+            await shared.command("FLUSHDB")
+            again = await asyncio.gather(*(_fresh(server, secret) for _ in range(10)))
+            assert set(again) == {429}, "what Redis lost is read from the ledger"
             assert set(await asyncio.gather(*(_fresh(server, capped) for _ in range(30)))) == {200, 402}
             [key] = [
                 one for one in (await admin.http.get("/admin/v1/keys")).json()["data"] if one["limit_usd"]
@@ -251,7 +255,6 @@ async def test_two_workers_on_postgres_and_redis_share_limits_and_budgets(tmp_pa
             while key["id"] not in (rows := await admin.spend("key")):
                 await asyncio.sleep(0.02)
             assert 0 < float(rows[key["id"]]["cost_usd"]) <= 0.0002
-        shared = SharedState.open(sections["redis"]["url"])
         assert len(await shared.command("KEYS", "tidyllm:budget:key:*")) == 1
         await shared.aclose()
 
