@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from collections.abc import Sequence as Pieces
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
 
 import msgspec
 
@@ -36,13 +36,14 @@ from tidyllm.models.response import Response
 __all__ = ["Agent"]
 
 T = TypeVar("T")
-Tools = Toolset | Iterable[AgentTool | Toolset | Callable[..., Any]]
+AnyModel: TypeAlias = Step[Any, Response] | Callable[..., Any] | str
+Tools: TypeAlias = Toolset | Iterable[AgentTool | Toolset | Callable[..., Any]]
 
 
 class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
     """`await Agent(model, tools, "Answer in one word.")("What is 2 + 2?")` gives an `AgentResult`.
 
-    - `model`: any step from requests to responses: a model, a route, one with retries around it.
+    - `model`: any step from requests to responses: a model, a route, one with retries around it; or a model's name.
     - `tools`: a `Toolset`, or functions and tools.
     - `output`: the type of the final answer. Not text: it is asked for in the way `output_way`: "native" (default where
       the catalogue knows that the model keeps to schemas), "tool" (default elsewhere) or "prompt".
@@ -65,7 +66,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
     @overload
     def __init__(
         self: Agent[str],
-        model: Step[Any, Response] | Callable[..., Any],
+        model: AnyModel,
         tools: Tools = (),
         instructions: str = "",
         *,
@@ -80,7 +81,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
     @overload
     def __init__(
         self,
-        model: Step[Any, Response] | Callable[..., Any],
+        model: AnyModel,
         tools: Tools = (),
         instructions: str = "",
         *,
@@ -96,7 +97,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
     ) -> None: ...
     def __init__(
         self,
-        model: Step[Any, Response] | Callable[..., Any],
+        model: AnyModel,
         tools: Tools = (),
         instructions: str = "",
         *,
@@ -111,7 +112,7 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
         request: Request | None = None,
     ) -> None:
         super().__init__(name)
-        self.model: Step[Any, Response] = as_step(model)
+        self.model: Step[Any, Response] = _model_of(model)
         self.toolset = tools if isinstance(tools, Toolset) else Toolset(tools)
         self.instructions = instructions
         self.output = output
@@ -251,3 +252,11 @@ class Agent(Step[str | AgentTask, AgentResult[T]], Generic[T]):
             "additionalProperties": False,
         }
         return AgentAsTool(self, called, description, schema, reads=reads)
+
+
+def _model_of(given: AnyModel) -> Step[Any, Response]:
+    if not isinstance(given, str):
+        return as_step(given)
+    from tidyllm.models.factory import model  # it loads the transport
+
+    return model(given)

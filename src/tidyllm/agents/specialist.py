@@ -5,23 +5,20 @@ It knows which tools go with which kind; the prompts are `prompt_builder`'s, the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence as Words
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 
-from tidyllm.agents.agent import Agent, Tools
+from tidyllm.agents.agent import Agent, AnyModel, Tools
 from tidyllm.agents.agent_events import Observer
 from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.output import OutputWay
 from tidyllm.agents.prompt_builder import KINDS, PromptBuilder
 from tidyllm.agents.toolset import Approve, Toolset
 from tidyllm.agents.workspace_toolset import workspace_tools
-from tidyllm.core import Step, as_step
 from tidyllm.errors import ConfigError
 from tidyllm.models.request import Request
-from tidyllm.models.response import Response
 
 if TYPE_CHECKING:
     from tidyllm.sandbox import Workspace
@@ -126,28 +123,28 @@ class Specialist(Agent[T]):
     def __init__(
         self: Specialist[CodeWork],
         kind: Literal["coding"],
-        model: _Model,
+        model: AnyModel,
         **options: Unpack[SpecialistOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: Specialist[Reasoning],
         kind: Literal["reasoning"],
-        model: _Model,
+        model: AnyModel,
         **options: Unpack[SpecialistOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: Specialist[Analysis],
         kind: Literal["analysis"],
-        model: _Model,
+        model: AnyModel,
         **options: Unpack[SpecialistOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self: Specialist[Any], kind: str, model: _Model, **options: Unpack[SpecialistOptions]
+        self: Specialist[Any], kind: str, model: AnyModel, **options: Unpack[SpecialistOptions]
     ) -> None: ...
-    def __init__(self, kind: str, model: _Model, **options: Unpack[SpecialistOptions]) -> None:
+    def __init__(self, kind: str, model: AnyModel, **options: Unpack[SpecialistOptions]) -> None:
         if kind not in KINDS:
             raise ConfigError(f"{kind!r} is no kind of specialist; there are: {', '.join(KINDS)}.")
         self.kind = kind
@@ -166,7 +163,7 @@ class Specialist(Agent[T]):
             more.pop(mine, None)
         more["name"] = options.get("name") or kind
         super().__init__(
-            as_step(model),
+            model,
             Toolset([*given, *options.get("tools", ())]),
             "\n\n".join(part for part in words if part),
             output=RESULTS[kind],
@@ -179,6 +176,3 @@ def _tools(kind: str, workspace: Workspace, check: Words[str] | None) -> Toolset
     if kind == "coding":
         return every
     return every.only(*_LOOKING) if kind == "reasoning" else every.only(*_LOOKING, "run_tests")
-
-
-_Model: TypeAlias = Step[Any, Response] | Callable[..., Any]
