@@ -24,7 +24,10 @@ from tests.shared_data import ROOT
 from tidyllm.testing import behaviours as b
 from tidyllm.testing.behaviours import Behaviour, Rule
 
-__all__ = ["BAD", "GOOD", "Program", "materialise", "names", "player_for", "program"]
+__all__ = ["BAD", "CHECK", "GOOD", "Program", "materialise", "names", "player_for", "program"]
+
+CHECK = ("python", "-m", "pytest", "-q", "--disable-plugin-autoload", "-p", "no:cacheprovider")
+"""How the programs are checked: the plugins that lie about in our own environment cost a second each time."""
 
 _BROKEN = ROOT / "tests" / "agents" / "broken"
 
@@ -35,7 +38,7 @@ class Program(msgspec.Struct, frozen=True):
     title: str
     files: dict[str, str]
     fixes: tuple[Rule, ...]
-    check: tuple[str, ...] = ("pytest", "-q")
+    check: tuple[str, ...] = CHECK
 
     def tree(self, state: str = "broken") -> dict[str, str]:
         """The files as they are when `broken`, when `fixed`, or after the `hasty` repair."""

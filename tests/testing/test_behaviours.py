@@ -191,7 +191,8 @@ def test_a_schema_in_the_words_of_a_prompt_is_found_and_that_of_a_tool_is_not() 
 
 def test_tools_in_a_prompt_are_found_with_their_arguments() -> None:
     schema = '{"type":"object","properties":{"file":{"type":"string"}},"required":["file"]}'
-    prompt = f"<tool_call>\n...\n</tool_call>\n## read_file\nReads a file.\nArguments: {schema}"
+    other = '## list_files\nThen use read_file.\nArguments: {"type":"object","properties":{"path":{"type":"string"}}}'
+    prompt = f"<tool_call>\n...\n</tool_call>\n{other}\n## read_file\nReads a file.\nArguments: {schema}"
     tools = offer(Request("hi", system=prompt))
     reply = tools.call("read", path="a.py")
     assert reply.text.endswith('<tool_call>\n{"name":"read_file","arguments":{"file":"a.py"}}\n</tool_call>')

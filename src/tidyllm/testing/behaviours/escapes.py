@@ -15,7 +15,7 @@ from tidyllm.models.offline.reply import Reply
 from tidyllm.models.request import Request
 from tidyllm.testing.behaviours.heard import conversation
 from tidyllm.testing.behaviours.offer import Deed, Offer, offer
-from tidyllm.testing.behaviours.roles import Behaviour, acting
+from tidyllm.testing.behaviours.roles import Behaviour, acting, role_answer, schema_of
 
 __all__ = ["ESCAPES", "cheating", "escaping"]
 
@@ -95,9 +95,14 @@ def cheating(*, everywhere: bool = False) -> Behaviour:
                 else tools.calling("list_files", {"path": "."})
             )
         tries = [each for each in heard if each.kind == "call" and each.name != tools.name("list")]
+        if len(tries) >= _CHEATS and schema_of(request) is not None:
+            return role_answer(request)
         return _cheat(len(tries), found or "tests/test_all.py", tools)
 
     return acting(behave, everywhere=everywhere)
+
+
+_CHEATS = 4
 
 
 def _cheat(number: int, test: str, tools: Offer) -> Reply | str:

@@ -18,7 +18,7 @@ _LEVELS = 12
 
 def fit(schema: Mapping[str, Any], prefer: Mapping[str, Any]) -> Any:
     """A value that `schema` allows. `prefer` says what fields of a name hold, wherever they are: a value, or a list of
-    values of which the first one that is allowed is taken (of an array: its items).
+    values of which the first one that is allowed is taken (of an array: its items, objects as they are).
 
     A union takes the choice that has a preferred value as its tag, else the first that is not null. Fields that may be
     left out are, unless they are preferred.
@@ -79,6 +79,8 @@ class _Fitter:
         items = cast("Mapping[str, Any]", node.get("items") or {"type": "string"})
         least = max(int(node.get("minItems", 0)), 1 if name in _LISTED else 0)
         kind = self._resolved(items).get("type")
+        if wished and all(isinstance(each, dict) for each in wished):
+            return wished
         if name in self._prefer and kind == "string":
             return [each for each in wished if isinstance(each, str)]
         one = name.removesuffix("s")

@@ -121,7 +121,8 @@ def offer(request: Request, *, native: bool = True) -> Offer:
 def _schema(text: str, name: str) -> dict[str, Any]:
     """The parameters of a tool that a prompt describes by JSON, after its name or around it; {} where it does not."""
     decoder = json.JSONDecoder()
-    for named in re.finditer(rf"\b{name}\b", text):
+    headings = re.finditer(rf"^\W*{name}\b", text, re.MULTILINE)  # before what other tools say of this one
+    for named in (*headings, *re.finditer(rf"\b{name}\b", text)):
         for start in (text.rfind("{", 0, named.start()), text.find("{", named.end())):
             if start < 0 or abs(start - named.start()) > _NEAR:
                 continue

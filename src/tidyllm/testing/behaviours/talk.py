@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidyllm.models.offline.reply import Reply
 from tidyllm.models.request import Request
 from tidyllm.testing.behaviours.offer import offer
-from tidyllm.testing.behaviours.roles import Behaviour, acting
+from tidyllm.testing.behaviours.roles import Behaviour, acting, role_answer, schema_of
 
 __all__ = ["claiming", "contradicting", "empty", "huge", "prose", "unknown_tool"]
 
@@ -43,9 +43,14 @@ def contradicting() -> Behaviour:
 
 
 def claiming(*, everywhere: bool = False) -> Behaviour:
-    """It says that all tests pass, with pytest's own words, and has done nothing."""
+    """It says that all tests pass, with pytest's own words, and has done nothing; as data where data is asked for."""
     text = "I have fixed the bug, and all tests pass:\n\n12 passed in 0.34s\n\nThe task is done."
-    return acting(lambda request: text, everywhere=everywhere)
+    claims = {"summary": text, "answer": text, "checked": True, "passed": True, "tests_pass": True}
+
+    def behave(request: Request) -> Reply | str:
+        return text if schema_of(request) is None else role_answer(request, claims)
+
+    return acting(behave, everywhere=everywhere)
 
 
 def empty(*, everywhere: bool = False) -> Behaviour:
