@@ -19,8 +19,8 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"text": {"type": "string"}, "data": {"type": "object"}},
 }
-NAMES = ("read_file", "write_file", "run")
-SCHEMAS = dict.fromkeys(NAMES, SCHEMA)
+NAMES: tuple[str, ...] = ("read_file", "write_file", "run")
+SCHEMAS: dict[str, dict[str, Any]] = dict.fromkeys(NAMES, SCHEMA)
 
 Calls = list[tuple[str, dict[str, Any]]]
 Dialect = Callable[[Calls, Callable[[Any], str]], str]

@@ -117,9 +117,8 @@ RECORDED = {"openai_chat": (68, 18), "openai_responses": (45, 3), "anthropic_mes
 def sent(kind: str, body: dict[str, Any]) -> list[tuple[str, str, Any]]:
     """The calls in a provider's own body, read without any code of ours."""
     if kind == "openai_chat":
-        calls = [
-            one for choice in body.get("choices", [])[:1] for one in choice["message"].get("tool_calls") or []
-        ]
+        choices: list[Any] = body.get("choices", [])[:1]
+        calls: list[Any] = [call for choice in choices for call in choice["message"].get("tool_calls") or ()]
         return [
             (
                 one["id"],

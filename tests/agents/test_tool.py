@@ -154,20 +154,20 @@ def generator(x: int) -> Any:
     yield x
 
 
-@pytest.mark.parametrize(
-    ("function", "why"),
-    [
-        (starred, r"takes \*names"),
-        (double_starred, r"takes \*\*names"),
-        (untyped, "'x' has no type"),
-        (positional, "stands before /"),
-        (unresolved, "type of 'x' cannot be found"),
-        (unfit, "no JSON schema"),
-        (generator, "is a generator"),
-        (print, "cannot be a tool"),
-        (lambda: None, None),
-    ],
-)
+REFUSED: list[tuple[Callable[..., Any], str | None]] = [
+    (starred, r"takes \*names"),
+    (double_starred, r"takes \*\*names"),
+    (untyped, "'x' has no type"),
+    (positional, "stands before /"),
+    (unresolved, "type of 'x' cannot be found"),
+    (unfit, "no JSON schema"),
+    (generator, "is a generator"),
+    (print, "cannot be a tool"),
+    (lambda: None, None),
+]
+
+
+@pytest.mark.parametrize(("function", "why"), REFUSED)
 def test_what_no_schema_can_describe_is_refused_when_it_is_defined(
     function: Callable[..., Any], why: str | None
 ) -> None:
@@ -189,9 +189,9 @@ async def _nothing(_arguments: object, _ctx: Context) -> None: ...
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ToolError, match="policy is 'maybe'"):
-        tool(policy="maybe")(_typed)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        tool(policy="maybe")(_typed)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ToolError, match="in_doubt is 'never'"):
-        tool(in_doubt="never")(_typed)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        tool(in_doubt="never")(_typed)  # pyright: ignore[reportArgumentType]
 
 
 def _typed(

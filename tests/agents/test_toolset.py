@@ -143,7 +143,7 @@ async def test_the_deadline_of_the_run_is_raised_and_a_clock_of_the_tool_is_not(
 
 async def test_a_denied_tool_is_neither_offered_nor_run() -> None:
     tools = TOOLS.with_policy("deny", "shout")
-    assert [one.name for one in tools.request_tools()] == ["add"]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [one.name for one in tools.request_tools()] == ["add"]
     assert "shout" not in tools.prompt()
     assert (await called(tools, "shout", {"text": "a"}))[2] == "ToolDenied"
 
