@@ -33,7 +33,7 @@ async def act(run: Run, response: Response, parsed: Parsed) -> Stop | None:
     """Run what the answer asks for, and put the results into the conversation; the stop, if that ends the agent."""
     calls = run.say(response, parsed)
     refused = parsed.refused
-    run.expect((*calls, *(Call(one.id, one.name) for one in refused)))
+    run.expect(_in_order(response, (*calls, *(Call(one.id, one.name) for one in refused))))
     run.results.update({one.id: one for one in refused})
     final = run.agent.final
     if final is not None and final.tool is not None:
@@ -57,6 +57,12 @@ async def act(run: Run, response: Response, parsed: Parsed) -> Stop | None:
     if parsed.problems and not refused:
         run.talk.add(Message.user("\n".join(parsed.problems)), "error")
     return _judge(run, parsed, made, results, len(calls))
+
+
+def _in_order(response: Response, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """As they stand in the answer."""
+    order = {part.id: number for number, part in enumerate(response.tool_calls)}
+    return tuple(sorted(calls, key=lambda call: order.get(call.id, 0)))
 
 
 def _side_by_side(tool: AgentTool) -> bool:
