@@ -18,6 +18,7 @@ from tidyllm.agents.stop import StopReason
 from tidyllm.core import Context, Parallel, Step
 from tidyllm.errors import ConfigError
 from tidyllm.models import Catalog, ModelInfo, Request, Response, Usage
+from tidyllm.money import Budget, Budgeted
 from tidyllm.testing import Reply, call, scripted
 
 
@@ -184,3 +185,16 @@ async def test_a_thousand_agents_run_at_once() -> None:
     ]
     results = await asyncio.gather(*(agent("Go.") for agent in agents))
     assert [result.output for result in results] == [str(n) for n in range(1_000)]
+
+
+async def test_its_cap_stands_within_a_budget_that_keeps_books() -> None:
+    books = Budget("0.5", name="team")
+    limits = AgentLimits(usd=Decimal("0.01"), turns=None)
+    agent = Agent(priced(endless), [note], limits=limits)
+    result = await Budgeted(agent, books)("Go.")
+    assert result.stop is StopReason.budget
+    assert "agent agent" in result.detail
+    assert result.cost_usd is not None
+    assert 0 < result.cost_usd <= Decimal("0.01")
+    poor = Budget("0.005", name="poor")
+    assert "poor" in (await Budgeted(agent, poor)("Go.")).detail
