@@ -115,7 +115,7 @@ def readable(program: str, folders: Sequence[str], root: Path) -> list[str]:
     for one in (Path(program), Path(program).resolve()):
         found += [str(one), *(_prefix(one.parent.parent) if one.parent.name == "bin" else [])]
     own = root / ".venv" / "bin" / "python"
-    if own.exists():  # an environment of the project points to an interpreter elsewhere
+    if own.is_symlink():  # an environment of the project points to an interpreter elsewhere
         found += _prefix(own.resolve().parent.parent)
     for folder in folders:
         if Path(folder).name == "bin":
@@ -123,7 +123,7 @@ def readable(program: str, folders: Sequence[str], root: Path) -> list[str]:
     home = Path.home().resolve()
     shut = {str(home), "/", *map(str, home.parents), str(root)}
     real = [os.path.realpath(one) for one in found]
-    return sorted({one for one in [*found, *real] if one not in shut and Path(one).exists()})
+    return sorted({one for one in [*found, *real] if one not in shut and os.path.exists(one)})  # noqa: PTH110 - a folder may be shut to us
 
 
 def _prefix(place: Path) -> list[str]:

@@ -144,7 +144,7 @@ class Workspace:
         return "".join(pieces[start - 1 : None if lines is None else start - 1 + lines])
 
     def search(self, pattern: str, path: str = ".", regex: bool = False, glob: str = "*") -> list[Match]:
-        """Lines that hold `pattern`, in a file or below a folder; at most `Limits.results`; binary files are skipped."""
+        """Lines that hold `pattern`, in a file or below a folder; at most `Limits.results`; binary ones are skipped."""
         try:
             wanted = re.compile(pattern if regex else re.escape(pattern))
         except re.error as error:
