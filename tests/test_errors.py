@@ -52,6 +52,7 @@ from tidyllm.errors import (
     TimeoutExceeded,
     ToolDenied,
     ToolError,
+    ToolServerDown,
     UnknownTool,
     Unreachable,
     UnregisteredType,
@@ -113,6 +114,7 @@ MAKE: dict[type[TidyllmError], Callable[[], TidyllmError]] = {
     ToolError: lambda: ToolError("no signature."),
     ToolDenied: lambda: ToolDenied("the policy says no."),
     UnknownTool: lambda: UnknownTool("no tool 'read'."),
+    ToolServerDown: lambda: ToolServerDown("the server 'files' ended."),
     BadToolCall: lambda: BadToolCall("'path' is missing."),
     AgentStopped: lambda: AgentStopped("after 3 turns.", stop="turns", partial="half"),
     RunError: lambda: RunError("no.", run_id="r1"),
@@ -272,6 +274,7 @@ RETRYABLE = {
     Refused,
     StoreDown,
     TimeoutExceeded,
+    ToolServerDown,
     Unreachable,
 }
 
