@@ -14,6 +14,7 @@ from tidyllm.agents.agent import Agent
 from tidyllm.agents.agent_events import AgentEvent, Stopped
 from tidyllm.agents.agent_tool import tool
 from tidyllm.agents.limits import AgentLimits
+from tidyllm.agents.result import AgentResult
 from tidyllm.agents.stop import StopReason
 from tidyllm.core import Context, Parallel, Step
 from tidyllm.errors import ConfigError
@@ -30,6 +31,10 @@ def endless(request: Request) -> Reply:
 def note(text: str) -> str:
     """Write a note."""
     return f"noted {text}"
+
+
+def wordy_call(request: Request) -> Reply:
+    return msgspec.structs.replace(endless(request), usage=Usage(200, 50))
 
 
 def helper(**limits: Any) -> Agent[str]:
@@ -128,13 +133,38 @@ def priced(reply: Reply | str | Callable[[Request], Reply]) -> Step[Any, Respons
 
 async def test_dollars_are_never_passed_also_by_many_at_once() -> None:
     names = [f"h{n}" for n in range(6)]
-    inner = Agent(priced(endless), [note], name="helper", limits=AgentLimits(turns=20))
+    inner = Agent(priced(wordy_call), [note], name="helper", limits=AgentLimits(turns=20))
     tools = [inner.as_tool("Helps.", name=name, reads=True) for name in names]
-    limits = AgentLimits(usd=Decimal("0.02"), turns=None)
+    limits = AgentLimits(usd=Decimal("0.02"), turns=None, tool_calls=None)
     result = await Agent(priced(lambda _: asks(*names)), tools, limits=limits)("Go.")
     assert result.stop is StopReason.budget
     assert result.cost_usd is not None
     assert Decimal("0.001") < result.cost_usd <= Decimal("0.02")
+
+
+async def test_a_cap_that_is_smaller_than_the_longest_answer_is_of_use() -> None:
+    def wordy(request: Request) -> Reply:
+        return msgspec.structs.replace(endless(request), usage=Usage(1_000, 500))
+
+    model = scripted(wordy)
+    model.info = msgspec.structs.replace(INFO, context_window_tokens=400_000, max_output_tokens=128_000)
+    limits = AgentLimits(usd=Decimal("0.10"), turns=None, tool_calls=None)
+    result = await Agent(model, [note], limits=limits)("Go.")
+    assert result.stop is StopReason.budget
+    assert result.turns > 5
+    assert all(0 < (request.max_output_tokens or 0) < 10_000 for request in model.requests)
+
+
+async def test_agents_side_by_side_wait_for_dollars_on_hold() -> None:
+    def wordy(request: Request) -> Reply:
+        return msgspec.structs.replace(endless(request), delay=0.01)
+
+    names = [f"h{n}" for n in range(6)]
+    inner = Agent(priced(wordy), [note], name="helper", limits=AgentLimits(turns=3))
+    tools = [inner.as_tool("Helps.", name=name, reads=True) for name in names]
+    model = priced(lambda request: asks(*names) if len(request.turns) == 1 else Reply(text="Done."))
+    result = await Agent(model, tools, limits=AgentLimits(usd=Decimal("0.05")))("Go.")
+    assert (result.stop, result.usage.turns) == (StopReason.done, 20)
 
 
 async def test_an_unknown_price_under_a_cap_is_refused_before_anything_is_sent() -> None:
@@ -190,11 +220,13 @@ async def test_a_thousand_agents_run_at_once() -> None:
 async def test_its_cap_stands_within_a_budget_that_keeps_books() -> None:
     books = Budget("0.5", name="team")
     limits = AgentLimits(usd=Decimal("0.01"), turns=None)
-    agent = Agent(priced(endless), [note], limits=limits)
-    result = await Budgeted(agent, books)("Go.")
+    agent = Agent(priced(wordy_call), [note], limits=limits)
+    capped: Budgeted[str, AgentResult[str]] = Budgeted(agent, books)
+    result = await capped("Go.")
     assert result.stop is StopReason.budget
     assert "agent agent" in result.detail
     assert result.cost_usd is not None
     assert 0 < result.cost_usd <= Decimal("0.01")
     poor = Budget("0.005", name="poor")
-    assert "poor" in (await Budgeted(agent, poor)("Go.")).detail
+    refused: Budgeted[str, AgentResult[str]] = Budgeted(agent, poor)
+    assert "poor" in (await refused("Go.")).detail

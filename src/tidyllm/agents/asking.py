@@ -27,6 +27,7 @@ from tidyllm.errors import (
     StreamInterrupted,
     TimeoutExceeded,
 )
+from tidyllm.models.pricing import at_most_usd
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
@@ -38,6 +39,8 @@ __all__ = ["ask"]
 
 _WAIT = 0.02
 """Seconds between two looks whether calls of agents side by side are over."""
+_GOOD_ANSWER = 1_024
+_LEAST_ANSWER = 64
 _FREE = Decimal(0)
 
 
@@ -81,14 +84,17 @@ async def _ask(run: Run, pipe: Pipe | None) -> Response | Stop:
     agent, meter = run.agent, run.meter
     request: Request = msgspec.structs.replace(agent.request, messages=run.sent())
     held = into = 0
+    most = _affordable(run, request)
     if meter.caps_tokens:
         into = run.talk.tokens
-        while (out := meter.hold_tokens(into, agent.facts.answer_tokens)) is None:
+        while (out := meter.hold_tokens(into, most or agent.facts.answer_tokens)) is None:
             await clock.sleep(_WAIT)
         if isinstance(out, Stop):
             return out
         held = into + out
-        request = msgspec.structs.replace(request, max_output_tokens=out)
+        most = out
+    if most is not None:
+        request = msgspec.structs.replace(request, max_output_tokens=most)
     try:
         full = meter.take_turn()
         if full is not None:
@@ -106,6 +112,29 @@ async def _ask(run: Run, pipe: Pipe | None) -> Response | Stop:
     _count(run, response, into)
     run.talk.told(response.usage.input_tokens, sent)
     return response
+
+
+def _affordable(run: Run, request: Request) -> int | None:
+    """An output cap with which the most that the call can cost fits what is left, and leaves half of it to others.
+
+    Without one, the longest answer that the model can give would be set aside: for many models that is a dollar. None
+    without a cap on dollars, or where prices are not known.
+    """
+    room = run.meter.room_usd()
+    if room is None:
+        return None
+    most: int | None = None
+    size = (
+        len(msgspec.json.encode(request)) * 5 // 4 + 2_000
+    )  # the body as it is sent, and what stands around tools
+    for info in run.agent.facts.infos:
+        question, million = at_most_usd(size, 0, info), at_most_usd(0, 1_000_000, info)
+        if question is None or not million:
+            continue
+        tokens = int((room - question) / million * 1_000_000)
+        fits = max(tokens // 2, min(tokens, _GOOD_ANSWER), _LEAST_ANSWER)
+        most = min(fits, run.agent.facts.answer_tokens if most is None else most)
+    return most
 
 
 def _count(run: Run, response: Response, into: int) -> None:

@@ -234,6 +234,23 @@ class Meter:
                 at.priced = at.priced and recorded.priced
                 at = at.parent
 
+    def room_usd(self) -> Decimal | None:
+        """Dollars that are neither spent nor on hold, under all caps; None without one."""
+        least: Decimal | None = None
+        with self._lock:
+            at: Meter | None = self
+            while at is not None:
+                if at.limits.usd is not None:
+                    room = at.limits.usd - at.usd - at.wire_held_usd
+                    least = room if least is None else min(least, room)
+                at = at.parent
+        return least
+
+    def may_have_room(self, amount: Decimal) -> bool:
+        """Whether so much would fit if what is on hold now came back: then it is worth waiting for."""
+        limit = self.limits.usd
+        return self.wire_held_usd > 0 and (limit is None or self.usd + amount <= limit)
+
     def hold_usd(self, amount: Decimal) -> str | None:
         """Hold dollars of an attempt on the wire in this meter alone; or why not: what is held now."""
         with self._lock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from tidyllm import clock
 from tidyllm.agents.meter import Meter
 from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Budget, Reservation
 from tidyllm.core.scope import Bookkeeper
@@ -15,6 +16,8 @@ from tidyllm.errors import BudgetExceeded, PriceUnknown
 __all__ = ["BookedTreeBudget", "TreeBudget", "tree_budget"]
 
 _NONE = Decimal(0)
+_WAIT = 0.02
+"""Seconds between two looks."""
 
 
 def tree_budget(meter: Meter, outer: Budget | None) -> TreeBudget:
@@ -35,7 +38,7 @@ class TreeBudget:
         """:raises BudgetExceeded: the cap has no room for it.
         :raises PriceUnknown: there is no telling.
         """
-        held = self._hold(at_most_usd, what)
+        held = await self._hold(at_most_usd, what)
         outer: Reservation | None = None
         if self.outer is not None:
             try:
@@ -45,11 +48,14 @@ class TreeBudget:
                 raise
         return _Held(self.meter, held, outer)
 
-    def _hold(self, at_most_usd: Decimal | None, what: str) -> Decimal:
+    async def _hold(self, at_most_usd: Decimal | None, what: str) -> Decimal:
         meter = self.meter
         if at_most_usd is None:
             raise PriceUnknown(f"agent {meter.name}", what=what)
-        held = meter.hold_usd(at_most_usd)
+        while (held := meter.hold_usd(at_most_usd)) is not None and meter.may_have_room(at_most_usd):
+            await clock.sleep(
+                _WAIT
+            )  # calls of agents beside this one are under way, and hold more than they cost
         if held is not None:
             raise BudgetExceeded(
                 f"agent {meter.name}",
@@ -67,7 +73,7 @@ class BookedTreeBudget(TreeBudget):
 
     async def book(self, at_most_usd: Decimal | None, attempt: AttemptStarted) -> Booking:
         """As `reserve`."""
-        held = self._hold(at_most_usd, attempt.model)
+        held = await self._hold(at_most_usd, attempt.model)
         outer = self.outer
         assert outer is not None
         try:
