@@ -274,6 +274,15 @@ def test_calls_are_cut_out_of_the_text() -> None:
     assert read_calls(text, SCHEMAS).text == "First:\n\nThen I wait."
 
 
+@pytest.mark.parametrize("prose", ["\n\nThen I'll wait.", " and then I wait.", "\nDone: see a.py, line 3"])
+def test_prose_may_follow_where_the_last_brace_is_missing(prose: str) -> None:
+    text = '{"tool": "run", "parameters": {"text": "a"}'
+    assert found(text + prose) == [("run", {"text": "a"})]
+    # The same after a string may be the rest of it, and so may anything that ends like one.
+    assert read_calls(text[:-1] + prose, SCHEMAS).calls == ()
+    assert read_calls(text + prose + '"}}', SCHEMAS).calls == ()
+
+
 def test_a_closed_end_is_told() -> None:
     assert [one.closed for one in read_calls('{"name": "run", "arguments": {}', SCHEMAS).calls] == [True]
 

@@ -185,7 +185,7 @@ class _Reader:
         if char in ("}", "]"):
             return False
         self._at = before
-        if self._left_open():
+        if self._left_open() or self._prose_follows():
             return True
         self._skip()
         return self._fail('expected a comma or a closing bracket; quotes within a string must be written \\"')
@@ -197,6 +197,12 @@ class _Reader:
         # The next call on a line of its own; within a list it may be the next item, and only a comma is missing.
         return not any(isinstance(one, list) for one in self._stack[1:]) and bool(
             _NEXT_VALUE.match(self._text, self._at)
+        )
+
+    def _prose_follows(self) -> bool:
+        """Behind a closed bracket comes text that cannot be the rest of a string: that would end in a quote."""
+        return self._text[self._at - 1] in "}]" and not any(
+            self._text.find(mark, self._at) >= 0 for mark in ('"', "}", "]")
         )
 
     @staticmethod
