@@ -90,9 +90,8 @@ class Told:
 
     def kept(self, at: Any) -> float:
         """Share of the strong model's quality."""
-        real: Any = self.real[at]
-        chosen: Any = np.where(self.strong[at], real[:, 1], real[:, 0])
-        return float(chosen.mean() / real[:, 1].mean())
+        weak, strong = self.real[at].T
+        return _mean(np.where(self.strong[at], strong, weak)) / _mean(strong)
 
     def cost(self, at: Any) -> float:
         """Share of the strong model's cost."""
@@ -101,6 +100,10 @@ class Told:
     def each(self) -> list[Any]:
         """The places of the prompts of each part."""
         return [np.flatnonzero(self.parts == part) for part in np.unique(self.parts)]
+
+
+def _mean(values: Any) -> float:
+    return float(values.mean())
 
 
 def _left_out(rows: list[Row]) -> tuple[Told, LearnedPolicy]:
