@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidyllm import clock
 from tidyllm.agents.agent_events import AnswerPiece, Pruned, TurnFinished, TurnStarted
 from tidyllm.agents.sizes import text_tokens
 from tidyllm.agents.stop import Stop, StopReason
 from tidyllm.errors import (
+    AgentStopped,
     BudgetExceeded,
     ConfigError,
     ContentRefused,
@@ -27,7 +27,6 @@ from tidyllm.errors import (
     StreamInterrupted,
     TimeoutExceeded,
 )
-from tidyllm.models.pricing import at_most_usd
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
@@ -37,10 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
-_WAIT = 0.02
-"""Seconds between two looks whether calls of agents side by side are over."""
-_GOOD_ANSWER = 1_024
-_LEAST_ANSWER = 64
 _FREE = Decimal(0)
 
 
@@ -81,73 +76,35 @@ def _fit(run: Run, budget: int) -> Stop | None:
 
 
 async def _ask(run: Run, pipe: Pipe | None) -> Response | Stop:
-    agent, meter = run.agent, run.meter
-    request: Request = msgspec.structs.replace(agent.request, messages=run.sent())
-    held = into = 0
-    most = _affordable(run, request)
-    if meter.caps_tokens:
-        into = run.talk.tokens
-        while (out := meter.hold_tokens(into, most or agent.facts.answer_tokens)) is None:
-            await clock.sleep(_WAIT)
-        if isinstance(out, Stop):
-            return out
-        held = into + out
-        most = out
-    if most is not None:
-        request = msgspec.structs.replace(request, max_output_tokens=most)
+    request: Request = msgspec.structs.replace(run.agent.request, messages=run.sent())
+    door = run.door
+    door.ran = False
+    run.turn += 1
+    sent = len(run.talk)
     try:
-        full = meter.take_turn()
-        if full is not None:
-            return full
-        run.turn += 1
-        sent = len(run.talk)
-        if run.heard:
-            run.tell(TurnStarted, turn=run.turn)
         response = await _answer(run, request, pipe)
         if isinstance(response, Stop):
             return response
+        if not door.ran:  # a record: it is counted here
+            run.meter.count_turn()
+            run.tell(TurnStarted, turn=run.turn)
+        _count(run, response)
     finally:
-        if held:
-            meter.release_tokens(held)
-    _count(run, response, into)
+        door.release()
     run.talk.told(response.usage.input_tokens, sent)
     return response
 
 
-def _affordable(run: Run, request: Request) -> int | None:
-    """An output cap with which the most that the call can cost fits what is left, and leaves half of it to others.
-
-    Without one, the longest answer that the model can give would be set aside: for many models that is a dollar. None
-    without a cap on dollars, or where prices are not known.
-    """
-    room = run.meter.room_usd()
-    if room is None:
-        return None
-    most: int | None = None
-    size = (
-        len(msgspec.json.encode(request)) * 5 // 4 + 2_000
-    )  # the body as it is sent, and what stands around tools
-    for info in run.agent.facts.infos:
-        question, million = at_most_usd(size, 0, info), at_most_usd(0, 1_000_000, info)
-        if question is None or not million:
-            continue
-        tokens = int((room - question) / million * 1_000_000)
-        fits = max(tokens // 2, min(tokens, _GOOD_ANSWER), _LEAST_ANSWER)
-        most = min(fits, run.agent.facts.answer_tokens if most is None else most)
-    return most
-
-
-def _count(run: Run, response: Response, into: int) -> None:
+def _count(run: Run, response: Response) -> None:
     usage, cost = response.usage, response.cost_usd
     infos = run.agent.facts.infos
     if cost is None and infos and all(info.local for info in infos):
         cost = _FREE
-    # Under a cap what the provider did not count is counted here, never below the truth.
-    given = into if usage.input_tokens is None else usage.input_tokens
-    written = usage.output_tokens
-    if written is None:
-        written = text_tokens(response.text, "") if into else 0
-    run.meter.add(given, written, cost)
+    given, written = usage.input_tokens, usage.output_tokens
+    if run.meter.caps_tokens:  # what the provider did not count is counted here, never below the truth
+        given = run.talk.tokens if given is None else given
+        written = text_tokens(response.text, "") if written is None else written
+    run.meter.add(given or 0, written or 0, cost)
     if response.text:
         run.text = response.text
     if run.heard:
@@ -164,24 +121,26 @@ def _count(run: Run, response: Response, into: int) -> None:
 
 async def _answer(run: Run, request: Request, pipe: Pipe | None) -> Response | Stop:
     """:raises ContextTooLong: the question was."""
-    agent = run.agent
     name = f"turn-{run.turn}"
     try:
         if pipe is None:
-            return await run.ctx.call(agent.model, request, name)
+            return await run.ctx.call(run.door, request, name)
         pieces: list[Any] = []
-        async with aclosing(run.ctx.stream(agent.model, request, name)) as stream:
+        async with aclosing(run.ctx.stream(run.door, request, name)) as stream:
             async for piece in stream:
                 pieces.append(piece)
                 text = getattr(piece, "text", "")
                 if text:
                     run.tell(AnswerPiece, text=text)
                     await pipe.room()
-        return agent.model.join(pieces)
+        return run.door.join(pieces)
     except ContextTooLong:
         raise
     except (RunError, StepError, ConfigError):
         raise  # not the model's: a durable run that may not go on, a program that is wrong
+    except AgentStopped as error:
+        run.turn -= 1  # a cap said no: it was not asked
+        return Stop(StopReason(error.stop), error.message)
     except ContentRefused as error:
         return Stop(StopReason.refused, str(error))
     except (BudgetExceeded, PriceUnknown) as error:

@@ -125,6 +125,14 @@ class Meter:
                 at = at.parent
         return None
 
+    def count_turn(self) -> None:
+        """Count a model call that was made in an earlier life of the run."""
+        with self._lock:
+            at: Meter | None = self
+            while at is not None:
+                at.turns += 1
+                at = at.parent
+
     def take_calls(self, wanted: int) -> int:
         """Count as many of these tool calls as all caps leave room for, and say how many."""
         with self._lock:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from tidyllm.agents.admission import Admission
 from tidyllm.agents.agent_events import AgentEvent, AnswerPiece, Repaired
 from tidyllm.agents.call import Call, ToolResult
 from tidyllm.agents.conversation import Conversation
@@ -47,6 +48,7 @@ class Run:
         "ctx",
         "denials",
         "detector",
+        "door",
         "heard",
         "ids",
         "input_budget",
@@ -95,6 +97,7 @@ class Run:
         self.detector = Detector(
             repeats=limits.repeats, ping_pong=limits.ping_pong, no_progress=limits.no_progress
         )
+        self.door = Admission(self)
         self.turn = 0
         self.calls_made = 0
         self.repairs = 0
