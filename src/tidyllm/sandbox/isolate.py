@@ -147,7 +147,11 @@ def wrapping(write: Sequence[str], shut: Sequence[str], read: Sequence[str], cwd
     words = [place, "--unshare-all", "--die-with-parent", "--dev", "/dev", "--proc", "/proc"]
     ours = str(Path(__file__).resolve().parents[2])
     plain = [one for one in [*read, ours] if not one.startswith(("/proc", "/dev"))]
+    bound: list[str] = []
     for path in sorted(plain):
+        if any(path == one or path.startswith(one + "/") for one in bound):
+            continue  # there already, and what lies below a bind cannot be made a place for another
+        bound.append(path)
         words += ["--ro-bind-try", path, path]
     for path in write:
         words += ["--bind", path, path]

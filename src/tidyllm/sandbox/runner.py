@@ -196,6 +196,10 @@ async def run(order: Order, *, timeout: float, output_bytes: int) -> Ran:
             raise CommandRefused(f"{order.argv[0]} could not be started: {said.error}")
         raise WorkspaceError(f"the command did not run, as its sandbox could not be made: {said.error}")
     (out, cut_out), (err, cut_err) = (one.result() for one in outputs)
+    if order.jail and not said.layers and not late and not said.killed:
+        raise WorkspaceError(
+            f"the command did not run, as its sandbox could not be made: {err.strip()[-500:]}"
+        )
     killed = "" if said.killed == "stopped" else said.killed
     return Ran(
         msgspec.structs.replace(said, killed=killed), out, err, bool(late), cut_out or cut_err, seconds

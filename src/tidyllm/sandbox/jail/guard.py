@@ -60,7 +60,9 @@ def _run(order: Order) -> dict[str, object]:
     told = _drain(status)
     if told:
         code = int(told)
-        found["exit"] = os.waitstatus_to_exitcode(code)
+        ended = os.waitstatus_to_exitcode(code)
+        # Bubblewrap tells a signal as a shell does.
+        found["exit"] = 128 - ended if order.wrap and 128 < ended <= 192 else ended
     else:
         found["exit"] = -int(signal.SIGKILL)
     return found
