@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 # Loaded before the fork, so that a round costs no imports.
-import tidyllm.durable.hub
-import tidyllm.durable.runtime
 from tests.durable import programs
-from tidyllm.durable import Runtime, engine
+from tidyllm.durable import Runtime, engine, hub, runtime
 from tidyllm.durable.database import connect
 from tidyllm.durable.place import runs_location
 from tidyllm.durable.tables import DONE, FAILED, RUNNING
 
-_ = tidyllm, engine
+LOADED = engine, hub, runtime
 
 
 def fork(body: Callable[[], None]) -> int:
@@ -42,7 +40,8 @@ def fork(body: Callable[[], None]) -> int:
             body()
             code = 0
         except BaseException as error:  # noqa: BLE001 - the parent reads the exit code, people read this
-            print(f"child: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"child: {type(error).__name__}: {error}\n")
+            sys.stderr.flush()
         os._exit(code)
     return pid
 
@@ -51,9 +50,9 @@ def child(url: str, log: str, run: str, started: int) -> None:
     """Run `run` from where it is to its end, unless killed before."""
 
     async def main() -> None:
-        async with Runtime(url) as runtime:
+        async with Runtime(url) as here:
             os.write(started, b".")
-            handle = await runtime.start(programs.mixed, "go", id=run, tags={"run": run})
+            handle = await here.start(programs.mixed, "go", id=run, tags={"run": run})
             answer = await handle.result()
             assert answer == programs.EXPECTED, answer
             os._exit(0)  # like a kill: nobody tidies up
@@ -83,7 +82,7 @@ def rounds(url: str, folder: Path, kills: int, seed: int) -> dict[str, Any]:
             # Sometimes it is let go to its end, else a round of bad luck would never see one.
             wait = chance.random() * 0.2 if report["kills"] < kills else 60.0
             over = ended(pid, wait, report)
-            check(url, run, log, offset, before, report)
+            check(url, run, log, offset, before=before, report=report)
             report["runs"] += over
         number += 1
         if len(report["wrong"]) >= 5:
@@ -115,12 +114,14 @@ def states(url: str, run: str) -> dict[str, int]:
         return {}
     with closing(connect(location)) as at:
         try:
-            return dict(at.rows("SELECT path, state FROM {s}tidyllm_steps WHERE run = ?", (run,)))  # type: ignore[arg-type]
+            return dict(at.rows("SELECT path, state FROM {s}tidyllm_steps WHERE run = ?", (run,)))
         except Exception:  # noqa: BLE001 - killed before the tables were made
             return {}
 
 
-def check(url: str, run: str, log: Path, offset: int, before: dict[str, int], report: dict[str, Any]) -> None:
+def check(
+    url: str, run: str, log: Path, offset: int, *, before: dict[str, int], report: dict[str, Any]
+) -> None:
     """One life of a process: it ran nothing that was recorded, and what it began is known."""
     after = states(url, run)
     lines = [line.split(" ") for line in log.read_bytes()[offset:].decode().splitlines()]
@@ -159,4 +160,5 @@ def final(log: Path, report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(rounds(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+    found = rounds(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    sys.stdout.write(json.dumps(found) + "\n")

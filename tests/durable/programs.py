@@ -1,4 +1,4 @@
-"""Programs that are killed: each step says in a log of its own what it did, so that nobody need believe the database."""
+"""Programs that are killed: each step says in a log of its own what it did: nobody need believe the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = -1
 
 def log_to(path: str) -> None:
     """From now on, what steps do is written there, a line at once: a kill cannot tear it."""
-    global _log
+    global _log  # noqa: PLW0603 - one a process
     _log = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
 
@@ -120,8 +120,9 @@ async def _name_of(mark: Mark) -> str:
     return mark.of
 
 
-EXPECTED = ["go"]
-for _ in ("left", "right"):
-    for _turn in ("go-1", "go-2", "go-3"):
-        EXPECTED += [_turn, _turn, _turn]
-EXPECTED += ["flaky", "mixed/always"]
+EXPECTED: list[str] = [
+    "go",
+    *(of for _ in ("left", "right") for turn in ("go-1", "go-2", "go-3") for of in (turn, turn, turn)),
+    "flaky",
+    "mixed/always",
+]

@@ -122,7 +122,7 @@ async def worker(url: str, log: Path) -> asyncio.subprocess.Process:
 
 
 async def kill_workers(url: str, log: Path, kills: int, runs: int) -> None:
-    """Two workers, of which one is killed again and again, do all the work, and nothing twice but what was in flight."""
+    """Two workers, one of them killed again and again, do all the work; twice only what was in flight."""
     os.environ["FLOWS_LOG"] = str(log)
     from tests.durable.flows import slow
 

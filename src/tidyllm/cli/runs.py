@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -28,12 +29,22 @@ app = typer.Typer(
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
 
 
+def _chosen(url: str | None) -> str | None:
+    if url is not None or not Path("tidyllm.yaml").exists():
+        return url
+    from tidyllm.cli.settings import (
+        chosen_store,
+    )  # it reads configurations, which takes longer than a list of runs
+
+    return chosen_store(url)
+
+
 def _asking(url: str | None, work: Callable[[Connection], T]) -> T:
     from tidyllm.durable.database import DatabaseError, connect
     from tidyllm.durable.place import beside
     from tidyllm.errors import RunError, StoreDown
 
-    at = connect(beside(url))
+    at = connect(beside(_chosen(url)))
     try:
         return work(at)
     except DatabaseError as error:

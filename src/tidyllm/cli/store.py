@@ -61,8 +61,12 @@ def backup(
     """Copy the store to FILE (a SQLite file, also of a Postgres store) while it is used."""
     from tidyllm.cli.settings import chosen_store
     from tidyllm.store.backup import backup as copy
+    from tidyllm.store.backup import runs_copy
 
     _say(f"{file}: {copy(file, chosen_store(url), force=force):,} bytes.\n")
+    runs = runs_copy(file)
+    if runs.exists():
+        _say(f"{runs}: {runs.stat().st_size:,} bytes, the durable runs.\n")
 
 
 @app.command()

@@ -1,10 +1,8 @@
-"""`tidyllm worker module:flow`: a process that takes runs from the database, and those of dead workers. It knows no flow."""
+"""`tidyllm worker module:flow`: a process that takes runs from the database, and those of dead workers."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,18 +52,21 @@ def worker(
     ] = None,
 ) -> None:
     """Run flows: those that are queued, and those whose worker has died. Ctrl-C or SIGTERM ends it in order."""
+    import asyncio
+    import signal
+
+    from tidyllm.cli.settings import chosen_store
     from tidyllm.durable import Runtime
     from tidyllm.durable.place import beside
 
     loaded = [load(name) for name in flows]
-    at = beside(url)
-    where: Any = at.path if at.path is not None else (url or os.environ.get("TIDYLLM_STORE_URL"))
+    at = beside(chosen_store(url))
 
     async def main() -> None:
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        async with Runtime(where) as runtime:
+        async with Runtime(at) as runtime:
             await runtime.serve(loaded, queues=tuple(queues or ()), concurrency=concurrency)
             names = ", ".join(flow.name for flow in loaded)
             sys.stdout.write(f"Serving {names} from {at.name}, {concurrency} at once.\n")

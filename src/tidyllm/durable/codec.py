@@ -7,6 +7,7 @@ would not give it back.
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import importlib
 from hashlib import blake2b
 from typing import Any, cast
@@ -24,6 +25,7 @@ _PLAIN = (str, int, float, bool, type(None))
 _TYPE = "!type"
 _VALUE = "value"
 _TUPLE = "tuple"
+_FIELDS = "fields"
 _sorted = msgspec.json.Encoder(enc_hook=enc_hook, order="deterministic")
 _encoder = msgspec.json.Encoder(enc_hook=enc_hook)
 
@@ -125,9 +127,29 @@ def _marked(value: Any) -> Any:
         raise TypeError(f"{kind.__qualname__} is defined inside of a function, where nobody finds it again")
     check_type(kind, "its value")
     text = _encoder.encode(value)
-    if msgspec.json.decode(text, type=kind, dec_hook=dec_hook) != value:
+    named = f"{kind.__module__}:{kind.__qualname__}"
+    if _reads_back(text, kind, value):
+        return {_TYPE: named, _VALUE: msgspec.Raw(text)}
+    # Its fields may hold anything: each bears the name of its own class.
+    names = _fields(kind)
+    if names is None:
         raise TypeError(f"a {kind.__qualname__} would not be read back equal; declare the step's type")
-    return {_TYPE: f"{kind.__module__}:{kind.__qualname__}", _VALUE: msgspec.Raw(text)}
+    return {_TYPE: named, _FIELDS: {name: _marked(getattr(value, name)) for name in names}}
+
+
+def _reads_back(text: bytes, kind: type[Any], value: Any) -> bool:
+    try:
+        return bool(msgspec.json.decode(text, type=kind, dec_hook=dec_hook) == value)
+    except msgspec.ValidationError:
+        return False
+
+
+def _fields(kind: type[Any]) -> tuple[str, ...] | None:
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    if dataclasses.is_dataclass(kind):
+        return tuple([one.name for one in dataclasses.fields(kind) if one.init])
+    return None
 
 
 def _untagged(found: Any) -> Any:
@@ -146,8 +168,12 @@ def _untagged(found: Any) -> Any:
         kind = getattr(kind, part)
     if not isinstance(kind, type):
         raise TypeError(f"{home}:{name} is no class")
+    if _FIELDS in named:
+        made: Any = kind(**{key: _untagged(one) for key, one in named[_FIELDS].items()})
+        return made
     # By way of text: what JSON has no form for (bytes, times) is read in the one way in which it was written.
-    return msgspec.json.decode(msgspec.json.encode(named[_VALUE]), type=kind, dec_hook=dec_hook)
+    again: Any = msgspec.json.decode(msgspec.json.encode(named[_VALUE]), type=kind, dec_hook=dec_hook)
+    return again
 
 
 # -- errors
@@ -199,4 +225,4 @@ def _kept(value: Any) -> Any:
 def _again(value: Any) -> Any:
     if isinstance(value, dict) and value.get(_TYPE) == "":  # pyright: ignore[reportUnknownMemberType]
         return cast("dict[str, Any]", value)[_VALUE]
-    return _untagged(value)
+    return _untagged(cast("Any", value))

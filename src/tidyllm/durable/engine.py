@@ -4,6 +4,8 @@ Of DBOS we use the open-source core alone: no Conductor, no key, no connection b
 one function of ours that runs any flow by name, and which records steps in our own tables, by path.
 """
 
+# The engine is pinned to one version: what of it is not public is used here, and nowhere else.
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio
@@ -25,7 +27,7 @@ from tidyllm.durable.serializer import Ended, JsonSerializer
 from tidyllm.errors import StoreDown
 from tidyllm.store.location import Location
 
-__all__ = ["Engine", "enqueue", "queue_of"]
+__all__ = ["Engine", "enqueue", "queue_of", "sql_engine"]
 
 VERSION = "tidyllm"
 """Of the application, as DBOS sees it. Versions of programs are ours: each run bears that of its flow."""
@@ -44,7 +46,8 @@ async def _run(run: str) -> Any:
 
     assert _body is not None
     context = get_local_dbos_context()
-    assert context is not None and context.owner_xid is not None
+    assert context is not None
+    assert context.owner_xid is not None
     return msgspec.Raw((await _body(run, context.owner_xid)).encode())
 
 
@@ -94,7 +97,7 @@ class Engine:
         self.executor = f"tidyllm-{token_hex(8)}"
         _body, _due = body, due
         logging.getLogger("dbos").addFilter(_NoNews())
-        self._sql = _sql_engine(location)
+        self._sql = sql_engine(location)
         self._dbos = DBOS(
             config={
                 "name": "tidyllm",
@@ -245,7 +248,8 @@ def _url(location: Location) -> str:
     return location.url.render_as_string(hide_password=False)
 
 
-def _sql_engine(location: Location) -> sqlalchemy.Engine:
+def sql_engine(location: Location) -> sqlalchemy.Engine:
+    """How the engine opens its database: SQLite in WAL, Postgres with a pool."""
     if location.path is None:
         assert location.url is not None
         return sqlalchemy.create_engine(

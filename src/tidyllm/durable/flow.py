@@ -111,7 +111,11 @@ def workflow(function: Any = None, /, *, name: str | None = None, version: str |
     """
     if function is not None:
         return Flow(function, name=name, version=version)
-    return lambda later: Flow(later, name=name, version=version)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+
+    def decorate(later: Callable[..., Any]) -> Flow[Any, Any]:
+        return Flow(later, name=name, version=version)
+
+    return decorate
 
 
 def flow_of(step: Step[Any, Any] | Callable[..., Any]) -> Flow[Any, Any]:
@@ -131,14 +135,14 @@ def _parameter(step: Step[Any, Any]) -> str:
 
 def _parts(step: Step[Any, Any]) -> tuple[Step[Any, Any], ...]:
     if isinstance(step, Wrapper):
-        return (cast("Wrapper[Any, Any]", step).inner,)
+        return (step.inner,)
     if isinstance(step, Sequence | Parallel):
         return tuple(cast("Sequence[Any, Any]", step).steps)
     if isinstance(step, Branch):
         held = cast("dict[str, Any]", step.__dict__)
         found: list[Step[Any, Any]] = []
         for value in held.values():
-            members = cast("list[Any]", list(value.values())) if isinstance(value, dict) else [value]  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            members = cast("list[Any]", list(value.values())) if isinstance(value, dict) else [value]  # pyright: ignore[reportUnknownArgumentType]
             found += [one for one in members if isinstance(one, Step)]
         return tuple(found)
     return ()

@@ -22,6 +22,7 @@ from tidyllm.durable import leases
 from tidyllm.durable.codec import encode_error
 from tidyllm.durable.database import Connection, DatabaseError, connect, prepare
 from tidyllm.durable.flow import Flow
+from tidyllm.durable.heart import Heart
 from tidyllm.durable.journal import Journal
 from tidyllm.durable.replay import Replay
 from tidyllm.durable.session import CONTROL, LARGE, Session
@@ -44,7 +45,10 @@ __all__ = ["Hub", "hub_for"]
 T = TypeVar("T")
 
 _RUN = "SELECT flow, version, input, tags, deadline FROM {s}tidyllm_runs WHERE id = ?"
-_STEPS = "SELECT path, seq, step, digest, state, tries, policy, started, output, blob FROM {s}tidyllm_steps WHERE run = ?"
+_STEPS = (
+    "SELECT path, seq, step, digest, state, tries, policy, started, output, blob"
+    " FROM {s}tidyllm_steps WHERE run = ?"
+)
 _MESSAGE = (
     "SELECT id, value FROM {s}tidyllm_messages"
     " WHERE run = ? AND kind = ? AND name = ? AND taken IS NULL ORDER BY id LIMIT 1"
@@ -63,7 +67,7 @@ def hub_for(location: Location) -> Hub:
 
     :raises AnotherRuntime: it works on another database.
     """
-    global _the_hub
+    global _the_hub  # noqa: PLW0603 - there is one a process, because the engine is
     with _guard:
         if _the_hub is not None and _the_hub.location.name != location.name:
             raise AnotherRuntime(
@@ -94,7 +98,6 @@ class Hub:
         self._engine: Engine | None = None
         self._opening = threading.Lock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="tidyllm-runs")
-        self._ended = threading.Event()
 
     @property
     def engine(self) -> Engine:
@@ -128,13 +131,11 @@ class Hub:
         engine = Engine(self.location, self._execute, self._start_due)
         engine.launch()  # makes the engine's tables
         prepare(self.asking)
-        self._beating = connect(self.location)
         self._journal = Journal(connect(self.location))
         self._engine = engine
         leases.sign_on(self.asking, engine.executor, self.kind)
         leases.forget_old(self.asking)
-        self._heart = threading.Thread(target=self._beat, name="tidyllm-heart", daemon=True)
-        self._heart.start()
+        self._heart = Heart(self, connect(self.location))
         atexit.register(self._at_exit)
 
     async def close(self, holder: int) -> None:
@@ -148,7 +149,7 @@ class Hub:
         for _ in range(500):
             if not self.active:
                 break
-            await asyncio.sleep(0.01)
+            await clock.sleep(0.01)
         if self._engine is not None:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._threads, self._shut)
@@ -161,15 +162,13 @@ class Hub:
         if self._engine is None:
             return
         atexit.unregister(self._at_exit)
-        self._ended.set()
-        self._heart.join(5.0)
+        self._heart.stop()
         engine, self._engine = self._engine, None
         engine.close()
         self._journal.close()
         with contextlib.suppress(DatabaseError):
             leases.sign_off(self.asking, engine.executor)
         self.asking.close()
-        self._beating.close()
 
     def _at_exit(self) -> None:
         # The interpreter ends: threads of ours are daemons. Say that we are gone, so that others need not wait.
@@ -185,11 +184,11 @@ class Hub:
         :raises StoreDown: the database cannot be reached.
         """
         # In threads of ours: those of the loop are the engine's while it lives, and end with it.
-        return await self.in_thread(self.query_sync, work)
+        return await self.in_thread(lambda: self.query_sync(work))
 
     async def in_thread(self, work: Callable[..., T], *values: Any) -> T:
         """What `work` gives, in a thread of ours."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *values)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*values))
 
     def query_sync(self, work: Callable[[Connection], T]) -> T:
         with self.asking.lock:
@@ -267,7 +266,13 @@ class Hub:
             )
         replay = Replay(run, version, flow.version, steps)
         session = Session(
-            run, owner, replay, self._journal, self._blob, self._message, has_people=self.has_people
+            run,
+            owner,
+            replay,
+            self._journal,
+            load_blob=self._blob,
+            messages=self._message,
+            has_people=self.has_people,
         )
         ctx = Context.new(
             run_id=run_number(run),
@@ -304,59 +309,13 @@ class Hub:
         return (int(rows[0][0]), str(rows[0][1])) if rows else None
 
     async def _start_due(self, when: str, flow: str, text: str) -> None:
-        from tidyllm.durable.starting import enter
         from tidyllm.durable.engine import queue_of
+        from tidyllm.durable.starting import enter
 
         run = f"{flow}@{when}"
         version = self.flows[flow].version if flow in self.flows else ""
         await self.query(lambda at: enter(at, run, flow, version, text))
         await self.engine.start(run, queue=queue_of(flow), priority=None)
-
-    # -- the heart
-
-    def _beat(self) -> None:
-        """Signs of life; cancellations and lost leases from outside; runs of the dead."""
-        while not self._ended.wait(leases.BEAT_SECONDS / 2):
-            try:
-                leases.beat(self._beating, self.engine.executor, self.kind)
-                self._look_at_active()
-                if self.serving:
-                    self._take_over()
-            except (DatabaseError, StoreDown):
-                with contextlib.suppress(StoreDown, DatabaseError):
-                    self._beating.again()
-            except AssertionError:
-                return  # closed in the meantime
-
-    def _look_at_active(self) -> None:
-        active = dict(self.active)
-        if not active:
-            return
-        marks = ", ".join("?" for _ in active)
-        sql = f"SELECT workflow_uuid, status, owner_xid FROM {{e}}workflow_status WHERE workflow_uuid IN ({marks})"  # noqa: S608
-        found = {row[0]: row[1:] for row in self._beating.rows(sql, tuple(active))}
-        for run, session in active.items():
-            status, owner = found.get(run, ("CANCELLED", None))
-            if status == "PENDING" and owner == session.owner:
-                continue
-            # SUCCESS and ERROR were written by this very execution, which is about to leave.
-            if status == "CANCELLED":
-                self._stop(session, RunCancelled(f"run {run!r} was cancelled.", run_id=run))
-            elif status in ("PENDING", "ENQUEUED"):
-                self._stop(session, LeaseLost(f"run {run!r} has another owner by now.", run_id=run))
-
-    def _stop(self, session: Session, error: TidyllmError) -> None:
-        task = session.task
-        if task is not None:
-            with contextlib.suppress(RuntimeError):
-                task.get_loop().call_soon_threadsafe(session.stop, error)
-
-    def _take_over(self) -> None:
-        from tidyllm.durable.engine import queue_of
-
-        for run, executor, flow in leases.left_behind(self._beating, self.engine.executor, set(self.active)):
-            if flow in self.serving and executor != self.engine.executor:
-                self.engine.requeue(run, executor, queue_of(flow))
 
 
 async def _body(flow: Flow[Any, Any], x: Any, ctx: Context, session: Session) -> Any:
@@ -377,7 +336,7 @@ def run_number(run: str) -> str:
 
 
 def _forget(hub: Hub) -> None:
-    global _the_hub
+    global _the_hub  # noqa: PLW0603 - there is one a process, because the engine is
     with _guard:
         if _the_hub is hub:
             _the_hub = None

@@ -22,25 +22,33 @@ __all__ = ["Journal", "Write"]
 _PATIENCE = 30.0
 """Seconds that a write waits for a database that is away, before the run stops."""
 
-_BEGIN = """INSERT INTO {s}tidyllm_steps (run, path, seq, step, digest, state, policy, started)
- %s
+_COLUMNS = "run, path, seq, step, digest, state, policy, started"
+_BEGUN = """INSERT INTO {s}tidyllm_steps (%s) %s
  ON CONFLICT (run, path) DO UPDATE SET state = excluded.state, started = excluded.started, seq = excluded.seq,
  tries = tidyllm_steps.tries + 1"""
-_END = """INSERT INTO {s}tidyllm_steps (run, path, seq, step, digest, state, policy, started, ended, output, blob)
- %s
+_ENDED = """INSERT INTO {s}tidyllm_steps (%s, ended, output, blob) %s
  ON CONFLICT (run, path) DO UPDATE SET state = excluded.state, ended = excluded.ended, seq = excluded.seq,
  output = excluded.output, blob = excluded.blob"""
-_B = "CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS INTEGER), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS SMALLINT)"
-_B += ", CAST(? AS TEXT), CAST(? AS DOUBLE PRECISION)"
-_E = _B + ", CAST(? AS DOUBLE PRECISION), CAST(? AS TEXT), CAST(? AS TEXT)"
+_TYPES = ("TEXT", "TEXT", "INTEGER", "TEXT", "TEXT", "SMALLINT", "TEXT", "DOUBLE PRECISION")
+_TYPES_ENDED = (*_TYPES, "DOUBLE PRECISION", "TEXT", "TEXT")
 # Of Postgres, a write and its fence in one statement are one round trip in place of four.
-_FENCED = (
+_FENCE = (
     "WITH fence AS (SELECT 1 FROM {e}workflow_status"
     " WHERE workflow_uuid = ? AND status = 'PENDING' AND owner_xid = ? FOR SHARE) "
 )
-_WHERE = "SELECT %s WHERE EXISTS (SELECT 1 FROM fence)"
-_FENCED_BEGIN, _FENCED_END = _FENCED + _BEGIN % (_WHERE % _B), _FENCED + _END % (_WHERE % _E)
-_BEGIN, _END = _BEGIN % "VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _END % "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def _fenced(sql: str, types: tuple[str, ...]) -> str:
+    values = ", ".join(f"CAST(? AS {one})" for one in types)
+    return _FENCE + sql % (_COLUMNS, f"SELECT {values} WHERE EXISTS (SELECT 1 FROM fence)")  # noqa: S608
+
+
+def _plain(sql: str, types: tuple[str, ...]) -> str:
+    return sql % (_COLUMNS, f"VALUES ({', '.join('?' for _ in types)})")
+
+
+_BEGIN, _END = _plain(_BEGUN, _TYPES), _plain(_ENDED, _TYPES_ENDED)
+_FENCED_BEGIN, _FENCED_END = _fenced(_BEGUN, _TYPES), _fenced(_ENDED, _TYPES_ENDED)
 _BLOB = "INSERT INTO {s}tidyllm_blobs (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING"
 _OWNER = "SELECT status, owner_xid FROM {e}workflow_status WHERE workflow_uuid = ?"
 
@@ -132,7 +140,7 @@ class Journal:
             except Exception as error:  # noqa: BLE001 - the thread must not end: all runs would wait for ever
                 failure = StoreDown(f"a record could not be written: {type(error).__name__}: {error}.")
             for one in batch:
-                one.done(failure or lost.get((one.run, one.owner)))  # type: ignore[arg-type]
+                one.done(failure or lost.get((one.run, one.owner)))
 
     def _patiently(self, batch: list[Write]) -> dict[tuple[str, str], RunError]:
         until = clock.monotonic() + _PATIENCE

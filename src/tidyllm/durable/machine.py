@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ def machine() -> str:
     parts = [platform.node()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         try:
-            parts.append(os.readlink(path) if "ns" in path else Path(path).read_text().strip())
+            parts.append(str(Path(path).readlink()) if "ns" in path else Path(path).read_text().strip())
         except OSError:
             continue
     return ":".join(parts)

@@ -1,4 +1,4 @@
-"""What a run had recorded before, and whether the program still asks for the same. It runs nothing and writes nothing."""
+"""What a run had recorded before, and whether the program still asks for the same. It only reads."""
 
 from __future__ import annotations
 

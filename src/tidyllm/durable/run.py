@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -65,8 +64,7 @@ class Run(Generic[O_co]):
         :raises RunCancelled: it was cancelled.
         :raises RunDiverged: it was stopped, because the program has changed.
         """
-        async with asyncio.timeout(timeout):
-            found = await self._over()
+        found = await self._over(timeout)
         if found.status != "done":
             raise found.failure(self.id)
         text = await self._runtime.whole(found.output or "null")
@@ -74,12 +72,15 @@ class Run(Generic[O_co]):
             return msgspec.json.decode(text)
         return self._flow.output.decode(text)
 
-    async def _over(self) -> Outcome:
+    async def _over(self, timeout: float | None) -> Outcome:
         pause = 0.002
+        until = None if timeout is None else clock.monotonic() + timeout
         while True:
             found = await self.outcome()
             if found.is_over:
                 return found
+            if until is not None and clock.monotonic() > until:
+                raise TimeoutError(f"run {self.id!r} is {found.status} after {timeout:g} s")
             await clock.sleep(pause)
             # Of a run that goes on here the end is near when its body has left; another one is asked for less often.
             here = self._runtime.is_active(self.id)
@@ -117,9 +118,9 @@ class Run(Generic[O_co]):
 
     async def questions(self) -> list[RunEvent]:
         """Questions that wait for an answer."""
-        return [event for event in await self._since(0) if event[1].kind == "asked" for event in [event[1]]]
+        return [event for _, event in await self._since(0) if event.kind == "asked"]
 
-    async def fork(self, from_step: str | None = None, *, id: str | None = None) -> Run[O_co]:  # noqa: A002
+    async def fork(self, from_step: str | None = None, *, id: str | None = None) -> Run[O_co]:
         """A new run with the records of this one that ended before `from_step` (a path) began; it and what came
         later is done again. None: all that was recorded is kept, and only what failed is done again.
 

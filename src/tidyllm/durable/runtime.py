@@ -20,6 +20,7 @@ from tidyllm.durable.place import runs_location
 from tidyllm.durable.run import Run
 from tidyllm.durable.starting import Outcome, enter, outcome, same_run
 from tidyllm.errors import RunError, RunNotFound
+from tidyllm.store.location import Location
 
 if TYPE_CHECKING:
     from tidyllm.durable.hub import Hub
@@ -46,11 +47,11 @@ class Runtime:
     """
 
     def __init__(
-        self, url: str | Path | None = None, *, budget: Budget | None = None, ask: bool = True
+        self, url: str | Path | Location | None = None, *, budget: Budget | None = None, ask: bool = True
     ) -> None:
         from tidyllm.durable.hub import hub_for
 
-        self.location = runs_location(url)
+        self.location = url if isinstance(url, Location) else runs_location(url)
         self._hub = hub_for(self.location)
         self._budget, self._ask = budget, ask
 
@@ -94,20 +95,20 @@ class Runtime:
 
     @overload
     async def start(
-        self, flow: Step[I, O], input: I, *, id: str | None = None, queue: str | None = None,  # noqa: A002
+        self, flow: Step[I, O], input: I, *, id: str | None = None, queue: str | None = None,
         priority: int | None = None, timeout: float | timedelta | None = None, tags: Mapping[str, str] | None = None,
     ) -> Run[O]: ...  # fmt: skip
     @overload
     async def start(
-        self, flow: Callable[..., Any], input: Any, *, id: str | None = None, queue: str | None = None,  # noqa: A002
+        self, flow: Callable[..., Any], input: Any, *, id: str | None = None, queue: str | None = None,
         priority: int | None = None, timeout: float | timedelta | None = None, tags: Mapping[str, str] | None = None,
     ) -> Run[Any]: ...  # fmt: skip
     async def start(
         self,
         flow: Any,
-        input: Any,  # noqa: A002
+        input: Any,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         queue: str | None = None,
         priority: int | None = None,
         timeout: float | timedelta | None = None,
@@ -142,7 +143,7 @@ class Runtime:
             await self._go_on(run, found)
         return Run(self, run, program)
 
-    async def resume(self, id: str, *flows: Step[Any, Any] | Callable[..., Any]) -> Run[Any]:  # noqa: A002
+    async def resume(self, id: str, *flows: Step[Any, Any] | Callable[..., Any]) -> Run[Any]:
         """Let a run go on here, if nobody else runs it: after a crash, a cancellation, or a divergence mended.
 
         :raises RunNotFound: there is no such run.
@@ -162,7 +163,7 @@ class Runtime:
             await self._go_on(id, found)
         return run
 
-    async def get(self, id: str) -> Run[Any]:  # noqa: A002
+    async def get(self, id: str) -> Run[Any]:
         """The run of that id, wherever it runs.
 
         :raises RunNotFound: there is none.
@@ -193,7 +194,7 @@ class Runtime:
     def _claim(self, run: str, raw: str, executor: str | None) -> None:
         self._hub.engine.claim(self._hub.asking, run, raw, executor)
 
-    async def fork(self, run: Run[O], from_step: str | None, id: str | None = None) -> Run[O]:  # noqa: A002
+    async def fork(self, run: Run[O], from_step: str | None, id: str | None = None) -> Run[O]:
         """See `Run.fork`."""
         found = await run.outcome()
         new = id or token_hex(16)
@@ -245,7 +246,7 @@ class Runtime:
         worker_concurrency: int | None = None,
         rate: tuple[int, float] | None = None,
     ) -> None:
-        """Make or change a queue: `concurrency` runs at once over all workers, `worker_concurrency` in each, and at most
+        """Make or change a queue: `concurrency` runs at once over all workers, `worker_concurrency` in each, at most
         `rate` (`(number, seconds)`) begun in so many seconds."""
         await self._open()
         await self._hub.engine.make_queue(
@@ -257,7 +258,7 @@ class Runtime:
         name: str,
         cron: str,
         flow: Step[I, Any] | Callable[..., Any],
-        input: I,  # noqa: A002
+        input: I,
         *,
         timezone: str | None = None,
     ) -> None:

@@ -33,5 +33,5 @@ class JsonSerializer(Serializer):
             return encode_error(data)
         return msgspec.json.encode(data).decode()
 
-    def deserialize(self, serialized_data: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def deserialize(self, serialized_data: str) -> Any:
         return msgspec.json.decode(serialized_data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -42,6 +43,16 @@ _BRACKETS = (Sequence, Parallel, Branch)
 _TEXT = Codec(str, "ctx.ask: its answer")
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call that has begun."""
+
+    path: str
+    step: Step[Any, Any]
+    mark: str | None
+    started: float
+
+
 class Session:
     """The `Caller`, `StreamCaller` and `Asker` of one run."""
 
@@ -51,9 +62,9 @@ class Session:
         owner: str,
         replay: Replay,
         journal: Journal,
+        *,
         load_blob: Callable[[str], str],
         messages: Callable[[str, str, str], Awaitable[tuple[int, str] | None]],
-        *,
         has_people: bool = True,
     ) -> None:
         self.run = run
@@ -80,19 +91,17 @@ class Session:
         record, mark = self._known(path, step, x)
         if record is not None and record.ended:
             return self._again(record, codec)
-        if record is not None and record.state == RUNNING:
-            await self._settle_doubt(record, step, child)
-        started = await self._begin(path, step, mark)
+        call = await self._begin(path, step, mark, record)
         place = self._placed(child, path)
         token = set_current(place)
         try:
             answer = await place.record(step, x)
-        except Exception as error:
-            raise await self._failed(path, step, mark, started, error) from error.__cause__
+        except Exception as error:  # noqa: BLE001 - what a step raises is recorded
+            raise await self._failed(call, error) from error.__cause__
         finally:
             reset_current(token)
         text = codec.encode(answer)
-        await self._end(path, step, mark, started, DONE, text)
+        await self._end(call, DONE, text)
         return codec.decode(text)
 
     async def stream(self, step: Step[I, Any], x: I, child: Context, /) -> AsyncGenerator[Any, None]:
@@ -109,9 +118,7 @@ class Session:
             for piece in step.split(self._again(record, codec)):
                 yield piece
             return
-        if record is not None and record.state == RUNNING:
-            await self._settle_doubt(record, step, child)
-        started = await self._begin(path, step, mark)
+        call = await self._begin(path, step, mark, record)
         passed: list[Any] = []
         pieces = self._placed(child, path).record_stream(step, x)
         whole = False
@@ -121,30 +128,22 @@ class Session:
                 yield piece
             whole = True
         except GeneratorExit:
-            self._post(path, step, mark, started, LEFT, None)
+            self._journal.post(self._ended(call, LEFT, None))
             raise
-        except Exception as error:
-            raise await self._failed(path, step, mark, started, error) from error.__cause__
+        except Exception as error:  # noqa: BLE001 - what a step raises is recorded
+            raise await self._failed(call, error) from error.__cause__
         finally:
             await pieces.aclose()
         if whole:
-            await self._keep_joined(path, step, mark, started, codec, passed)
+            await self._keep_joined(call, codec, passed)
 
-    async def _keep_joined(
-        self,
-        path: str,
-        step: Step[Any, Any],
-        mark: str | None,
-        started: float,
-        codec: Codec,
-        pieces: list[Any],
-    ) -> None:
+    async def _keep_joined(self, call: _Call, codec: Codec, pieces: list[Any]) -> None:
         try:
-            text = codec.encode(step.join(pieces))
+            text = codec.encode(call.step.join(pieces))
         except StepError:  # a choice between steps that join in different ways: it cannot be given again
-            self._post(path, step, mark, started, LEFT, None)
+            self._journal.post(self._ended(call, LEFT, None))
             return
-        await self._end(path, step, mark, started, DONE, text)
+        await self._end(call, DONE, text)
 
     # -- people
 
@@ -259,7 +258,7 @@ class Session:
         key = blake2b(f"{self.run}\n{path}".encode(), digest_size=16).hexdigest()
         return child.with_(idempotency_key=key)
 
-    async def _settle_doubt(self, record: Record, step: Step[Any, Any], child: Context) -> None:
+    async def _settle_doubt(self, record: Record, step: Step[Any, Any]) -> None:
         """What was in flight at the crash is made again, asked about, or failed."""
         policy = step.in_doubt
         if policy == "ask" and not self._has_people:
@@ -281,18 +280,20 @@ class Session:
             run_id=self.run,
             hint="See what it did, then fork the run from that step, or start a new one.",
         )
-        await self._end(record.path, step, record.digest, record.started, FAILED, encode_error(error))
+        call = _Call(record.path, step, record.digest, record.started)
+        await self._end(call, FAILED, encode_error(error))
         raise error
 
-    async def _begin(self, path: str, step: Step[Any, Any], mark: str | None) -> float:
+    async def _begin(self, path: str, step: Step[Any, Any], mark: str | None, record: Record | None) -> _Call:
+        """The intent: it is written before the step is called."""
+        if record is not None and record.state == RUNNING:
+            await self._settle_doubt(record, step)
         started = clock.now()
         row = (self.run, path, self._number(), step.name, mark, RUNNING, step.in_doubt, started)
         await self._write(Write(self.run, self.owner, row, hard=step.in_doubt != "rerun"))
-        return started
+        return _Call(path, step, mark, started)
 
-    async def _failed(
-        self, path: str, step: Step[Any, Any], mark: str | None, started: float, error: Exception
-    ) -> Exception:
+    async def _failed(self, call: _Call, error: Exception) -> Exception:
         """The failure as the program sees it, now and in every replay."""
         if self.stopped is not None:
             return self.stopped
@@ -300,32 +301,23 @@ class Session:
             self.stopped = error
             return error
         text = encode_error(error)
-        await self._end(path, step, mark, started, FAILED, text)
-        again = decode_error(text, step=path, run_id=self.run)
+        await self._end(call, FAILED, text)
+        again = decode_error(text, step=call.path, run_id=self.run)
         if type(again) is type(error):
             return error
         again.__cause__ = error
         return again
 
-    async def _end(
-        self, path: str, step: Step[Any, Any], mark: str | None, started: float, state: int, text: str | None
-    ) -> None:
-        await self._write(self._ended(path, step, mark, started, state, text))
+    async def _end(self, call: _Call, state: int, text: str | None) -> None:
+        await self._write(self._ended(call, state, text))
 
-    def _post(
-        self, path: str, step: Step[Any, Any], mark: str | None, started: float, state: int, text: str | None
-    ) -> None:
-        self._journal.post(self._ended(path, step, mark, started, state, text))
-
-    def _ended(
-        self, path: str, step: Step[Any, Any], mark: str | None, started: float, state: int, text: str | None
-    ) -> Write:
+    def _ended(self, call: _Call, state: int, text: str | None) -> Write:
         blob: tuple[str, str] | None = None
         if text is not None and len(text) > LARGE:
             blob = blake2b(text.encode(), digest_size=20).hexdigest(), text
         row = (
-            *(self.run, path, self._number(), step.name, mark, state, step.in_doubt, started, clock.now()),
-            *(None if blob else text, blob[0] if blob else None),
+            *(self.run, call.path, self._number(), call.step.name, call.mark, state, call.step.in_doubt),
+            *(call.started, clock.now(), None if blob else text, blob[0] if blob else None),
         )
         return Write(self.run, self.owner, row, ended=True, blob=blob, hard=True)
 

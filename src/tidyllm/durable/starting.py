@@ -9,6 +9,7 @@ import msgspec
 from tidyllm import clock
 from tidyllm.durable.codec import decode_error
 from tidyllm.durable.database import Connection
+from tidyllm.durable.tables import STATUS
 from tidyllm.errors import RunCancelled, RunError, RunFailed, RunNotFound, StepFailed, TidyllmError
 
 __all__ = ["Outcome", "enter", "outcome", "same_run"]
@@ -18,16 +19,6 @@ _ENTER = """INSERT INTO {s}tidyllm_runs (id, flow, version, input, tags, created
 _OUTCOME = """SELECT w.status, COALESCE(o.output, w.output), COALESCE(o.error, w.error), w.executor_id, r.flow, r.input,
  r.stopped FROM {s}tidyllm_runs r LEFT JOIN {e}workflow_status w ON w.workflow_uuid = r.id
  LEFT JOIN {e}workflow_output o ON o.workflow_uuid = r.id WHERE r.id = ?"""
-STATUS = {
-    None: "new",
-    "PENDING": "running",
-    "ENQUEUED": "queued",
-    "DELAYED": "queued",
-    "SUCCESS": "done",
-    "ERROR": "failed",
-    "CANCELLED": "cancelled",
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
-}
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -60,7 +51,8 @@ class Outcome(msgspec.Struct, frozen=True):
         )
         if isinstance(error, TidyllmError) and not (isinstance(error, StepFailed) and not error.step):
             return error
-        words = f"{error.kind}: {error.args[0].partition(': ')[2].partition(': ')[2]}" if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"  # fmt: skip
+        note: dict[str, str] = msgspec.json.decode(self.error or "{}")
+        words = f"{note.get('class')}: {note.get('message')}"
         return RunFailed(f"run {run!r} failed: {words}", run_id=run)
 
 

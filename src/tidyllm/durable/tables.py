@@ -5,10 +5,22 @@
 
 from __future__ import annotations
 
-__all__ = ["ASKED", "DONE", "FAILED", "LEFT", "RUNNING", "ddl"]
+__all__ = ["ASKED", "DONE", "FAILED", "LEFT", "RUNNING", "STATUS", "ddl"]
 
 RUNNING, DONE, FAILED, ASKED, LEFT = range(5)
 """States of a record: begun and not ended; ended; failed; waits for a person; its reader left the stream early."""
+
+STATUS: dict[str | None, str] = {
+    None: "new",
+    "PENDING": "running",
+    "ENQUEUED": "queued",
+    "DELAYED": "queued",
+    "SUCCESS": "done",
+    "ERROR": "failed",
+    "CANCELLED": "cancelled",
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
+}
+"""The engine's words for a run's status, and ours."""
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS {s}tidyllm_runs (

@@ -31,6 +31,7 @@ def register_type(kind: type[T], encode: Callable[[T], Any], decode: Callable[[A
 
 
 def enc_hook(value: Any) -> Any:
+    """For msgspec: a registered value as JSON can hold it. :raises TypeError: its type is not registered."""
     for kind in type(value).__mro__:
         if kind in _custom:
             return _custom[kind][0](value)
@@ -38,6 +39,7 @@ def enc_hook(value: Any) -> Any:
 
 
 def dec_hook(kind: type[Any], value: Any) -> Any:
+    """For msgspec: a registered value again. :raises TypeError: its type is not registered."""
     if kind in _custom:
         return _custom[kind][1](value)
     raise TypeError(f"values of type {kind.__qualname__} cannot be read back")
@@ -46,15 +48,15 @@ def dec_hook(kind: type[Any], value: Any) -> Any:
 def output_type(step: Step[Any, Any]) -> Any:
     """What `step` says it gives; `UNKNOWN` when it does not say."""
     if isinstance(step, Wrapper):
-        return output_type(cast("Wrapper[Any, Any]", step).inner)
+        return output_type(step.inner)
     if isinstance(step, FunctionStep):
-        return _settled(_hint(cast("FunctionStep[Any, Any]", step).function, "return"))
+        return _settled(_hint(step.function, "return"))
     if isinstance(step, GeneratorStep):
-        return _joined(cast("GeneratorStep[Any, Any]", step))
+        return _joined(step)
     if isinstance(step, Sequence):
-        return output_type(cast("Sequence[Any, Any]", step).steps[-1])
+        return output_type(step.steps[-1])
     if isinstance(step, Parallel):
-        return _side_by_side(cast("Parallel[Any, Any]", step))
+        return _side_by_side(step)
     declared = getattr(step, "output_type", UNKNOWN)
     if declared is not UNKNOWN:
         return declared
@@ -64,7 +66,7 @@ def output_type(step: Step[Any, Any]) -> Any:
 def input_type(step: Step[Any, Any]) -> Any:
     """What `step` says it takes; `UNKNOWN` when it does not say."""
     if isinstance(step, Wrapper):
-        return input_type(cast("Wrapper[Any, Any]", step).inner)
+        return input_type(step.inner)
     if isinstance(step, FunctionStep | GeneratorStep):
         function = cast("FunctionStep[Any, Any]", step).function
         return _settled(_hint(function, _first_parameter(function)))
@@ -76,8 +78,8 @@ def _side_by_side(step: Parallel[Any, Any]) -> Any:
     if step.collect or any(kind is UNKNOWN for kind in kinds):
         return UNKNOWN
     if not step.is_dict:
-        return tuple[tuple(kinds)]  # type: ignore[misc, valid-type]
-    return dict[str, kinds[0]] if all(kind == kinds[0] for kind in kinds) else UNKNOWN  # type: ignore[valid-type]
+        return tuple[tuple(kinds)]
+    return dict[str, kinds[0]] if all(kind == kinds[0] for kind in kinds) else UNKNOWN
 
 
 def _joined(step: GeneratorStep[Any, Any]) -> Any:
@@ -92,9 +94,9 @@ def _joined(step: GeneratorStep[Any, Any]) -> Any:
 
 
 def _hint(function: Callable[..., Any], name: str) -> Any:
-    plain = getattr(function, "func", function)
+    plain: Any = getattr(function, "func", function)
     if not isinstance(plain, types.FunctionType | types.MethodType) and not isinstance(plain, type):
-        plain = getattr(type(plain), "__call__", plain)  # noqa: B004 - the annotation, not whether it can be called
+        plain = getattr(cast("type[Any]", type(plain)), "__call__", plain)  # noqa: B004 - the annotation, not whether it can be called
     try:
         return typing.get_type_hints(plain, include_extras=True).get(name, UNKNOWN)
     except Exception:  # noqa: BLE001 - names in annotations may exist for the type checker only

@@ -1,4 +1,4 @@
-"""What people ask of the database of runs: lists, trees of steps, what is stranded. It reads only, and loads no engine."""
+"""What people ask of the database of runs: lists, trees of steps, what is stranded. It only reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import msgspec
 from tidyllm import clock
 from tidyllm.durable import leases
 from tidyllm.durable.database import Connection
-from tidyllm.durable.starting import STATUS, outcome
-from tidyllm.durable.tables import ASKED, DONE, FAILED, LEFT, RUNNING
+from tidyllm.durable.tables import ASKED, DONE, FAILED, LEFT, RUNNING, STATUS
 
 __all__ = ["Listed", "Node", "Stranded", "Tree", "listed", "stranded", "tree"]
 
@@ -110,6 +109,8 @@ def tree(at: Connection, run: str) -> Tree:
 
     :raises RunNotFound: there is none of that id.
     """
+    from tidyllm.durable.starting import outcome  # it loads the core, which a list does not need
+
     found = outcome(at, run)
     head = _listed(at.rows(f"{_LIST} WHERE r.id = ?", (run,))[0]) if found.raw is not None else None
     head = head or Listed(run, found.flow, "", found.status, clock.now(), None)
@@ -221,7 +222,10 @@ def stranded(at: Connection, versions: Mapping[str, str] | None = None) -> list[
     asked = at.rows("SELECT run, path, output FROM {s}tidyllm_steps WHERE state = ?", (ASKED,))
     for row in rows:
         run = _listed(row)
-        add = lambda why, do, run=run: found.append(Stranded(run.id, run.flow, why, do))  # noqa: E731
+
+        def add(why: str, do: str, run: Listed = run) -> None:
+            found.append(Stranded(run.id, run.flow, why, do))
+
         again = f"start it again with its id, or run: tidyllm worker MODULE:{run.flow}"
         if run.status == "stopped":
             note: dict[str, Any] = msgspec.json.decode(row[5])
@@ -238,7 +242,7 @@ def stranded(at: Connection, versions: Mapping[str, str] | None = None) -> list[
         if now is not None and run.version and now != run.version:
             add(
                 f"it began with version {run.version}, and the program is {now}",
-                'it goes on where nothing diverges; put new steps behind `if versioned("name"):`, or run the old program',
+                "it goes on where nothing diverges; put new steps behind `if versioned(...)`, or run the old program",
             )
         for _, path, question in (one for one in asked if one[0] == run.id):
             add(f"it asks at {path}: {question}", f"tidyllm runs approve {run.id} {path} --answer TEXT")

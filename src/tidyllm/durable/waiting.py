@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 @overload
-async def signalled(name: str, ctx: Context, *, type: type[T]) -> T: ...  # noqa: A002
+async def signalled(name: str, ctx: Context, *, type: type[T]) -> T: ...
 @overload
 async def signalled(name: str, ctx: Context) -> Any: ...
-async def signalled(name: str, ctx: Context, *, type: Any = UNKNOWN) -> Any:  # noqa: A002 - as in msgspec
+async def signalled(name: str, ctx: Context, *, type: Any = UNKNOWN) -> Any:
     """Wait for the next `run.signal(name, value)` and return its value, as `type`.
 
     :raises RunError: there is no durable run around this.

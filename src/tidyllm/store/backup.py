@@ -25,28 +25,35 @@ from tidyllm.store.location import Location, locate
 from tidyllm.store.schema import migrate
 from tidyllm.store.store import Store
 
-__all__ = ["backup", "continue_numbers", "restore"]
+__all__ = ["RUNS", "backup", "continue_numbers", "restore", "runs_copy"]
 
 _ROWS = 2_000
 _BESIDE = ("", "-wal", "-shm")
+RUNS = "runs.db"
+"""The file of durable runs, which lies beside a SQLite store. On Postgres they are in the same database."""
 
 
 def backup(target: Path, url: str | Path | None = None, *, force: bool = False) -> int:
     """Copy the store at `url` to the new file `target`, while others read and write; returns the file's size in bytes.
 
-    The file appears when it is complete, readable by its owner only.
+    The file appears when it is complete, readable by its owner only. Durable runs in `runs.db` beside a SQLite store go
+    into a second file beside the first (`runs_copy`); those in a Postgres database are not copied.
 
     :raises StoreError: there is no healthy store of this version at `url`, or `target` exists and not `force`.
     :raises StoreDown: the store cannot be reached, or there is no room for the copy.
     """
     location = locate(url)
-    if target.exists() and not force:
-        raise StoreError(f"{target} exists already.", hint="Choose another name, or pass --force.")
+    runs = _runs_of(location)
+    for file in [target, *([runs_copy(target)] if runs else [])]:
+        if file.exists() and not force:
+            raise StoreError(f"{file} exists already.", hint="Choose another name, or pass --force.")
     part = _beside(target)
     try:
         if location.path is not None:
             inspect_file(location, create=False)
             _copy_pages(location.path, part, mode="rw")  # not "ro", which leaves a log behind
+            if runs is not None:
+                _copy_file(runs, runs_copy(target))
         else:
             with closing(Store.open(url, create=False)) as source, closing(Store.open(part)) as copy:
                 _copy_rows(source, copy)
@@ -60,6 +67,30 @@ def backup(target: Path, url: str | Path | None = None, *, force: bool = False) 
     return target.stat().st_size
 
 
+def runs_copy(target: Path) -> Path:
+    """Where the runs go that belong to the store of which `target` is the copy: `copy.db` and `copy.runs.db`."""
+    return target.with_name(f"{target.stem}.{RUNS}")
+
+
+def _runs_of(location: Location) -> Path | None:
+    """The runs beside a store, if there are any."""
+    if location.path is None or location.path.name == RUNS:
+        return None
+    runs = location.path.with_name(RUNS)
+    return runs if runs.is_file() else None
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """A copy page by page, which appears when it is complete."""
+    part = _beside(target)
+    try:
+        _copy_pages(source, part, mode="rw")
+        _sync(part)
+        part.replace(target)
+    finally:
+        _remove(part)
+
+
 def restore(source: Path, url: str | Path | None = None, *, force: bool = False) -> None:
     """Put the backup `source` into the store at `url`, which becomes what it was then, in today's schema.
 
@@ -71,6 +102,12 @@ def restore(source: Path, url: str | Path | None = None, *, force: bool = False)
     """
     location = locate(url)
     inspect_file(locate(source), create=False)
+    runs = runs_copy(source) if runs_copy(source).is_file() and location.path is not None else None
+    if runs is not None and _runs_of(location) is not None and not force:
+        raise StoreError(
+            f"{_runs_of(location)} holds durable runs.",
+            hint="Pass --force to replace them, or restore elsewhere.",
+        )
     try:
         with tempfile.TemporaryDirectory(prefix="tidyllm-restore-") as folder:
             ready = Path(folder) / "store.db"
@@ -78,6 +115,8 @@ def restore(source: Path, url: str | Path | None = None, *, force: bool = False)
             Store.open(ready).close()  # refuses what is not a store, and brings it to today's schema
             if location.path is not None:
                 _into_file(ready, location, location.path, force=force)
+                if runs is not None:
+                    _put_back_runs(runs, location.path.with_name(RUNS))
             else:
                 _into_server(ready, location, url, force=force)
     except OSError as error:
@@ -119,6 +158,13 @@ def _into_file(ready: Path, location: Location, path: Path, *, force: bool) -> N
         part.replace(path)
     finally:
         _remove(part)
+
+
+def _put_back_runs(source: Path, target: Path) -> None:
+    if target.exists():
+        _copy_pages(source, target, new=False)
+    else:
+        _copy_file(source, target)
 
 
 def _into_server(ready: Path, location: Location, url: str | Path | None, *, force: bool) -> None:

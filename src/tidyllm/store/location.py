@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING, Literal
 
 from tidyllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 __all__ = ["Dialect", "Location", "default_path", "locate"]
 
@@ -81,6 +81,10 @@ def _file(path: str) -> Location:
 
 
 def _postgres(rest: str) -> Location:
+    # Not above: of a command that only looks into a SQLite file, loading it would take the longest.
+    from sqlalchemy import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(f"postgresql+psycopg://{rest}")
     except (ArgumentError, ValueError):
