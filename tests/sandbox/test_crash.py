@@ -78,6 +78,7 @@ def test_a_killed_edit_is_made_or_not_made_and_never_half(tmp_path: Path) -> Non
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)
 def test_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     rounds(tmp_path, 200)
 
