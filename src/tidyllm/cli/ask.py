@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from decimal import Decimal
 
 from tidyllm import clock
+from tidyllm.cli.chosen_model import chosen_model
 from tidyllm.cli.output import harmless, until_the_reader_leaves
-from tidyllm.cli.settings import chosen_file, chosen_routes
-from tidyllm.config import Routes, Settings
-from tidyllm.config.defaults import provider_from
-from tidyllm.config.schema import ModelSettings
 from tidyllm.core import Step
-from tidyllm.errors import ConfigError, ModelNotFound, StreamInterrupted
+from tidyllm.errors import ConfigError, StreamInterrupted
 from tidyllm.models import Request, RequestLike, Response
 from tidyllm.models.piece import Piece
-from tidyllm.models.provider import KINDS, provider
 
 __all__ = ["run"]
 
@@ -26,7 +21,7 @@ __all__ = ["run"]
 def run(question: str, model: str | None, system: str | None, config: str | None, env: str | None) -> None:
     """Ask, stream the text to standard output, and write tokens and cost to standard error."""
     question = _text(question)
-    step = _step(model, config, env)
+    step = chosen_model(model, config, env)
     with until_the_reader_leaves():
         asyncio.run(_ask(step, Request(question, system=system)))
 
@@ -43,41 +38,6 @@ def _text(question: str) -> str:
             "the question is empty.", hint="Write it as an argument, or '-' to read it from standard input."
         )
     return question
-
-
-def _step(model: str | None, config: str | None, env: str | None) -> Step[RequestLike, Response]:
-    if model is not None and chosen_file(config, env) is None and _is_direct(model):
-        return _direct(model)
-    routes = chosen_routes(config, env)
-    name = model or next(iter(routes), None)
-    if name is None:
-        raise ConfigError(
-            f"say which model to ask; here are {', '.join(routes.patterns) or 'none'}.",
-            hint="tidyllm ask -m MODEL …",
-        )
-    try:
-        return routes.find(name).step
-    except ModelNotFound:
-        if not _is_direct(name):
-            if "/" in name and chosen_file(config, env) is None:
-                # It says which kinds there are, and which one was probably meant.
-                provider(name.partition("/")[0])
-            raise
-        return _direct(name)
-
-
-def _is_direct(name: str) -> bool:
-    return name.partition("/")[0] in KINDS
-
-
-def _direct(name: str) -> Step[RequestLike, Response]:
-    """`kind/model` without a configuration, guarded as a route with the default settings is."""
-    kind = name.partition("/")[0]
-    if name == f"{kind}/":
-        raise ConfigError(f"model name {name!r} does not say which model.", hint=f"Write {kind}/MODEL.")
-    rule = ModelSettings(route=(f"{kind}/*",))
-    routes = Routes(Settings(providers={kind: provider_from(kind, os.environ)}, models={f"{kind}/*": rule}))
-    return routes.find(name).step
 
 
 async def _ask(step: Step[RequestLike, Response], request: Request) -> None:
