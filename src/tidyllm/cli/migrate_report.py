@@ -85,7 +85,7 @@ def _price(model: str) -> Decimal | None:
     from tidyllm.models.catalog import Catalog
     from tidyllm.models.pricing import at_most_usd
 
-    return at_most_usd(_INPUT_TOKENS, _OUTPUT_TOKENS, Catalog.default().get(model))
+    return at_most_usd(_INPUT_TOKENS, _OUTPUT_TOKENS, Catalog.default().find(model))
 
 
 def _bench() -> dict[str, float]:

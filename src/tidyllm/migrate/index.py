@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tidyllm.migrate.rules import Rules
 
-__all__ = ["foreign_names", "module_names", "package_of"]
+__all__ = ["foreign_names", "imported_names", "module_names", "package_of"]
 
 
 def package_of(path: Path, root: Path) -> str:
@@ -58,6 +58,33 @@ def foreign_names(
                 # The tree has a module of that name, and none of the legacy names is in it.
                 foreign.update(f"{module}.{name}" for module in names for name in (*found, *rules.names))
     return frozenset(foreign), frozenset(defining)
+
+
+def imported_names(path: Path, root: Path, names: Sequence[bytes]) -> frozenset[str]:
+    """The dotted names that a file imports, made absolute; nothing when none of `names` is in it at all.
+
+    `import a.b` counts as every attribute of `a.b` that the file reads.
+    """
+    try:
+        data = path.read_bytes()
+        if not any(name in data for name in names):
+            return frozenset()
+        tree = ast.parse(data)
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    package = package_of(path, root).split(".")
+    found: set[str] = set()
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(f"{alias.name}.{name}" for alias in node.names for name in attributes)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                found.add(f"{module}.{alias.name}")
+                found.update(f"{module}.{alias.name}.{name}" for name in attributes)
+    return frozenset(found)
 
 
 def _classes(data: bytes) -> dict[str, set[str]]:

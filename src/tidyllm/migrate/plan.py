@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tidyllm.migrate.discover import files, root_of
 from tidyllm.migrate.findings import FileResult, Finding
-from tidyllm.migrate.index import foreign_names, module_names, package_of
+from tidyllm.migrate.index import foreign_names, imported_names, module_names, package_of
 from tidyllm.migrate.one_file import converted, relevant
 from tidyllm.migrate.resolve import Facts
 from tidyllm.migrate.rules import PATTERNS, Rules, merged
@@ -98,8 +98,9 @@ def plan(
     work = _Work(root, library, annotate)
     results = work.run(list(contents), {}, foreign, (), processes, progress, len(found))
     seen: dict[Path, Facts] = {}
+    imports: dict[Path, frozenset[str]] = {}
     for _ in range(_ROUNDS):
-        again, facts, extra = _links(root, found, results, library, seen)
+        again, facts, extra = _links(root, found, results, library, seen, imports)
         if not again:
             break
         results |= work.run(again, facts, foreign, extra, processes, None, len(again))
@@ -195,8 +196,12 @@ def _links(
     results: dict[Path, FileResult],
     library: Sequence[Rules],
     seen: dict[Path, Facts],
+    imports: dict[Path, frozenset[str]],
 ) -> tuple[list[Path], dict[Path, Facts], list[bytes]]:
-    """The files that have to be converted again, and what they need to know. `seen`: what they knew before."""
+    """The files that have to be converted again, and what they need to know.
+
+    `seen`: what they knew before; `imports`: what each file imports, kept from round to round.
+    """
     exports: dict[str, str] = {}
     tainted: set[str] = set()
     kept: set[str] = set()
@@ -206,25 +211,25 @@ def _links(
                 exports.update((f"{module}.{name}", origin) for name, origin in result.exports)
             tainted.update(f"{module}.{name}" for name in result.tainted)
         kept |= result.kept
-    if not exports and not tainted:
+    known = exports.keys() | tainted
+    if not known:
         return [], {}, []
-    words = {tuple(name.rpartition(".")[::2]) for name in (*exports, *tainted)}
-    needles = {(module.rpartition(".")[2].encode(), name.encode()) for module, name in words}
+    names = sorted({name.rpartition(".")[2].encode() for name in known})
     again: list[Path] = []
     facts: dict[Path, Facts] = {}
     for path in found:
-        try:
-            data = path.read_bytes()
-        except OSError:
-            continue
-        if not any(name in data and (module in data or b"from ." in data) for module, name in needles):
-            continue
-        here = {f"{module}.": None for module in module_names(path, root)}
-        keep = frozenset(
-            name.rpartition(".")[2] for name in kept if name in exports and any(name.startswith(one) for one in here)
+        if path not in imports:
+            imports[path] = imported_names(path, root, names)
+        mine = imports[path]
+        here = [f"{module}." for module in module_names(path, root)]
+        new = Facts(
+            exports={name: exports[name] for name in sorted(mine & exports.keys())},
+            tainted=frozenset(mine & tainted),
+            keep=frozenset(
+                name.rpartition(".")[2] for name in kept & exports.keys() if any(map(name.startswith, here))
+            ),
         )
-        mine = Facts(exports=exports, tainted=frozenset(tainted), keep=keep)
-        if seen.get(path, Facts()) != mine:
-            seen[path] = facts[path] = mine
+        if seen.get(path, Facts()) != new:
+            seen[path] = facts[path] = new
             again.append(path)
-    return again, facts, sorted({name for _, name in needles})
+    return again, facts, names

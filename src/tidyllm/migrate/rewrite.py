@@ -244,6 +244,8 @@ class Rewriter:
             return self._chain(node) or rebuilt(node, self.rewrite)
         if isinstance(node, cst.SimpleString):
             return self._string(node)
+        if isinstance(node, cst.FormattedString):
+            return _other_quotes(node, rebuilt(node, self.rewrite))
         if isinstance(node, cst.Import | cst.ImportFrom):
             return node
         if isinstance(node, cst.FunctionDef):
@@ -653,6 +655,21 @@ def _last(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Attribute):
         return node.attr.value
     return node.value if isinstance(node, cst.Name) else ""
+
+
+def _other_quotes(old: cst.FormattedString, new: cst.CSTNode) -> cst.CSTNode:
+    """New texts inside an f-string in the quotes that it does not use itself: until Python 3.12 it ends at its own."""
+    if new is old:
+        return old
+    own = old.end[-1]
+    other = "'" if own == '"' else '"'
+
+    def change(node: cst.CSTNode) -> cst.CSTNode:
+        if isinstance(node, cst.SimpleString) and node.quote == own and other not in node.value:
+            return node.with_changes(value=node.value.replace(own, other))
+        return rebuilt(node, change)
+
+    return rebuilt(new, change)
 
 
 def plain_call(site: Site) -> cst.BaseExpression:
