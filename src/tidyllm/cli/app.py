@@ -100,6 +100,34 @@ def ask(
 
 
 @app.command()
+def chat(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A route of the configuration, or kind/model. Default: the first, or the chat's own.",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", "-r", metavar="ID", help="Go on with this chat; 'last': the latest."),
+    ] = None,
+    show_list: Annotated[bool, typer.Option("--list", "-l", help="List saved chats and leave.")] = False,
+    system: Annotated[
+        str | None, typer.Option("--system", "-s", help="Instruction in front of the chat.")
+    ] = None,
+    *,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Talk with a model in the terminal. The chat is saved; /help lists what else can be typed."""
+    from tidyllm.cli.chat import run
+
+    run(model, resume, system, config, env, show_list=show_list)
+
+
+@app.command()
 def models(
     config: Config = None,
     env: Env = None,
