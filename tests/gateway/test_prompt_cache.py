@@ -172,8 +172,9 @@ async def test_the_books_of_a_key_tell_what_providers_caches_saved(tmp_path: Pat
                 assert answer.status_code == 200
             row: dict[str, Any] = {}
             while row.get("calls") != 2:  # the ledger writes in batches
-                data = (await http.get("/admin/v1/spend?by=model", headers=headers)).json()["data"]
-                row = next((one for one in data if one["name"] == "m"), {})
+                answer = await http.get("/admin/v1/spend?by=model", headers=headers)
+                data: list[dict[str, Any]] = answer.json()["data"]
+                row = next((one for one in data if one["name"] == "m"), row)
             page = (await http.get("/metrics", headers=headers)).text
     assert (Decimal(row["provider_saved_usd"]), Decimal(row["saved_usd"])) == (2 * SAVED, 0)
     [line] = [one for one in page.splitlines() if one.startswith("tidyllm_provider_cache_usd_total")]
