@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import servers
 from benchmarks.table import Table
 
-__all__ = ["run"]
+__all__ = ["new_key", "run"]
 
 _ROUNDS = 3
 
@@ -62,7 +62,7 @@ def _case(
 ) -> float:
     key, variables = servers.KEY, dict[str, str]()
     if url:
-        key = _new_key(url)
+        key = new_key(url)
         variables = {"TIDYLLM_STORE_URL": url}
         sections = f"store: {{}}\ncatalog: {{main/gpt-5-mini: {{like: openai/gpt-5-mini}}}}\n{sections}"
     started = servers.tidyllm(0, upstream, traces=traces, sections=sections, route=route, variables=variables)
@@ -82,7 +82,8 @@ def _load(
     return rate
 
 
-def _new_key(url: str) -> str:
+def new_key(url: str) -> str:
+    """The secret of a key with limits so high that none is met."""
     command = [str(Path(sys.executable).parent / "tidyllm"), "keys", "create", "bench", "--json"]
     command += ["--rpm", "100000000", "--tpm", "1000000000", "--concurrency", "1000"]
     command += ["--limit-usd", "1000000", "--window", "month", "--store", url]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 
 from tidyllm.access.problems import Conflict
+from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
 
 __all__ = [
@@ -108,9 +109,6 @@ _BOUNDS = {
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?([A-Za-z_0-9]*)")
 _QUOTED = re.compile(r"unknown field `(.*)`|missing required field `(.*)`", re.DOTALL)
 
-_OURS = "tidyllm."
-"""How the names of tags begin that say who calls."""
-
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -184,9 +182,9 @@ def _check_text(name: str, value: object, *, named: bool) -> None:
 
 
 def _check_tag(field: str, name: str) -> None:
-    if name.startswith(_OURS):
+    if name.startswith(OURS):
         raise ConfigError(
-            f"the name {_shown(name)} is the gateway's own, as are all that begin with {_OURS!r}.",
+            f"the name {_shown(name)} is the gateway's own, as are all that begin with {OURS!r}.",
             where=field,
         )
 

@@ -3,9 +3,8 @@
 It knows steps, models and stores; it does not know which routes have a cache.
 """
 
-from tidyllm.cache.answers import TENANT_TAG, AnswerCache
+from tidyllm.cache.answers import AnswerCache
 from tidyllm.cache.backend import Backend, Lease
-from tidyllm.cache.caching import CONTROL_TAG
 from tidyllm.cache.control import CacheControl
 from tidyllm.cache.counts import Counts
 from tidyllm.cache.memory import MemoryCache
@@ -14,6 +13,7 @@ from tidyllm.cache.semantic import Embedder, Similar
 from tidyllm.cache.shared import RedisCache
 from tidyllm.cache.step import Cache
 from tidyllm.cache.stored import StoreCache
+from tidyllm.core.tags import CONTROL_TAG, TENANT_TAG
 
 __all__ = [
     "CONTROL_TAG",

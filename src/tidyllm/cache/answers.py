@@ -22,15 +22,13 @@ from tidyllm.cache.piece_codec import mark_piece, pack_pieces, size_of, unpack_p
 from tidyllm.cache.semantic import Similar
 from tidyllm.cache.serving import serving_of
 from tidyllm.core import Context, Step
+from tidyllm.core.tags import TENANT_TAG
 from tidyllm.errors import ConfigError, TidyllmError
 from tidyllm.models.forward import Forward, Forwarded
 from tidyllm.models.request import Request, RequestLike
 from tidyllm.models.response import Response
 
-__all__ = ["TENANT_TAG", "AnswerCache"]
-
-TENANT_TAG = "tidyllm.tenant"
-"""The tag of a run that says for whom it runs: nobody gets another tenant's answers."""
+__all__ = ["AnswerCache"]
 
 _WHOLE = frozenset({"stop", "length", "tool_calls"})
 """How an answer ends that may be kept. What was refused, paused or failed may go otherwise the next time."""

@@ -25,16 +25,14 @@ from tidyllm.cache.landed import Landed, Packed
 from tidyllm.cache.memory import MemoryCache
 from tidyllm.cache.telling import Telling
 from tidyllm.core import Context, Wrapper
+from tidyllm.core.tags import CONTROL_TAG
 from tidyllm.errors import ConfigError, NotCached
 from tidyllm.models.per_loop import PerLoop
 
-__all__ = ["CONTROL_TAG", "Caching"]
+__all__ = ["Caching"]
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
-
-CONTROL_TAG = "tidyllm.cache-control"
-"""The tag of a run that holds what its caller wants of caches: the value of a `cache-control` header."""
 
 _ALWAYS = CacheControl()
 _NOWHERE: tuple[None, str] = (None, "")

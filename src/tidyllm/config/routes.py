@@ -28,6 +28,7 @@ from tidyllm.config.secrets import secret
 from tidyllm.config.stores import Stores
 from tidyllm.config.ways import chosen, compared, experiment
 from tidyllm.core import Context, Step
+from tidyllm.core.tags import KEY_TAG, TEAM_TAG
 from tidyllm.errors import ConfigError, ModelNotFound
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.factory import build, known_at
@@ -36,7 +37,6 @@ from tidyllm.models.model import Model
 from tidyllm.models.provider import Provider, provider
 from tidyllm.models.request import RequestLike
 from tidyllm.models.response import Response
-from tidyllm.money.facts import KEY_TAG, TEAM_TAG
 from tidyllm.resilience import Breakers, CircuitBreaker, Fallback, Limit, Limiter, Retry, Timeout
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 from tidyllm.config.problem import Problem, Where, did_you_mean
 from tidyllm.config.schema import LimitSettings, ModelSettings, ProviderSettings, Settings, is_reference
 from tidyllm.config.secrets import STRONG_KEY, is_strong
+from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
@@ -67,7 +68,7 @@ def _shared(settings: Settings) -> Iterator[Problem]:
             hint = "Write an address or a network, such as 10.0.0.0/8."
             yield Problem(("access", "proxies", place), f"{one[:80]!r} is neither.", hint)
     for place, one in enumerate(settings.access.required_tags):
-        if not one.strip() or one.startswith("tidyllm."):
+        if not one.strip() or one.startswith(OURS):
             hint = "Names that begin with tidyllm. are the gateway's own: no caller can give them."
             yield Problem(("access", "required_tags", place), f"{one[:80]!r} is no tag of a request.", hint)
 

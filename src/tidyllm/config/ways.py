@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from tidyllm.config.schema import ChoiceSettings, ExperimentSettings, ProviderSettings
 from tidyllm.core import Context, Step
+from tidyllm.core.tags import KEY_TAG, USER_TAG
 from tidyllm.errors import ConfigError
-from tidyllm.money.facts import KEY_TAG
 
 if TYPE_CHECKING:
     from tidyllm.config.routes import Route
     from tidyllm.routing import Candidate, Experiment
 
-__all__ = ["USER_TAG", "chosen", "compared", "experiment", "sticky_of"]
-
-USER_TAG = "tidyllm.user"
-"""The tag of a run that says for which user a request is, as the request names him."""
+__all__ = ["chosen", "compared", "experiment", "sticky_of"]
 
 
 def chosen(

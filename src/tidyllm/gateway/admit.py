@@ -14,6 +14,7 @@ from tidyllm.access import Cap, Key, Keys, Lease, Limits, check
 from tidyllm.access.secret import MARK
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
+from tidyllm.core.tags import CONTROL_TAG, KEY_TAG, TEAM_TAG
 from tidyllm.errors import AuthError, BadRequest, ConfigError
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
@@ -21,14 +22,12 @@ from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
 from tidyllm.models.asked import Asked
 from tidyllm.models.forward import Forward
 from tidyllm.money import Budget
-from tidyllm.money.facts import KEY_TAG, TEAM_TAG
 
 if TYPE_CHECKING:
     from tidyllm.money import Ledger
 
 __all__ = ["Admission", "Ticket"]
 
-CONTROL_TAG = "tidyllm.cache-control"
 _KEPT = 10_000
 _CONTROL = 200
 """Characters of `cache-control`."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tidyllm.config.ways import USER_TAG
 from tidyllm.core import Context
 from tidyllm.core.events import default_hooks
+from tidyllm.core.tags import EXPERIMENT_TAG, USER_TAG
 from tidyllm.errors import BadRequest, TidyllmError
 from tidyllm.gateway.asgi import Headers, Receive, Scope, Send, field_value, send_bytes
 from tidyllm.gateway.body import ClientGone, read_body
@@ -24,7 +24,6 @@ from tidyllm.models.formats import family, wire_format
 from tidyllm.models.forward import LARGE_BYTES, Forward, Forwarded, ForwardedPiece
 from tidyllm.models.piece import Served, Start
 from tidyllm.models.request import Request
-from tidyllm.money.facts import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from tidyllm.config import Route

@@ -14,9 +14,9 @@ import msgspec
 
 from tidyllm import clock
 from tidyllm.core import Context
+from tidyllm.core.tags import EXPERIMENT_TAG
 from tidyllm.errors import BadRequest, Refused, StoreError
 from tidyllm.gateway.reply import NotFound
-from tidyllm.money.facts import EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from tidyllm.access import Key

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tidyllm.core.tags import OURS
 from tidyllm.errors import BadRequest
 
 __all__ = ["HEADER", "missing_tag", "read_tags", "user_of"]
@@ -31,7 +32,7 @@ def read_tags(text: str | None) -> dict[str, str]:
         name, value = name.strip(), value.strip()
         if not equals or not name or len(name) > _LONGEST or not name.isprintable():
             raise _wrong(f"{part.strip()[:60]!r} is no pair of a name and a value")
-        if name.startswith("tidyllm."):
+        if name.startswith(OURS):
             raise _wrong(f"the name {name[:60]!r} is the gateway's own")
         if len(value) > _LONGEST or not value.isprintable():
             raise _wrong(f"the value of {name[:60]!r} is not printable text of at most {_LONGEST} characters")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from tidyllm.core import AttemptFinished, AttemptStarted, Context
+from tidyllm.core.tags import EXPERIMENT_TAG, KEY_TAG, OURS, ROUTE_TAG, TEAM_TAG
 from tidyllm.money.account import Account
 from tidyllm.money.row import harmless_text, small_number
 
@@ -15,13 +16,6 @@ __all__ = ["NOT_SENT", "NO_FACTS", "NO_OUTCOME", "Facts", "Outcome", "facts_of",
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-
-KEY_TAG, TEAM_TAG, ROUTE_TAG = "tidyllm.key", "tidyllm.team", "tidyllm.route"
-"""Tags that name whose call it is, where the budgets above it do not."""
-EXPERIMENT_TAG = "tidyllm.experiment"
-"""`name/arm/whom` of a run that went through an experiment, the last as a hash: feedback reads it in the ledger."""
-_OURS = "tidyllm."
-"""How the names of tags begin that no caller can give. What they hold (a user, say) is no business of the books."""
 
 
 class Facts(NamedTuple):
@@ -128,7 +122,7 @@ def _tags(tags: Mapping[str, str]) -> str | None:
     own = {
         key: text
         for name, value in tags.items()
-        if (name == EXPERIMENT_TAG or not name.startswith(_OURS))
+        if (name == EXPERIMENT_TAG or not name.startswith(OURS))  # a user, say: no business of the books
         and (key := harmless_text(name))
         and (text := harmless_text(value)) is not None
     }
