@@ -6,6 +6,7 @@ is found by the same code: inside a function, under `try`, in one branch of an `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from tidyllm.migrate.tree import children, dotted, rebuilt
 __all__ = ["settle"]
 
 _LONGEST = 100
+_MARKS = re.compile(r"_tidyllm_need_\d+_")
 
 
 @dataclass(slots=True)
@@ -79,8 +81,9 @@ def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[s
             return
         if isinstance(node, cst.SimpleString):
             value = node.value.strip("rRbBuU").strip("'\"")
-            if value in marks:
-                seen.add(value)
+            inside = set(_MARKS.findall(value)) & marks
+            if inside:
+                seen.update(inside)
             elif value in root.names and _in_all(file, node):
                 used.update((id(one.statement), value) for one in root.names[value] if one.statement is not None)
             return
@@ -197,7 +200,7 @@ def _replace_unused(
     if rule is None or not rule.to or f"{rules.pattern}.{rule.name}" in file.blocked:
         if not rules.closed:
             return False
-        if rule is not None and not file.facts.is_package and any(
+        if not file.facts.is_package and any(
             one.kind == "converted" and one.rules is rules for one in file.log
         ):
             return True  # it was never used, and the others of its kind are gone
@@ -216,9 +219,6 @@ def _choose(
     chosen: dict[str, str] = {}
     for mark, need in needs.items():
         own = need.alias or need.target.rstrip(".").rpartition(".")[2]
-        if need.target.endswith("."):
-            chosen[mark] = own
-            continue
         if own and not _free(file, own, need.target, removed):
             own = f"tidyllm_{own}"
         chosen[mark] = own
@@ -292,7 +292,7 @@ def _lines(new: Mapping[tuple[str, str], None]) -> list[str]:
     for target, name in new:
         module, _, last = target.rpartition(".")
         if not last:
-            plain.append(f"import {module}")
+            plain.append(f"import {module}" if name in {"", module.rpartition(".")[2]} else f"import {module} as {name}")
             continue
         modules.setdefault(module, []).append(last if last == name else f"{last} as {name}")
     return sorted(plain) + [
@@ -320,8 +320,9 @@ class _Writer:
         if isinstance(node, cst.Name):
             return node.with_changes(value=self.names[node.value]) if node.value in self.names else node
         if isinstance(node, cst.SimpleString):
-            bare = node.value.strip("rRbBuU").strip("'\"")
-            return node.with_changes(value=node.value.replace(bare, self.names[bare])) if bare in self.names else node
+            if "_tidyllm_need_" not in node.value:
+                return node
+            return node.with_changes(value=_MARKS.sub(lambda one: self.names.get(one[0], one[0]), node.value))
         if isinstance(node, cst.Import | cst.ImportFrom):
             return node
         if isinstance(node, cst.SimpleStatementSuite):
@@ -401,8 +402,9 @@ class _Writer:
                 carry += _comments(line)
                 continue
             if len(line.body) == 1:
+                above = [*carry, *line.leading_lines, *_inside(line.body[0], small)]
                 first = cst.SimpleStatementLine(
-                    [small[0]], leading_lines=[*carry, *line.leading_lines], trailing_whitespace=line.trailing_whitespace
+                    [small[0]], leading_lines=above, trailing_whitespace=line.trailing_whitespace
                 )
                 done += [first, *(cst.SimpleStatementLine([one]) for one in small[1:])]
             else:
@@ -452,8 +454,22 @@ def _leading(line: cst.BaseStatement) -> Sequence[cst.EmptyLine]:
     return getattr(line, "leading_lines", ())
 
 
+def _inside(old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.EmptyLine]:
+    """The comments between the brackets of an import that goes away."""
+    if old in new:
+        return []
+    above = len(old.leading_lines) if isinstance(old, cst.SimpleStatementLine) else 0
+    words = [comment.value for child in list(old.children)[above:] for comment in _all_comments(child)]
+    kept = {comment.value for one in new for comment in _all_comments(one)}
+    return [cst.EmptyLine(comment=cst.Comment(word)) for word in words if word not in kept]
+
+
+def _all_comments(node: cst.CSTNode) -> list[cst.Comment]:
+    if isinstance(node, cst.Comment):
+        return [node]
+    return [one for child in node.children for one in _all_comments(child)]
+
+
 def _comments(line: cst.SimpleStatementLine) -> list[cst.EmptyLine]:
-    found = list(line.leading_lines)
-    if line.trailing_whitespace.comment is not None:
-        found.append(cst.EmptyLine(comment=line.trailing_whitespace.comment))
+    found = [*line.leading_lines, *_inside(line, [])]
     return found

@@ -82,6 +82,8 @@ def imported_names(path: Path, root: Path, names: Sequence[bytes]) -> frozenset[
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
+                if alias.name == "*":
+                    found.update(f"{module}.{name.decode()}" for name in names)
                 found.add(f"{module}.{alias.name}")
                 found.update(f"{module}.{alias.name}.{name}" for name in attributes)
     return frozenset(found)

@@ -7,6 +7,7 @@ stay, until a round finds nothing new.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -585,6 +586,8 @@ class Rewriter:
 
     def _string(self, node: cst.SimpleString) -> cst.CSTNode:
         text = literal(node)
+        if isinstance(text, str) and self._is_annotation(node):
+            return self._annotation(node)
         if not isinstance(text, str) or not text.isascii() or not text.replace(".", "a").isidentifier():
             return node
         above = self.scopes.parent(node)
@@ -595,6 +598,34 @@ class Rewriter:
             return node
         opening = node.prefix + node.quote
         return node.with_changes(value=f"{opening}{new}{node.quote}")
+
+    def _is_annotation(self, node: cst.CSTNode) -> bool:
+        here: cst.CSTNode | None = node
+        while here is not None and not isinstance(here, cst.BaseSmallStatement | cst.BaseCompoundStatement):
+            if isinstance(here, cst.Annotation):
+                return True
+            if isinstance(here, cst.Subscript) and _last(here.value) in {"Literal", "Annotated"}:
+                return False
+            here = self.scopes.parent(here)
+        return False
+
+    def _annotation(self, node: cst.SimpleString) -> cst.CSTNode:
+        """A type hint that is written as a text."""
+        scope = self.scopes.of[id(node)]
+
+        def change(match: re.Match[str]) -> str:
+            holder = scope.holder(match[0])
+            imports = [one for one in holder.names[match[0]] if one.kind == "import"] if holder is not None else []
+            legacy = self.resolver.legacy(imports[0].origin) if len(imports) == 1 else None
+            if legacy is None or legacy[1] is None or not legacy[1].to or legacy[1].keep:
+                return match[0]
+            if f"{legacy[0].pattern}.{legacy[1].name}" in self.blocked:
+                return match[0]
+            self.log.append(Entry("converted", legacy[0], legacy[1].name, node))
+            return self.use(legacy[1].to, imports, alias=True).value
+
+        value = re.sub(r"(?<![\w.])[A-Za-z_]\w*", change, node.value[len(node.prefix) :])
+        return node if node.prefix + value == node.value else node.with_changes(value=node.prefix + value)
 
     def _public(self, node: cst.SimpleString, text: str) -> str | None:
         """A name in `__all__`."""

@@ -15,7 +15,7 @@ from tidyllm.migrate.tree import dotted, text_of
 if TYPE_CHECKING:
     from tidyllm.migrate.rewrite import Rewriter
 
-__all__ = ["Site", "expression", "keyword", "literal", "positional"]
+__all__ = ["Site", "expression", "flat", "keyword", "literal", "positional", "tidy"]
 
 
 def expression(text: str) -> cst.BaseExpression:
@@ -160,10 +160,41 @@ class Site:
 
     def calling(self, func: cst.BaseExpression, args: Sequence[cst.Arg]) -> cst.Call:
         """The call with another function and other arguments; its brackets and line ends stay."""
-        return self.call.with_changes(func=func, args=tidy(args))
+        return self.call.with_changes(func=func, args=_spaced(self.call.args, tidy(args)))
 
     def refuse(self, reason: str, by_hand: str = "") -> CannotConvert:
         return CannotConvert(reason, by_hand or self.rule.by_hand)
+
+
+def _spaced(old: Sequence[cst.Arg], new: list[cst.Arg]) -> list[cst.Arg]:
+    """Arguments of a call on several lines, when others are now the last one or no longer are."""
+    if not old or not new or not _has_line(old[-1]):
+        return new
+    last = old[-1]
+    first = old[0] if len(old) > 1 else None
+    for place, arg in enumerate(new[:-1]):
+        if arg.comma is last.comma and arg.whitespace_after_arg is last.whitespace_after_arg:
+            comma = first.comma if first is not None and isinstance(first.comma, cst.Comma) else None
+            comma = comma or cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+            new[place] = arg.with_changes(comma=comma, whitespace_after_arg=cst.SimpleWhitespace(""))
+    if "#" not in _EMPTY.code_for_node(new[-1]).rpartition(")")[2]:
+        new[-1] = new[-1].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    return new
+
+
+_EMPTY = cst.Module(body=[])
+
+
+def _has_line(arg: cst.Arg) -> bool:
+    comma = arg.comma.whitespace_after if isinstance(arg.comma, cst.Comma) else None
+    return any(isinstance(one, cst.ParenthesizedWhitespace) for one in (comma, arg.whitespace_after_arg))
+
+
+def flat(arg: cst.Arg) -> cst.Arg:
+    """An argument that moves into another call: without the line end that followed it."""
+    if "#" in _EMPTY.code_for_node(arg.with_changes(value=cst.Name("x"))):
+        return arg
+    return arg.with_changes(comma=cst.MaybeSentinel.DEFAULT, whitespace_after_arg=cst.SimpleWhitespace(""))
 
 
 def tidy(args: Sequence[cst.Arg]) -> list[cst.Arg]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from tidyllm.migrate.patterns.dspy_enhanced import create_module, unified
-from tidyllm.migrate.site import Site, expression, keyword, literal, positional, tidy
+from tidyllm.migrate.site import Site, expression, flat, keyword, literal, positional, tidy
 
 __all__ = ["CALLS", "METHODS"]
 
@@ -34,7 +34,7 @@ def wrapper(site: Site) -> cst.BaseExpression:
     rest = site.renamed(given)
     if isinstance(whole.value, cst.Call) and _is_converted(site, whole):
         inner = whole.value
-        both = tidy([*inner.args, *rest]) if rest else inner.args
+        both = tidy([*inner.args, *map(flat, rest)]) if rest else inner.args
         return site.calling(site.replacement(), [positional(inner.with_changes(args=both), whole)])
     if rest:
         raise site.refuse("its configuration comes from a variable, and more is given beside it")
