@@ -29,6 +29,7 @@ class Pending(msgspec.Struct, frozen=True):
     caches: dict[str, tuple[int, int, int, int]]
     baseline: list[str]
     globs: list[str]
+    tests: bool = True
 
 
 class Aftermath(msgspec.Struct, frozen=True):
@@ -58,7 +59,7 @@ def settle(editor: Editor, intent: Entry, pending: Pending, *, note: str = "", r
             before[path] = state
     after = editor.snapshots.take(keep=True, strict=False)
     times = editor.snapshots.times
-    protection = Protection(pending.globs, pending.baseline)
+    protection = Protection(pending.globs, pending.baseline, tests=pending.tests)
     deltas = compare(before, after)
     wrong = {delta.path: delta for delta in deltas if _forbidden(editor, protection, delta)}
     special = [delta for delta in deltas if delta.after is not None and delta.after.kind == "special"]
@@ -110,7 +111,7 @@ def _with_contents(back: dict[str, Delta], after: Manifest) -> list[Delta]:
 def _forbidden(editor: Editor, protection: Protection, delta: Delta) -> bool:
     if protection.reason(delta.path):
         return True
-    if split(delta.path)[1] not in {"pyproject.toml", "setup.cfg"}:
+    if not protection.tests or split(delta.path)[1] not in {"pyproject.toml", "setup.cfg"}:
         return False
     contents: list[bytes | None] = []
     for state in (delta.before, delta.after):

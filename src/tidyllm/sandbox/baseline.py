@@ -17,14 +17,16 @@ _SECTIONS = ("pyproject.toml", "setup.cfg")
 _ANY = 1 << 40
 
 
-def begin(tree: Tree, journal: Journal, run: str, globs: Sequence[str]) -> dict[str, State]:
+def begin(
+    tree: Tree, journal: Journal, run: str, globs: Sequence[str], *, tests: bool = True
+) -> dict[str, State]:
     """Protected paths as they were when that run first opened the workspace; as they are now without a name."""
     if run:
         for entry in journal.entries:
             if entry.phase == "open" and entry.run == run:
                 return msgspec.json.decode(journal.blobs.get(entry.baseline), type=dict[str, State])
     files = _files(tree)
-    protection = Protection(globs, Protection.select(files))
+    protection = Protection(globs, Protection.select(files), tests=tests)
     found: dict[str, State] = {}
     for path in files:
         if protection.reason(path) or split(path)[1] in _SECTIONS:
@@ -44,7 +46,11 @@ def changed(tree: Tree, journal: Journal, protection: Protection, before: dict[s
     found: list[str] = []
     for path in sorted({*_files(tree), *before}):
         if not protection.reason(path):
-            if split(path)[1] in _SECTIONS and _section(tree, journal, path, before.get(path)):
+            if (
+                protection.tests
+                and split(path)[1] in _SECTIONS
+                and _section(tree, journal, path, before.get(path))
+            ):
                 found.append(path)
         elif current(tree, path) != before.get(path) and split(path)[1] not in IGNORED:
             found.append(path)

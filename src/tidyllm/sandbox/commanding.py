@@ -100,7 +100,13 @@ class Commanding:
             held = histories.hold(editor.tree.root)
             baseline = sorted(editor.protection.baseline)
             pending = Pending(
-                manifest, times, held, histories.caches(editor.tree.root), baseline, list(editor.globs)
+                manifest,
+                times,
+                held,
+                histories.caches(editor.tree.root),
+                baseline,
+                list(editor.globs),
+                editor.protection.tests,
             )
             intent = Entry(
                 journal.next(), "intent", editor.run, "command", key or "", call, shlex.join(allowed.argv)

@@ -22,7 +22,14 @@ class Editor:
     """The one place where the tree is changed."""
 
     def __init__(
-        self, tree: Tree, journal: Journal, limits: Limits, run: str, protect: Sequence[str]
+        self,
+        tree: Tree,
+        journal: Journal,
+        limits: Limits,
+        run: str,
+        protect: Sequence[str],
+        *,
+        tests: bool = True,
     ) -> None:
         from tidyllm.sandbox.aftermath import heal_commands
 
@@ -34,8 +41,8 @@ class Editor:
                 heal_commands(self)
                 restore.heal(journal, tree)
                 journal.healed = True
-            self.baseline = baseline.begin(tree, journal, run, self.globs)
-        self.protection = Protection(self.globs, Protection.select(self.baseline))
+            self.baseline = baseline.begin(tree, journal, run, self.globs, tests=tests)
+        self.protection = Protection(self.globs, Protection.select(self.baseline), tests=tests)
 
     def call(self, *words: str) -> str:
         """The hash of what was asked."""

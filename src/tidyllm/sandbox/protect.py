@@ -28,11 +28,15 @@ def is_test(path: str) -> bool:
 
 
 class Protection:
-    """What is protected in one run. `baseline` are tests from before it: new ones may be added and changed."""
+    """What is protected in one run. `baseline` are tests from before it: new ones may be added and changed.
 
-    def __init__(self, globs: Sequence[str], baseline: Iterable[str]) -> None:
+    `tests`: False leaves tests and pytest's configuration alone; `globs` and version control stay protected.
+    """
+
+    def __init__(self, globs: Sequence[str], baseline: Iterable[str], *, tests: bool = True) -> None:
+        self.tests = tests
         self._globs = tuple(plain(one.removeprefix("./").rstrip("/")) for one in globs)
-        self.baseline = frozenset(baseline)
+        self.baseline = frozenset(baseline if tests else ())
         self._plain = frozenset(plain(path) for path in self.baseline)
 
     @staticmethod
@@ -46,7 +50,7 @@ class Protection:
         parts = name.split("/")
         if any(is_history(part) for part in parts):
             return "it belongs to version control"
-        if parts[-1] in _WHOLE:
+        if self.tests and parts[-1] in _WHOLE:
             return "it configures pytest"
         if parts[0].removesuffix(".py") in _SHADOWS:
             return "it would stand in the place of pytest's own code"
@@ -65,7 +69,7 @@ class Protection:
 
     def check(self, path: str, before: bytes | None, after: bytes | None) -> None:
         """`WorkspaceError` if this change of a file's content is not allowed."""
-        reason = self.reason(path) or section_changed(path, before, after)
+        reason = self.reason(path) or (section_changed(path, before, after) if self.tests else "")
         if reason:
             raise WorkspaceError(
                 f"{path} cannot be changed: {reason}. Change the program, or add a new test file"

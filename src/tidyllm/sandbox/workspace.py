@@ -40,6 +40,7 @@ class Workspace:
         run: Name of the run that changes belong to; `undo` takes it. Which tests "were there before" is decided when
             that run first opens the workspace, so that one which goes on after a crash may change its own tests.
         pass_env: Names of environment variables that commands get besides the usual few. Name no secrets.
+        allow_tests: Existing tests and pytest's configuration may be changed too; what `protect` names may not.
 
     Raises `WorkspaceError` if the folder does not exist or another process works in it. What a crash left half done is
     put right at once. Use it as a context manager, or `close` it, to let go of the lock before the process ends.
@@ -56,6 +57,7 @@ class Workspace:
         unsandboxed: bool = False,
         run: str = "",
         pass_env: Sequence[str] = (),
+        allow_tests: bool = False,
     ) -> None:
         self._tree = Tree(Path(root))
         self.limits = limits or Limits()
@@ -68,7 +70,9 @@ class Workspace:
         self._closed = weakref.finalize(self, _close, self._tree, self._journal)
         try:
             commands = Commands(self._tree, allow_commands)
-            self._editor = Editor(self._tree, self._journal, self.limits, run, tuple(protect))
+            self._editor = Editor(
+                self._tree, self._journal, self.limits, run, tuple(protect), tests=not allow_tests
+            )
             self._commanding = Commanding(
                 self._editor, commands, unsandboxed=unsandboxed, pass_env=tuple(pass_env)
             )
