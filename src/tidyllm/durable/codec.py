@@ -48,9 +48,10 @@ class Codec:
             if self._decoder is None:
                 return _tagged(value).decode()
             return _encoder.encode(value).decode()
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError, UnregisteredType) as error:
+            why = error.message.rstrip(".") if isinstance(error, UnregisteredType) else error
             raise UnregisteredType(
-                f"{self.what} gave a {type(value).__qualname__} that cannot be saved: {error}.",
+                f"{self.what} gave a {type(value).__qualname__} that cannot be saved: {why}.",
                 hint="Declare the type that it gives, or tidyllm.durable.register_type(…).",
             ) from error
 
@@ -172,8 +173,8 @@ def _untagged(found: Any) -> Any:
         made: Any = kind(**{key: _untagged(one) for key, one in named[_FIELDS].items()})
         return made
     # By way of text: what JSON has no form for (bytes, times) is read in the one way in which it was written.
-    again: Any = msgspec.json.decode(msgspec.json.encode(named[_VALUE]), type=kind, dec_hook=dec_hook)
-    return again
+    decoder: Any = msgspec.json.Decoder(cast("type[Any]", kind), dec_hook=dec_hook)
+    return decoder.decode(msgspec.json.encode(named[_VALUE]))
 
 
 # -- errors

@@ -147,10 +147,11 @@ def connect(location: Location, *, create: bool = False) -> Connection:
     """
     if location.path is not None:
         if create:
-            location.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not location.path.exists():
-                with contextlib.suppress(FileExistsError):
-                    os.close(os.open(location.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                location.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.close(os.open(location.path, os.O_CREAT | os.O_WRONLY, 0o600))
+            except OSError as error:
+                raise StoreDown(f"{location.path} cannot be made: {error.strerror}.") from error
         elif not location.path.exists():
             raise RunError(f"no run was ever started here: {location.path} does not exist.")
     return Connection(location)

@@ -121,6 +121,7 @@ class Engine:
         try:
             DBOS.launch()
         except Exception as error:
+            self.close()
             raise StoreDown(
                 f"{self.location.name} cannot be used for runs: {str(error).splitlines()[0]}."
             ) from error

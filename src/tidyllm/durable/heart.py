@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Heart"]
 
+_SCANS = 4
+
 
 class Heart:
     """A thread with a connection of its own, so that nothing that is slow elsewhere stops it."""
@@ -27,6 +29,7 @@ class Heart:
         self._hub = hub
         self._at = connection
         self._engine = hub.engine
+        self._lost: dict[str, int] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="tidyllm-heart", daemon=True)
         self._thread.start()
@@ -71,9 +74,17 @@ class Heart:
         from tidyllm.durable.engine import queue_of
 
         mine = self._engine.executor
-        for run, executor, flow in leases.left_behind(self._at, mine, set(self._hub.active)):
-            if flow in self._hub.serving and executor != mine:
-                self._engine.requeue(run, executor, queue_of(flow))
+        lost: dict[str, int] = {}
+        for run, executor, flow in leases.left_behind(self._at, mine, set(self._hub.present)):
+            if flow not in self._hub.serving:
+                continue
+            if executor == mine:
+                # One of our own that nobody runs any more, because the database was away: unless it only just began.
+                lost[run] = self._lost.get(run, 0) + 1
+                if lost[run] < _SCANS:
+                    continue
+            self._engine.requeue(run, executor, queue_of(flow))
+        self._lost = lost
 
 
 def _stop(session: Session, error: TidyllmError) -> None:

@@ -87,6 +87,8 @@ class Hub:
         self.location = location
         self.flows: dict[str, Flow[Any, Any]] = {}
         self.active: dict[str, Session] = {}
+        self.present: set[str] = set()
+        """Runs that are here, those included that wait for a slot."""
         self.holders: set[int] = set()
         """Runtimes that have opened it and not closed it."""
         self.budget: Budget | None = None
@@ -211,34 +213,43 @@ class Hub:
         :raises Ended: it failed.
         :raises asyncio.CancelledError: it was cancelled, parked, or is another worker's by now: nothing is to be saved.
         """
+        self.present.add(run)
+        try:
+            async with self.slots or contextlib.nullcontext():
+                return await self._in_slot(run, owner)
+        finally:
+            self.present.discard(run)
+
+    async def _in_slot(self, run: str, owner: str) -> str:
         from tidyllm.durable.serializer import Ended
 
-        slots = self.slots
-        async with slots or contextlib.nullcontext():
-            try:
-                session, flow, x, ctx = await self._prepared(run, owner)
-            except (TidyllmError, msgspec.MsgspecError) as error:
-                await self._park(run, owner, error)
+        try:
+            session, flow, x, ctx = await self._prepared(run, owner)
+        except (TidyllmError, msgspec.MsgspecError) as error:
+            await self._park(run, owner, error)
+            raise asyncio.CancelledError from error
+        self.active[run] = session
+        try:
+            session.task = asyncio.create_task(_body(flow, x, ctx, session))
+            answer = await session.task
+        except asyncio.CancelledError:
+            if isinstance(session.stopped, RunDiverged):
+                await self._park(run, owner, session.stopped)
+            elif session.stopped is None and not _is_being_cancelled():
+                # The program has cancelled itself (`ctx.cancel()`).
+                await self.query(lambda at: at.run(_PARK, (run, owner)))
+            raise
+        except Exception as error:
+            if isinstance(session.stopped or error, CONTROL):
+                await self._park(run, owner, session.stopped or error)
                 raise asyncio.CancelledError from error
-            self.active[run] = session
-            try:
-                session.task = asyncio.create_task(_body(flow, x, ctx, session))
-                answer = await session.task
-            except asyncio.CancelledError:
-                if isinstance(session.stopped, RunDiverged):
-                    await self._park(run, owner, session.stopped)
-                raise
-            except Exception as error:
-                if isinstance(session.stopped or error, CONTROL):
-                    await self._park(run, owner, session.stopped or error)
-                    raise asyncio.CancelledError from error
-                raise Ended(encode_error(error)) from error
-            finally:
-                self.active.pop(run, None)
-            text = flow.output.encode(answer)
-            if len(text) > LARGE:
-                text = await self._large(session, text)
-            return text
+            raise Ended(encode_error(error)) from error
+        finally:
+            self.active.pop(run, None)
+        text = flow.output.encode(answer)
+        if len(text) > LARGE:
+            text = await self._large(session, text)
+        return text
 
     async def _large(self, session: Session, text: str) -> str:
         """A large answer goes where large answers of steps go, which may hold it already."""
@@ -328,6 +339,12 @@ async def _body(flow: Flow[Any, Any], x: Any, ctx: Context, session: Session) ->
         session.stopped = error
         raise
     return answer
+
+
+def _is_being_cancelled() -> bool:
+    """Whether it is this task that somebody cancels, as a loop does with all of them at its end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def run_number(run: str) -> str:

@@ -177,7 +177,7 @@ class Runtime:
     async def _go_on(self, run: str, found: Outcome) -> None:
         """Continue a run that nobody runs."""
         hub = self._hub
-        if run in hub.active:
+        if run in hub.present:
             return
         if found.status == "new":
             await hub.engine.start(run, queue=None, priority=None)
@@ -284,7 +284,7 @@ class Runtime:
 
     def is_active(self, run: str) -> bool:
         """Whether it is under way in this process."""
-        return run in self._hub.active
+        return run in self._hub.present
 
     async def whole(self, text: str) -> str:
         """A saved answer, fetched where it was too large for its place."""

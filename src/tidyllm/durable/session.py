@@ -28,6 +28,7 @@ from tidyllm.errors import (
     StepError,
     StoreDown,
     TidyllmError,
+    UnregisteredType,
 )
 
 __all__ = ["CONTROL", "LARGE", "Session"]
@@ -95,12 +96,11 @@ class Session:
         place = self._placed(child, path)
         token = set_current(place)
         try:
-            answer = await place.record(step, x)
+            text = codec.encode(await place.record(step, x))
         except Exception as error:  # noqa: BLE001 - what a step raises is recorded
             raise await self._failed(call, error) from error.__cause__
         finally:
             reset_current(token)
-        text = codec.encode(answer)
         await self._end(call, DONE, text)
         return codec.decode(text)
 
@@ -143,6 +143,8 @@ class Session:
         except StepError:  # a choice between steps that join in different ways: it cannot be given again
             self._journal.post(self._ended(call, LEFT, None))
             return
+        except UnregisteredType as error:
+            raise await self._failed(call, error) from error.__cause__
         await self._end(call, DONE, text)
 
     # -- people

@@ -1,0 +1,160 @@
+"""`tidyllm runs` as its user sees it, and the copy of runs beside that of their store."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import run as command
+from tests.durable.crash import Gate, crash_at
+from tidyllm.core import Context, step
+from tidyllm.durable import Runtime, workflow
+from tidyllm.durable.acts import prune
+from tidyllm.durable.database import connect
+from tidyllm.durable.place import runs_location
+from tidyllm.durable.views import tree
+from tidyllm.models import Response, Text, Usage
+from tidyllm.store import Store
+from tidyllm.store.backup import backup, restore, runs_copy
+
+
+@step(name="model")
+async def model(x: int) -> Response:
+    return Response(
+        content=(Text("hello"),), usage=Usage(input_tokens=10 * x, output_tokens=x), cost_usd=Decimal("0.25")
+    )
+
+
+@workflow
+async def agent(x: int, ctx: Context) -> int:
+    for n in (1, 2):
+        await ctx.call(model, n)
+    return x
+
+
+@workflow
+async def team(x: int, ctx: Context) -> int:
+    await ctx.call(agent, x, "left")
+    answer = await ctx.ask("Go on?")
+    return len(answer)
+
+
+async def filled(folder: Path) -> None:
+    """A run that waits for an answer, one that is done, and one in doubt."""
+    gate = Gate()
+
+    @step
+    async def hold(x: int) -> int:
+        await gate.wait()
+        return x
+
+    @workflow
+    async def stuck(x: int, ctx: Context) -> int:
+        return await ctx.call(hold, x)
+
+    async with Runtime(folder / "runs.db") as runtime:
+        await (await runtime.start(agent, 1, id="done")).result()
+        run = await runtime.start(team, 1, id="asks")
+        while not await run.questions():
+            pass
+    await crash_at(gate, folder / "runs.db", stuck, 1, "stuck")
+
+
+async def test_runs_are_listed_shown_answered_and_cancelled(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    store = ("--store", "store.db")
+    listed = await command(tmp_path, "runs", "list", *store)
+    assert (listed.status, [line.split()[:3] for line in listed.out.splitlines()[1:]]) == (
+        0,
+        [["stuck", "stuck", "running"], ["asks", "team", "running"], ["done", "agent", "done"]],
+    )
+    shown = await command(tmp_path, "runs", "show", "asks", *store)
+    assert shown.status == 0
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    assert any(line.startswith("model#2 done") and line.endswith("22 0.250000") for line in lines)
+    assert any(line.startswith("left done") for line in lines)
+    assert lines[-1] == "in all 33 0.500000"
+    assert "Go on?" in shown.out
+    doubt = await command(tmp_path, "runs", "show", "stuck", *store)
+    assert "In doubt: in flight when their process died.\n  stuck/hold\n" in doubt.out
+    doctor = await command(tmp_path, "runs", "doctor", *store, "--json")
+    assert doctor.status == 1
+    found = {(one["id"], one["why"].partition(":")[0]) for one in json.loads(doctor.out)}
+    assert found == {
+        ("asks", "it asks at team/ask"),
+        ("asks", "the process that ran it is dead"),
+        ("stuck", "the process that ran it is dead"),
+    }
+    answered = await command(tmp_path, "runs", "approve", "asks", "--answer", "yes", *store)
+    assert answered.out == "asks: answered team/ask.\n"
+    cancelled = await command(tmp_path, "runs", "cancel", "stuck", *store)
+    assert cancelled.out == "stuck is cancelled.\n"
+    forked = await command(tmp_path, "runs", "fork", "asks", "--id", "branch", *store)
+    assert forked.out == "branch is queued for a worker of its flow.\n"
+    tailed = await command(tmp_path, "runs", "tail", "done", *store)
+    assert tailed.out.splitlines()[-1] == "done"
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        assert await (await runtime.resume("asks", team)).result() == 3
+        await runtime.serve([team])
+        branch = await runtime.get("branch")
+        while not await branch.questions():
+            pass
+        await branch.approve(answer="no")
+        assert await branch.result() == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list"], "no run was ever started here"),
+        (["show", "one"], "no run was ever started here"),
+        (["prune", "--older-than", "soon"], "'soon' is no time"),
+        (["doctor", "nothing"], "'nothing' is not MODULE:FLOW"),
+        (["signal", "one", "name", "{"], "is no JSON"),
+    ],
+)
+async def test_what_goes_wrong_is_said_without_a_traceback(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    ended = await command(tmp_path, "runs", *arguments, "--store", "store.db")
+    assert (ended.status in (1, 2), ended.traceback) == (True, False)
+    assert said in ended.err
+
+
+async def test_old_runs_are_pruned_after_a_look_at_what_would_go(tmp_path: Path) -> None:
+    @step
+    async def large(x: int) -> str:
+        return "x" * 50_000
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        await (await runtime.start(large, 1, id="large")).result()
+        await (await runtime.start(agent, 1, id="agent")).result()
+    at = connect(runs_location(tmp_path / "runs.db"))
+    at.run("UPDATE workflow_status SET completed_at = completed_at - 86400000")
+    assert prune(at, 2 * 86_400).runs == 0
+    look = prune(at, 3600, dry_run=True)
+    assert (look.runs, look.steps) == (2, 2)
+    gone = prune(at, 3600)
+    assert (gone.runs, gone.steps, gone.blobs) == (2, 2, 1)
+    for table in ("tidyllm_runs", "tidyllm_steps", "tidyllm_blobs", "workflow_status", "workflow_output"):
+        assert at.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
+    at.close()
+
+
+async def test_a_backup_of_the_store_takes_its_runs_along(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store.db").close()
+    async with Runtime(tmp_path / "store.db") as runtime:
+        await (await runtime.start(agent, 1, id="one")).result()
+        backup(tmp_path / "copy.db", tmp_path / "store.db")
+    assert runs_copy(tmp_path / "copy.db") == tmp_path / "copy.runs.db"
+    (tmp_path / "new").mkdir()
+    restore(tmp_path / "copy.db", tmp_path / "new" / "store.db")
+    at = connect(runs_location(tmp_path / "new" / "store.db"))
+    assert tree(at, "one").tokens == 33
+    at.close()
+    with sqlite3.connect(tmp_path / "copy.runs.db") as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
