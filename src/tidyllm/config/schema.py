@@ -303,3 +303,5 @@ class Settings(_Section, frozen=True):
     money: MoneySettings = MoneySettings()
     sign_on: SignOnSettings | None = None
     observe: ObserveSettings = ObserveSettings()
+    orchestration: bool | None = None
+    """How teams of agents work; left out: orchestrated, unless USE_ORCHESTRATION says otherwise."""
