@@ -22,7 +22,7 @@ from tidyllm.cache.piece_codec import mark_piece, pack_pieces, size_of, unpack_p
 from tidyllm.cache.semantic import Similar
 from tidyllm.cache.serving import serving_of
 from tidyllm.core import Context, Step
-from tidyllm.core.tags import TENANT_TAG
+from tidyllm.core.tags import SAMPLE_TAG, TENANT_TAG
 from tidyllm.errors import ConfigError, TidyllmError
 from tidyllm.models.forward import Forward, Forwarded
 from tidyllm.models.request import Request, RequestLike
@@ -108,6 +108,9 @@ class AnswerCache(Caching[RequestLike, Response]):
         tenant = tags.get(TENANT_TAG, "") if self._tenant is None else self._tenant(ctx)
         if tenant is None:
             return None
+        sample = tags.get(SAMPLE_TAG)
+        if sample is not None:
+            tenant = f"{tenant}\0{sample}"  # a NUL is in no tenant's name
         if not self.vary:
             return (self.serving, tenant)
         # A tag that is not there is another thing than an empty one.

@@ -8,6 +8,7 @@ __all__ = [
     "KEY_TAG",
     "OURS",
     "ROUTE_TAG",
+    "SAMPLE_TAG",
     "TEAM_TAG",
     "TENANT_TAG",
     "USER_TAG",
@@ -30,3 +31,5 @@ EXPERIMENT_TAG = "tidyllm.experiment"
 """`name/arm/whom` of a run that went through an experiment, the last as a hash: feedback reads it in the ledger."""
 CONTROL_TAG = "tidyllm.cache-control"
 """What the caller wants of caches: the value of a `cache-control` header."""
+SAMPLE_TAG = "tidyllm.sample"
+"""Which sample of one question this is (DSPy's rollouts and candidates): five of them are five calls, kept apart."""
