@@ -300,9 +300,7 @@ def test_no_bill_is_above_the_bound(
     tier, served = tiers
     used, answered = share
     fields = {"max_tokens": most} if tier is None else {"max_tokens": most, "service_tier": tier}
-    assert INFO.max_output_tokens is not None
-    possible = min(most, INFO.max_output_tokens)
-    usage = Usage(input_tokens=int(len(body) * used), output_tokens=int(possible * answered))
+    usage = Usage(input_tokens=int(len(body) * used), output_tokens=int(most * answered))
     cost = cost_usd(usage, INFO, tier=served if tier else None)
     limit = bound(body, **fields)
     assert limit is not None
@@ -344,7 +342,8 @@ def test_only_caps_that_the_format_knows_count_and_of_several_the_largest(
 
 
 def test_no_number_blocks_an_account() -> None:
-    assert bound(b"x" * 100, max_tokens=10**12) == bound(b"x" * 100)
+    assert INFO.context_window_tokens is not None
+    assert bound(b"x" * 100, max_tokens=10**12) == bound(b"x" * 100, max_tokens=INFO.context_window_tokens)
     window_only = CATALOG.with_(
         {"up/x": {"prices": {"input": "1", "output": "1"}, "context_window_tokens": 500}}
     ).find("up/x")
@@ -357,6 +356,20 @@ def test_no_number_blocks_an_account() -> None:
         with pytest.raises(BadRequest, match="may be 1,000 at most") as caught:
             bound(b"x", max_tokens=1, **fields)
         assert caught.value.field == field
+
+
+def test_a_cap_above_what_the_catalogue_says_of_the_output_is_set_aside_whole() -> None:
+    """A provider may have raised it since, or raise it for a header (`output-128k-…`)."""
+    behind = CATALOG.with_({
+        "up/x": {
+            "prices": {"input": "0", "output": "1"},
+            "context_window_tokens": 200_000,
+            "max_output_tokens": 64_000,
+        }
+    }).find("up/x")
+    assert bound_usd(b"x", Asked(), behind) == Decimal("0.064")
+    assert bound_usd(b"x", Asked(max_tokens=128_000), behind) == Decimal("0.128")
+    assert bound_usd(b"x", Asked(max_tokens=10**9), behind) == Decimal("0.2")
 
 
 def test_a_tier_without_a_price_has_no_bound() -> None:

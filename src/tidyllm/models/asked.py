@@ -170,7 +170,8 @@ def bound_usd(
 ) -> Decimal | None:
     """The most that sending `body` can cost in US dollars; None when that is not known.
 
-    Of more output than the model can make, what it can make counts: nobody blocks an account with a number.
+    A cap above what the catalogue says of the model's output counts up to its window: the catalogue may be behind the
+    provider, but no answer is longer than the window, and so nobody blocks an account with a number.
 
     :raises BadRequest: more answers or calls of tools are asked for than can be set aside for; the field is named.
     """
@@ -209,7 +210,7 @@ def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | 
     most = 0 if operation == "embeddings" else asked.max_tokens or info.max_output_tokens
     if most is None or (most < 0 and info.max_output_tokens is None):
         return None
-    possible = info.max_output_tokens or info.context_window_tokens or most
+    possible = max(info.max_output_tokens or 0, info.context_window_tokens or most)
     most = (info.max_output_tokens or 0) if most < 0 else min(most, possible)  # Ollama's -1: without end
     calls = asked.own_calls or 0
     if not asked.tiers and not calls:  # nearly always
