@@ -65,6 +65,7 @@ class Writer:
         self._wake = _Wake()
         self._asleep = False
         self._lingers = False
+        self._worked = False
         self._closing = False
         self._down_since: float | None = None
         self._tried_at = 0.0
@@ -151,13 +152,23 @@ class Writer:
 
     def _next(self) -> list[Item]:
         queue = self._queue
+        lingered = False
+        if self._worked and not queue and not self._closing:
+            # Under load more comes at once: what nobody waits for need not wake us, we look by ourselves.
+            self._linger()
+            lingered = bool(queue)
         if not queue and not self._closing:
             self._sleep(None)
-        if queue and all(item.future is None for item in tuple(queue)[:64]) and not self._closing:
-            self._lingers = True
-            self._sleep(_LINGER)
-            self._lingers = False
-        return [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+        if not lingered and all(item.future is None for item in tuple(queue)[:64]) and not self._closing:
+            self._linger()
+        batch = [queue.popleft() for _ in range(min(len(queue), _BATCH))]
+        self._worked = bool(batch)
+        return batch
+
+    def _linger(self) -> None:
+        self._lingers = True
+        self._sleep(_LINGER)
+        self._lingers = False
 
     def _sleep(self, seconds: float | None) -> None:
         self._wake.clear()
