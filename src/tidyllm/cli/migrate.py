@@ -40,12 +40,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_Where = Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder with Python files and notebooks.")]
+_Where = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A file, or a folder with Python files and notebooks.")
+]
 _Patterns = Annotated[
-    list[str] | None, typer.Option("--pattern", "-p", metavar="NAME", help="Only this one; may be repeated. Default: all.")
+    list[str] | None,
+    typer.Option("--pattern", "-p", metavar="NAME", help="Only this one; may be repeated. Default: all."),
 ]
 _Rules = Annotated[
-    Path | None, typer.Option("--rules", metavar="FILE", help="TOML with names of your own beside the known ones.")
+    Path | None,
+    typer.Option("--rules", metavar="FILE", help="TOML with names of your own beside the known ones."),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Annotate = Annotated[
@@ -80,7 +84,11 @@ def scan(path: _Where, pattern: _Patterns = None, rules: _Rules = None, json: _J
 
 @app.command()
 def plan(
-    path: _Where, pattern: _Patterns = None, rules: _Rules = None, annotate: _Annotate = False, json: _JSON = False
+    path: _Where,
+    pattern: _Patterns = None,
+    rules: _Rules = None,
+    annotate: _Annotate = False,
+    json: _JSON = False,
 ) -> None:
     """Show the diff and a report; nothing is written. This is what `tidyllm migrate PATH` does."""
     with _errors():
@@ -104,10 +112,13 @@ def apply(
     rules: _Rules = None,
     check: Annotated[
         str | None,
-        typer.Option(metavar="COMMAND", help='Run it before and after ("pytest -q"): a new failure takes all back.'),
+        typer.Option(
+            metavar="COMMAND", help='Run it before and after ("pytest -q"): a new failure takes all back.'
+        ),
     ] = None,
     check_timeout: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Give the check this long. Default: any time.")
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Give the check this long. Default: any time."),
     ] = None,
     annotate: _Annotate = False,
     json: _JSON = False,
@@ -130,7 +141,10 @@ def apply(
                     _line(console, "Nothing was to be done.")
                 elif not done.failures:
                     again = f"tidyllm migrate rollback {path}"
-                    _line(console, f"Applied to {_many(len(done.files), 'file')} (run {done.run}). Take it back: {again}")
+                    _line(
+                        console,
+                        f"Applied to {_many(len(done.files), 'file')} (run {done.run}). Take it back: {again}",
+                    )
         if done.failures:
             for failure in done.failures:
                 sys.stderr.write(f"tidyllm: {harmless(failure)}\n")
@@ -150,7 +164,12 @@ def validate(path: _Where, pattern: _Patterns = None, rules: _Rules = None, json
         flaws = look(path, _plan(path, pattern, rules))
         if json:
             _print_json(
-                {"flaws": [{"path": one.path, "line": one.line, "kind": one.kind, "text": one.text} for one in flaws]}
+                {
+                    "flaws": [
+                        {"path": one.path, "line": one.line, "kind": one.kind, "text": one.text}
+                        for one in flaws
+                    ]
+                }
             )
         else:
             with until_the_reader_leaves():
@@ -181,7 +200,9 @@ def rollback(path: _Where, json: _JSON = False) -> None:
 def cleanup(
     path: _Where,
     pattern: _Patterns = None,
-    write: Annotated[bool, typer.Option("--write", help="Write the changes; otherwise they are only shown.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the changes; otherwise they are only shown.")
+    ] = False,
     json: _JSON = False,
 ) -> None:
     """Remove the last uses of `tidyllm.legacy`, the old names of a migration period."""
@@ -202,7 +223,10 @@ def cleanup(
                         _diff_line(console, line)
             _summary(console, ready)
             left = len(ready.could_not)
-            _line(console, "tidyllm.legacy is not needed any more." if not left else f"{_many(left, 'use')} left.")
+            _line(
+                console,
+                "tidyllm.legacy is not needed any more." if not left else f"{_many(left, 'use')} left.",
+            )
 
 
 @app.command()
@@ -210,8 +234,12 @@ def report(
     path: _Where,
     pattern: _Patterns = None,
     rules: _Rules = None,
-    model: Annotated[str, typer.Option(metavar="KIND/NAME", help="The model whose prices are used.")] = "openai/gpt-5-mini",
-    bench: Annotated[bool, typer.Option(help="Measure an old wrapper beside the new one on the offline model.")] = True,
+    model: Annotated[
+        str, typer.Option(metavar="KIND/NAME", help="The model whose prices are used.")
+    ] = "openai/gpt-5-mini",
+    bench: Annotated[
+        bool, typer.Option(help="Measure an old wrapper beside the new one on the offline model.")
+    ] = True,
     json: _JSON = False,
 ) -> None:
     """Count before and after: lines, wrappers, call sites, dollars of retries that multiply, and time per call."""
@@ -260,7 +288,12 @@ def _heal(path: Path) -> None:
 
 
 def _plan(
-    path: Path, patterns: Sequence[str] | None, rules: Path | None, *, annotate: bool = False, only_legacy: bool = False
+    path: Path,
+    patterns: Sequence[str] | None,
+    rules: Path | None,
+    *,
+    annotate: bool = False,
+    only_legacy: bool = False,
 ) -> Plan:
     from tidyllm.migrate import plan as make
 
@@ -311,10 +344,16 @@ def _summary(console: Console, plan: Plan) -> None:
     for path, finding in plan.could_not:
         place = f"{path}:{f'cell {finding.cell}:' if finding.cell else ''}{finding.line}"
         by_hand = f" By hand: {finding.by_hand}" if finding.by_hand else ""
-        _line(console, f"could not: {place}: {finding.name} [{finding.pattern}]: {finding.reason}.{by_hand}", "yellow")
+        _line(
+            console,
+            f"could not: {place}: {finding.name} [{finding.pattern}]: {finding.reason}.{by_hand}",
+            "yellow",
+        )
     _problems(console, plan)
     for path in plan.defining:
-        _line(console, f"left as it is: {path} defines legacy classes itself; remove it when nothing uses them.")
+        _line(
+            console, f"left as it is: {path} defines legacy classes itself; remove it when nothing uses them."
+        )
     _line(
         console,
         f"{_many(len(plan.results), 'file')}: {changed} changed, {len(plan.results) - changed - problems} unchanged, "

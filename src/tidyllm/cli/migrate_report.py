@@ -65,7 +65,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"  {one['pattern']}: {one['converted']} converted, {one['could_not']} could not")
     money = found["retries"]
     if money["usd_per_attempt"] is None:
-        said.append(f"retries that multiply: the price of {money['model']} is not known; name another with --model")
+        said.append(
+            f"retries that multiply: the price of {money['model']} is not known; name another with --model"
+        )
     else:
         before, after = Decimal(money["usd_at_worst_before"]), Decimal(money["usd_at_worst_after"])
         said.append(

@@ -41,7 +41,9 @@ def annotated(before: str, after: str, findings: Sequence[Finding]) -> str:
         while above > 0 and new[above - 1].lstrip().startswith("#"):
             above -= 1
         there = "".join(new[above:place])
-        lines = [f"{indent[0] if indent else ''}{text}{ending}" for text in wanted[place] if text not in there]
+        lines = [
+            f"{indent[0] if indent else ''}{text}{ending}" for text in wanted[place] if text not in there
+        ]
         new[place:place] = lines
     return "".join(new)
 

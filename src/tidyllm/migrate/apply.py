@@ -77,7 +77,9 @@ def apply(plan: Plan, check: str | None = None, timeout: float | None = None) ->
             failures = new_failures(before, after)
             if failures:
                 current.undo()
-                return Applied(current.name, tuple(one.path for one in changes), tuple(failures), before, after)
+                return Applied(
+                    current.name, tuple(one.path for one in changes), tuple(failures), before, after
+                )
         try:
             current.commit()
         except MigrateError:
@@ -95,7 +97,9 @@ def rollback(path: Path) -> tuple[str, list[str]]:
     with journal.locked():
         last = journal.last()
         if last is None:
-            raise MigrateError(f"there is no run to take back in {journal.root}.", "Nothing was applied here.")
+            raise MigrateError(
+                f"there is no run to take back in {journal.root}.", "Nothing was applied here."
+            )
         changed = last.changed_since()
         if changed:
             names = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")

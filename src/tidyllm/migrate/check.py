@@ -58,11 +58,15 @@ def run(words: Sequence[str], folder: Path, timeout: float | None = None) -> Out
             words, cwd=folder, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except FileNotFoundError as error:
-        raise MigrateError(f"the check cannot be run: there is no program {words[0]!r}.", "Name it as a path.") from error
+        raise MigrateError(
+            f"the check cannot be run: there is no program {words[0]!r}.", "Name it as a path."
+        ) from error
     except OSError as error:
         raise MigrateError(f"the check cannot be run: {error.strerror}.", "") from error
     except subprocess.TimeoutExpired as error:
-        raise MigrateError(f"the check did not end within {timeout:g} s.", "Give it more time, or less to do.") from error
+        raise MigrateError(
+            f"the check did not end within {timeout:g} s.", "Give it more time, or less to do."
+        ) from error
     said = done.stdout + done.stderr
     failing = frozenset(_FAILED.findall(done.stdout)) if _is_pytest(words) else frozenset[str]()
     return Outcome(done.returncode, failing, "\n".join(said.splitlines()[-12:]))

@@ -45,12 +45,16 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
     if module.code != text:
         raise SyntaxError("it would not come back byte for byte")
     scopes = Scopes(module)
-    handlers = {rules.pattern: import_module(f"tidyllm.migrate.patterns.{rules.pattern}") for rules in library}
+    handlers = {
+        rules.pattern: import_module(f"tidyllm.migrate.patterns.{rules.pattern}") for rules in library
+    }
     file = Rewriter(module, scopes, library, handlers, facts)
     done = settle(file, file.run())
     lines = _Lines(module, text)
     findings = [
-        Finding(entry.kind, entry.rules.pattern, entry.name, lines.of(entry.node), entry.reason, entry.by_hand)  # pyright: ignore[reportArgumentType] - entries of kind "need" are never logged
+        Finding(
+            entry.kind, entry.rules.pattern, entry.name, lines.of(entry.node), entry.reason, entry.by_hand
+        )  # pyright: ignore[reportArgumentType] - entries of kind "need" are never logged
         for entry in file.log
     ]
     changed = done.code

@@ -88,7 +88,11 @@ def _worst(text: str, *, multiplied: bool) -> int:
         if not isinstance(node, ast.Call):
             continue
         for one in node.keywords:
-            if one.arg in _RETRYING and isinstance(one.value, ast.Constant) and isinstance(one.value.value, int):
+            if (
+                one.arg in _RETRYING
+                and isinstance(one.value, ast.Constant)
+                and isinstance(one.value.value, int)
+            ):
                 tries = one.value.value + (0 if one.arg in {"attempts", "max_attempts"} else 1)
                 whole += tries * (1 + _OWN_RETRIES if multiplied else 1)
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")

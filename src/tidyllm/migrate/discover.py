@@ -64,7 +64,11 @@ def _walk(folder: Path, ignores: list[_Ignore]) -> Iterator[Path]:
         if entry.is_symlink():
             continue
         if entry.is_dir():
-            if entry.name not in _NEVER and not (path / "pyvenv.cfg").exists() and not _ignored(path, True, ignores):
+            if (
+                entry.name not in _NEVER
+                and not (path / "pyvenv.cfg").exists()
+                and not _ignored(path, True, ignores)
+            ):
                 yield from _walk(path, ignores)
         elif entry.name.endswith(_ENDINGS) and not _ignored(path, False, ignores):
             yield path

@@ -45,7 +45,9 @@ def settle(file: Rewriter, tree: cst.Module) -> cst.Module:
     for statement, scope in file.scopes.imports:
         changes[id(statement)] = _plan(file, statement, scope, used, before, removed, unused)
     for need in unused:
-        known = next((one for one in needs.values() if (one.target, one.alias) == (need.target, need.alias)), None)
+        known = next(
+            (one for one in needs.values() if (one.target, one.alias) == (need.target, need.alias)), None
+        )
         if known is None:
             need.mark = f"{need.target} {need.alias}"
             needs[need.mark] = need
@@ -85,7 +87,9 @@ def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[s
             if inside:
                 seen.update(inside)
             elif value in root.names and _in_all(file, node):
-                used.update((id(one.statement), value) for one in root.names[value] if one.statement is not None)
+                used.update(
+                    (id(one.statement), value) for one in root.names[value] if one.statement is not None
+                )
             return
         if isinstance(node, cst.Name):
             if node.value in marks:
@@ -97,7 +101,9 @@ def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[s
             holder = scope.holder(node.value)
             if holder is not None:
                 used.update(
-                    (id(one.statement), node.value) for one in holder.names[node.value] if one.statement is not None
+                    (id(one.statement), node.value)
+                    for one in holder.names[node.value]
+                    if one.statement is not None
                 )
             else:
                 used.update((id(statement), "*") for _, statement in root.stars if _from_star(file, node))
@@ -158,7 +164,11 @@ def _plan(
 
 
 def _plan_star(
-    file: Rewriter, statement: ImportNode, used: set[tuple[int, str]], before: set[tuple[int, str]], change: _Change
+    file: Rewriter,
+    statement: ImportNode,
+    used: set[tuple[int, str]],
+    before: set[tuple[int, str]],
+    change: _Change,
 ) -> None:
     assert isinstance(statement, cst.ImportFrom)
     key = id(statement), "*"
@@ -185,7 +195,9 @@ def _replace_unused(
         if rules is None or not rules.closed:
             return False
         if not rules.home or asname:
-            file.log.append(Entry("could_not", rules, local, statement, "the module is imported as a whole", ""))
+            file.log.append(
+                Entry("could_not", rules, local, statement, "the module is imported as a whole", "")
+            )
             return False
         file.log.append(Entry("converted", rules, local, statement))
         unused.append(Need(f"{rules.home}.", "", {id(statement): statement}))
@@ -229,11 +241,15 @@ def _free(file: Rewriter, name: str, target: str, removed: set[tuple[int, str]])
     for scope in _all_scopes(file):
         for one in scope.names.get(name, ()):
             if one.kind == "import":
-                if file.facts.absolute(one.origin) == target.rstrip(".") or (id(one.statement), name) in removed:
+                if (
+                    file.facts.absolute(one.origin) == target.rstrip(".")
+                    or (id(one.statement), name) in removed
+                ):
                     continue
                 return False
             if one.soft and any(
-                other.kind == "import" and (id(other.statement), name) in removed for other in scope.names[name]
+                other.kind == "import" and (id(other.statement), name) in removed
+                for other in scope.names[name]
             ):
                 continue
             return False
@@ -292,7 +308,11 @@ def _lines(new: Mapping[tuple[str, str], None]) -> list[str]:
     for target, name in new:
         module, _, last = target.rpartition(".")
         if not last:
-            plain.append(f"import {module}" if name in {"", module.rpartition(".")[2]} else f"import {module} as {name}")
+            plain.append(
+                f"import {module}"
+                if name in {"", module.rpartition(".")[2]}
+                else f"import {module} as {name}"
+            )
             continue
         modules.setdefault(module, []).append(last if last == name else f"{last} as {name}")
     return sorted(plain) + [
@@ -376,7 +396,11 @@ class _Writer:
             if len(text) > _LONGEST:
                 head, _, names = text.partition(" import ")
                 newline = self.file.module.default_newline
-                text = f"{head} import ({newline}    " + f",{newline}    ".join(names.split(", ")) + f",{newline})"
+                text = (
+                    f"{head} import ({newline}    "
+                    + f",{newline}    ".join(names.split(", "))
+                    + f",{newline})"
+                )
             line = cst.parse_statement(text, self.file.module.config_for_parsing)
             assert isinstance(line, cst.SimpleStatementLine)
             found.extend(line.body)
@@ -390,7 +414,9 @@ class _Writer:
         carry: list[cst.EmptyLine] = []
         changed = False
         for line in body:
-            if not isinstance(line, cst.SimpleStatementLine) or not any(self._change(one) for one in line.body):
+            if not isinstance(line, cst.SimpleStatementLine) or not any(
+                self._change(one) for one in line.body
+            ):
                 if carry:
                     line = line.with_changes(leading_lines=[*carry, *_leading(line)])
                     carry = []
@@ -408,7 +434,9 @@ class _Writer:
                 )
                 done += [first, *(cst.SimpleStatementLine([one]) for one in small[1:])]
             else:
-                done.append(line.with_changes(body=_spaced(small), leading_lines=[*carry, *line.leading_lines]))
+                done.append(
+                    line.with_changes(body=_spaced(small), leading_lines=[*carry, *line.leading_lines])
+                )
             carry = []
         return (done if changed else None), carry
 
@@ -422,7 +450,11 @@ class _Writer:
                 isinstance(one, cst.Import | cst.ImportFrom) for one in line.body
             ):
                 place = number + 1
-            elif number == 0 and isinstance(line, cst.SimpleStatementLine) and isinstance(line.body[0], cst.Expr):
+            elif (
+                number == 0
+                and isinstance(line, cst.SimpleStatementLine)
+                and isinstance(line.body[0], cst.Expr)
+            ):
                 place = 1
         lines = [cst.SimpleStatementLine([one]) for one in self._parsed(self.floating)]
         return module.with_changes(body=[*module.body[:place], *lines, *module.body[place:]])
@@ -445,7 +477,9 @@ def _kept(statement: ImportNode, change: _Change) -> ImportNode | None:
 def _spaced(body: Sequence[cst.BaseSmallStatement]) -> list[cst.BaseSmallStatement]:
     semicolon = cst.Semicolon(whitespace_after=cst.SimpleWhitespace(" "))
     return [
-        one if isinstance(one.semicolon, cst.Semicolon) or place == len(body) - 1 else one.with_changes(semicolon=semicolon)
+        one
+        if isinstance(one.semicolon, cst.Semicolon) or place == len(body) - 1
+        else one.with_changes(semicolon=semicolon)
         for place, one in enumerate(body)
     ]
 

@@ -39,14 +39,13 @@ def foreign_names(
     foreign: set[str] = set()
     defining: set[Path] = set()
     for path in paths:
-        data = contents.get(path)
-        if data is None or path.suffix != ".py":
+        if path.suffix != ".py":
             continue
         names = module_names(path, root)
         for rules in library:
             if not any(rules.module(name) for name in names):
                 continue
-            found = _classes(data)
+            found = _classes(contents.get(path) or _bytes_of(path))
             ours = {name: needs for name, needs in found.items() if name in rules.names}
             for name, needs in ours.items():
                 known = set(rules.names[name].arguments) | set(rules.names[name].drop)
@@ -87,6 +86,13 @@ def imported_names(path: Path, root: Path, names: Sequence[bytes]) -> frozenset[
                 found.add(f"{module}.{alias.name}")
                 found.update(f"{module}.{alias.name}.{name}" for name in attributes)
     return frozenset(found)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _classes(data: bytes) -> dict[str, set[str]]:

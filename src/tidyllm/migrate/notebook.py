@@ -53,7 +53,9 @@ class Notebook:
         except ValueError as error:
             raise MigrateError(f"it is no notebook: {error}.", "Open it in Jupyter and save it.") from error
         if not isinstance(document, dict) or not isinstance(document.get("cells"), list):  # pyright: ignore[reportUnknownMemberType] - JSON
-            raise MigrateError("it is no notebook of version 4: it has no list of cells.", "Save it in Jupyter.")
+            raise MigrateError(
+                "it is no notebook of version 4: it has no list of cells.", "Save it in Jupyter."
+            )
         book = cls(raw)
         for number, (kind, span) in enumerate(_Finder(raw).cells(), 1):
             if kind != "code" or span is None:

@@ -93,7 +93,9 @@ def _placed(done: Converted, book: Notebook | None) -> tuple[Finding, ...]:
     if book is None:
         return done.findings
     places = [book.place(one.line) for one in done.findings]
-    return tuple(replace(one, cell=cell, line=line) for one, (cell, line) in zip(done.findings, places, strict=True))
+    return tuple(
+        replace(one, cell=cell, line=line) for one, (cell, line) in zip(done.findings, places, strict=True)
+    )
 
 
 def _parses(text: str, *, notebook: bool = False, ours: bool = False) -> None:

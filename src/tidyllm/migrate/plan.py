@@ -51,11 +51,21 @@ class Plan:
 
     @property
     def could_not(self) -> tuple[tuple[str, Finding], ...]:
-        return tuple((one.path, finding) for one in self.results for finding in one.findings if finding.kind == "could_not")
+        return tuple(
+            (one.path, finding)
+            for one in self.results
+            for finding in one.findings
+            if finding.kind == "could_not"
+        )
 
     @property
     def converted(self) -> tuple[tuple[str, Finding], ...]:
-        return tuple((one.path, finding) for one in self.results for finding in one.findings if finding.kind == "converted")
+        return tuple(
+            (one.path, finding)
+            for one in self.results
+            for finding in one.findings
+            if finding.kind == "converted"
+        )
 
     def diff(self, result: FileResult) -> list[str]:
         """The lines of a unified diff of one file."""
@@ -156,7 +166,14 @@ class _Work:
         total: int,
     ) -> dict[Path, FileResult]:
         jobs = [
-            (path, _name(path, self.root), self.library, self._facts(path, facts, foreign), tuple(extra), self.annotate)
+            (
+                path,
+                _name(path, self.root),
+                self.library,
+                self._facts(path, facts, foreign),
+                tuple(extra),
+                self.annotate,
+            )
             for path in paths
         ]
         skipped = total - len(jobs)
@@ -178,7 +195,12 @@ class _Work:
     def _facts(self, path: Path, facts: dict[Path, Facts], foreign: frozenset[str]) -> Facts:
         known = facts.get(path) or Facts()
         return Facts(
-            package_of(path, self.root), path.name == "__init__.py", known.exports, foreign, known.tainted, known.keep
+            package_of(path, self.root),
+            path.name == "__init__.py",
+            known.exports,
+            foreign,
+            known.tainted,
+            known.keep,
         )
 
 

@@ -255,7 +255,9 @@ class Resolver:
         if isinstance(node, cst.Name) and node.value == "self":
             home = scope.enclosing_class()
             base = self.legacy_base(home.node) if home and isinstance(home.node, cst.ClassDef) else None
-            return None if base is None or base.rule is None else Instance(base.rules, base.rule, base.bindings)
+            return (
+                None if base is None or base.rule is None else Instance(base.rules, base.rule, base.bindings)
+            )
         key = self.scopes.key(node, scope)
         if key is None:
             return None
@@ -279,7 +281,10 @@ class Resolver:
         inner = [self._annotated(child) for child in children(note)]
         real = [one for one in inner if one is not None]
         whole = dotted(note.value) if isinstance(note, cst.Subscript) else None
-        holds = isinstance(note, cst.Subscript) and (whole or "").rpartition(".")[2] not in {"Optional", "Union"}
+        holds = isinstance(note, cst.Subscript) and (whole or "").rpartition(".")[2] not in {
+            "Optional",
+            "Union",
+        }
         if holds:
             # `list[Wrapper]` is no wrapper, `Retry[int]` is.
             return self._annotated(note.value) if isinstance(note, cst.Subscript) else None

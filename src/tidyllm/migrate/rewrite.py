@@ -143,7 +143,11 @@ class Rewriter:
                 if scope is not None and isinstance(scope.node, cst.FunctionDef) and scope.parent is not None:
                     found.append((id(scope.parent), scope.node.name.value))
                 return found
-            if isinstance(above, cst.Call) and here is not above.func and self.resolver.reference(above.func) is None:
+            if (
+                isinstance(above, cst.Call)
+                and here is not above.func
+                and self.resolver.reference(above.func) is None
+            ):
                 return found
             if isinstance(above, cst.Lambda | cst.BaseCompoundStatement | cst.Decorator):
                 return found
@@ -306,7 +310,11 @@ class Rewriter:
             elif own & {old for old, new in rule.methods.items() if old != new}:
                 why = f"{node.name.value} overrides {', '.join(sorted(own & set(rule.methods)))}"
             key = id(self.scopes.of[id(node)]), node.name.value
-            why = why or self.tainted.get(key, "") or self.blocked.get(f"{found.rules.pattern}.{found.name}", "")
+            why = (
+                why
+                or self.tainted.get(key, "")
+                or self.blocked.get(f"{found.rules.pattern}.{found.name}", "")
+            )
             if why:
                 self.log.append(
                     Entry("could_not", found.rules, found.name, value, why, rule.by_hand if rule else "")
@@ -436,13 +444,17 @@ class Rewriter:
                 )
             changed = site.call.func
             assert isinstance(changed, cst.Attribute)
-            return site.call.with_changes(func=changed.with_changes(attr=cst.Name(holds.rule.methods[method])))
+            return site.call.with_changes(
+                func=changed.with_changes(attr=cst.Name(holds.rule.methods[method]))
+            )
 
         here = len(self.log)
         done = self.convert(node, holds.rules, holds.rule, holds.bindings, action, method=method, name=name)
         if done is not node and self.log[here:] and holds.rule.methods.get(method) == method:
             # Nothing of it is new: it is no conversion.
-            self.log[here:] = [one for one in self.log[here:] if one.node is not node or one.kind != "converted"]
+            self.log[here:] = [
+                one for one in self.log[here:] if one.node is not node or one.kind != "converted"
+            ]
         return done
 
     def _handler_of_method(self, holds: Instance, method: str) -> Callable[[Site], cst.BaseExpression] | None:
@@ -457,7 +469,9 @@ class Rewriter:
         if not (isinstance(func, cst.Attribute) and func.attr.value == "__init__"):
             return None
         value = func.value
-        if not (isinstance(value, cst.Call) and isinstance(value.func, cst.Name) and value.func.value == "super"):
+        if not (
+            isinstance(value, cst.Call) and isinstance(value.func, cst.Name) and value.func.value == "super"
+        ):
             return None
         home = self.scopes.of[id(node)].enclosing_class()
         if home is None or not isinstance(home.node, cst.ClassDef):
@@ -509,7 +523,12 @@ class Rewriter:
             special = getattr(self.handlers.get(holds.rules.pattern), "ATTRIBUTES", {}).get(
                 f"{holds.rule.name}.{node.attr.value}"
             )
-            if special is not None and not holds.mixed and not self._is_target(node) and not self.must_stay(node.value):
+            if (
+                special is not None
+                and not holds.mixed
+                and not self._is_target(node)
+                and not self.must_stay(node.value)
+            ):
                 value = self.rewrite(node.value)
                 self.log.append(Entry("converted", holds.rules, f"{holds.rule.name}.{node.attr.value}", node))
                 return special(node if value is node.value else node.with_changes(value=value))
@@ -552,7 +571,11 @@ class Rewriter:
             return node
         blocked = self.blocked.get(f"{rules.pattern}.{found.name}", "")
         if rule is None or not rule.to or found.ambiguous:
-            reason = rule.reason if rule is not None and rule.reason else "it stands alone, and nothing takes its place"
+            reason = (
+                rule.reason
+                if rule is not None and rule.reason
+                else "it stands alone, and nothing takes its place"
+            )
             if found.ambiguous:
                 reason = "the name is given another meaning in this file"
             self.log.append(Entry("could_not", rules, found.name, node, reason, rule.by_hand if rule else ""))
@@ -615,7 +638,9 @@ class Rewriter:
 
         def change(match: re.Match[str]) -> str:
             holder = scope.holder(match[0])
-            imports = [one for one in holder.names[match[0]] if one.kind == "import"] if holder is not None else []
+            imports = (
+                [one for one in holder.names[match[0]] if one.kind == "import"] if holder is not None else []
+            )
             legacy = self.resolver.legacy(imports[0].origin) if len(imports) == 1 else None
             if legacy is None or legacy[1] is None or not legacy[1].to or legacy[1].keep:
                 return match[0]
@@ -640,8 +665,17 @@ class Rewriter:
             if legacy is None:
                 continue
             rules, rule, _ = legacy
-            if rule is None or not rule.to or text in self.facts.keep or f"{rules.pattern}.{rule.name}" in self.blocked:
-                reason = "other files use it from here" if text in self.facts.keep else "it is passed on in __all__"
+            if (
+                rule is None
+                or not rule.to
+                or text in self.facts.keep
+                or f"{rules.pattern}.{rule.name}" in self.blocked
+            ):
+                reason = (
+                    "other files use it from here"
+                    if text in self.facts.keep
+                    else "it is passed on in __all__"
+                )
                 self.log.append(Entry("could_not", rules, text, node, reason, rule.by_hand if rule else ""))
                 if rule is not None:
                     self.block(rules, rule.name, f"{text} is passed on in __all__")
@@ -662,7 +696,14 @@ class Rewriter:
                 return rule.to
             if rules.closed:
                 self.log.append(
-                    Entry("could_not", rules, rule.name, node, "a text names it, and nothing takes its place", rule.by_hand)
+                    Entry(
+                        "could_not",
+                        rules,
+                        rule.name,
+                        node,
+                        "a text names it, and nothing takes its place",
+                        rule.by_hand,
+                    )
                 )
             return None
         home = self.resolver.legacy_module(text)

@@ -189,14 +189,13 @@ def _with(rules: Rules, added: Mapping[str, Any], where: str) -> Rules:
     if not isinstance(modules, list) or not all(
         isinstance(one, str) for one in cast("list[object]", modules)
     ):
-        raise RulesError(
-            f"{here}: modules is no list of texts.", 'Write modules = ["acme.llm"].'
-        )
+        raise RulesError(f"{here}: modules is no list of texts.", 'Write modules = ["acme.llm"].')
     aliases = _texts(added.get("names", {}), f"{here}: names")
     for own, known in aliases.items():
         if known not in rules.names:
             raise RulesError(
-                f"{here}: {own} = {known!r}, but the pattern has no name {known!r}.", _meant(known, rules.names)
+                f"{here}: {own} = {known!r}, but the pattern has no name {known!r}.",
+                _meant(known, rules.names),
             )
     names = dict(rules.names)
     arguments: object = added.get("arguments", {})

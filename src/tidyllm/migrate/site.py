@@ -88,7 +88,9 @@ class Site:
 
     # -- arguments
 
-    def given(self, names: Sequence[str] | None = None, *, call: cst.Call | None = None) -> dict[str, cst.Arg]:
+    def given(
+        self, names: Sequence[str] | None = None, *, call: cst.Call | None = None
+    ) -> dict[str, cst.Arg]:
         """The arguments by the names of the old parameters.
 
         :raises CannotConvert: there are `*args`, `**kwargs` that are no literal, or arguments that are not known.
@@ -146,7 +148,9 @@ class Site:
 
     def spread_only(self) -> bool:
         """Whether one of the arguments is a `**name` whose content is not seen here."""
-        return any(one.star == "**" and not isinstance(one.value, cst.Dict | cst.Call) for one in self.call.args)
+        return any(
+            one.star == "**" and not isinstance(one.value, cst.Dict | cst.Call) for one in self.call.args
+        )
 
     def renamed(self, arguments: Mapping[str, cst.Arg] | None = None) -> list[cst.Arg]:
         """The arguments under their new names, in the order of the file; what is dropped without loss is left out."""
@@ -205,7 +209,9 @@ def tidy(args: Sequence[cst.Arg]) -> list[cst.Arg]:
             done[place] = arg.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
     if done:
         last = done[-1]
-        if isinstance(last.comma, cst.Comma) and isinstance(last.comma.whitespace_after, cst.SimpleWhitespace):
+        if isinstance(last.comma, cst.Comma) and isinstance(
+            last.comma.whitespace_after, cst.SimpleWhitespace
+        ):
             # A comma that was between two arguments, and now is behind the last one.
             if not isinstance(last.whitespace_after_arg, cst.ParenthesizedWhitespace):
                 done[-1] = last.with_changes(comma=cst.MaybeSentinel.DEFAULT)

@@ -70,7 +70,8 @@ def validate(path: Path, plan: Plan) -> list[Flaw]:
         ]
     for result in plan.results:
         found += [
-            Flaw(result.path, one.line, "legacy", f"{one.name} is left ({one.pattern})") for one in result.findings
+            Flaw(result.path, one.line, "legacy", f"{one.name} is left ({one.pattern})")
+            for one in result.findings
         ]
     return sorted(found, key=lambda flaw: (flaw.path, flaw.line))
 
@@ -147,7 +148,12 @@ def _missing_names(node: ast.ImportFrom, module: str) -> Iterator[tuple[int, str
         text = file.read_text("utf-8")
         for alias in node.names:
             below = (base / alias.name).exists() or (base / f"{alias.name}.py").exists()
-            if alias.name != "*" and not below and json.dumps(alias.name) not in text and alias.name not in _names(text):
+            if (
+                alias.name != "*"
+                and not below
+                and json.dumps(alias.name) not in text
+                and alias.name not in _names(text)
+            ):
                 yield node.lineno, f"name {alias.name!r} in {module}"
 
 

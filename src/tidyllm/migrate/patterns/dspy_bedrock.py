@@ -38,7 +38,11 @@ def wrapper(site: Site) -> cst.BaseExpression:
         return site.calling(site.replacement(), [positional(inner.with_changes(args=both), whole)])
     if rest:
         raise site.refuse("its configuration comes from a variable, and more is given beside it")
-    old = next(one.value for one in site.original.args if one.keyword is None or one.keyword.value == "bedrock_config")
+    old = next(
+        one.value
+        for one in site.original.args
+        if one.keyword is None or one.keyword.value == "bedrock_config"
+    )
     holds = site.file.resolver.instance(old)
     if holds is None or holds.mixed or holds.rule.name != "BedrockConfig":
         raise site.refuse("what its configuration holds is not seen in this file")
@@ -46,7 +50,11 @@ def wrapper(site: Site) -> cst.BaseExpression:
 
 
 def _is_converted(site: Site, whole: cst.Arg) -> bool:
-    old = next(one.value for one in site.original.args if one.keyword is None or one.keyword.value == "bedrock_config")
+    old = next(
+        one.value
+        for one in site.original.args
+        if one.keyword is None or one.keyword.value == "bedrock_config"
+    )
     found = site.file.resolver.reference(old.func) if isinstance(old, cst.Call) else None
     return found is not None and found.name == "BedrockConfig"
 
@@ -73,5 +81,8 @@ CALLS = {"wrapper": wrapper, "config": config}
 METHODS = {
     f"{name}.{method}": handler
     for name in ("DSPyBedrockEnhancedWrapper", "DSPyBedrockEnhanced")
-    for method, handler in (("create_bedrock_module", create_bedrock_module), ("create_module", create_module))
+    for method, handler in (
+        ("create_bedrock_module", create_bedrock_module),
+        ("create_module", create_module),
+    )
 }

@@ -31,7 +31,9 @@ def client(site: Site) -> cst.BaseExpression:
     if provider is not None and literal(provider.value) != "openai":
         raise site.refuse("it speaks to Azure", "Write the deployment into tidyllm.yaml as a route.")
     if "system_prompt" in given and literal(given["system_prompt"].value) is not None:
-        raise site.refuse("it puts a system prompt before every call", "Put it into the signature's docstring.")
+        raise site.refuse(
+            "it puts a system prompt before every call", "Put it into the signature's docstring."
+        )
     if "timeout_s" in given:
         raise site.refuse("it has a timeout of its own", "Write the timeout into a route in tidyllm.yaml.")
     model = given.get("model")
@@ -42,7 +44,11 @@ def client(site: Site) -> cst.BaseExpression:
         if default is None:
             raise site.refuse("it names no model")
         name = expression(f'"{kind}/{default}"')
-    args = [cst.Arg(name) if model is None else model.with_changes(keyword=None, value=name, equal=cst.MaybeSentinel.DEFAULT)]
+    args = [
+        cst.Arg(name)
+        if model is None
+        else model.with_changes(keyword=None, value=name, equal=cst.MaybeSentinel.DEFAULT)
+    ]
     address = given.get("api_base") or given.get("base_url")
     if address is not None and literal(address.value) is not None:
         args.append(keyword("base_url", address.value, address))
@@ -59,7 +65,9 @@ def _named(value: cst.BaseExpression, kind: str) -> cst.BaseExpression:
     inner = cst.FormattedStringExpression(value)
     if isinstance(value, cst.Name | cst.Attribute):
         return cst.FormattedString([cst.FormattedStringText(f"{kind}/"), inner], start='f"', end='"')
-    raise CannotConvert("the name of its model is computed", f'Give tidyllm.dspy.lm the name with "{kind}/" in front.')
+    raise CannotConvert(
+        "the name of its model is computed", f'Give tidyllm.dspy.lm the name with "{kind}/" in front.'
+    )
 
 
 def by_hand(site: Site) -> cst.BaseExpression:

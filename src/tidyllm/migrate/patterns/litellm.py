@@ -26,7 +26,11 @@ _RENAMED = {
 _KNOWN = {"model", "messages", "num_retries", "max_retries", "fallbacks", "timeout", "request_timeout", "api_key",
           "api_base", "base_url", "stream", "n", *_RENAMED}  # fmt: skip
 _TEXT = (".choices", "[0]", ".message", ".content")
-_TOKENS = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+_TOKENS = {
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "total_tokens": "total_tokens",
+}
 
 
 def completion(site: Site) -> cst.BaseExpression:
@@ -43,7 +47,9 @@ def completion(site: Site) -> cst.BaseExpression:
     request = cst.Call(site.use("tidyllm.Request"), _commas(args))
     is_async = site.rule.name == "acompletion"
     func = step if is_async else cst.Attribute(step, cst.Name("run_sync"))
-    return site.call.with_changes(func=func, args=[cst.Arg(request)], whitespace_before_args=cst.SimpleWhitespace(""))
+    return site.call.with_changes(
+        func=func, args=[cst.Arg(request)], whitespace_before_args=cst.SimpleWhitespace("")
+    )
 
 
 def _given(site: Site) -> dict[str, cst.Arg]:
@@ -110,18 +116,28 @@ def _named(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
     text = literal(node)
     if not isinstance(text, str) or not isinstance(node, cst.SimpleString):
         constant = _constant(site, node)
-        if constant is not None and constant.partition("/")[0] in site.rules.settings["kinds"] and "/" in constant:
+        if (
+            constant is not None
+            and constant.partition("/")[0] in site.rules.settings["kinds"]
+            and "/" in constant
+        ):
             return node
-        raise site.refuse("the name of its model is not seen", 'Write it as "kind/name", such as "openai/gpt-5-mini".')
+        raise site.refuse(
+            "the name of its model is not seen", 'Write it as "kind/name", such as "openai/gpt-5-mini".'
+        )
     kind, slash, _ = text.partition("/")
     if slash:
         if kind not in site.rules.settings["kinds"]:
-            raise site.refuse(f"there is no provider {kind!r}", "Write the model into tidyllm.yaml as a route.")
+            raise site.refuse(
+                f"there is no provider {kind!r}", "Write the model into tidyllm.yaml as a route."
+            )
         return node
     for start, meant in site.rules.settings["bare"].items():
         if text.startswith(start):
             return node.with_changes(value=f"{node.prefix}{node.quote}{meant}/{text}{node.quote}")
-    raise site.refuse(f"who serves {text!r} is not known", 'Write it as "kind/name", such as "openai/gpt-5-mini".')
+    raise site.refuse(
+        f"who serves {text!r} is not known", 'Write it as "kind/name", such as "openai/gpt-5-mini".'
+    )
 
 
 def _constant(site: Site, node: cst.BaseExpression) -> str | None:
@@ -177,7 +193,11 @@ def _parts(node: cst.CSTNode) -> tuple[cst.CSTNode, list[str]]:
         if isinstance(node, cst.Attribute):
             steps.insert(0, f".{node.attr.value}")
             node = node.value
-        elif isinstance(node, cst.Subscript) and len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
+        elif (
+            isinstance(node, cst.Subscript)
+            and len(node.slice) == 1
+            and isinstance(node.slice[0].slice, cst.Index)
+        ):
             index = literal(node.slice[0].slice.value)
             steps.insert(0, f".{index}" if isinstance(index, str) else f"[{index}]")
             node = node.value
@@ -248,8 +268,14 @@ def _answer_is_read(site: Site) -> None:
     if isinstance(above, cst.Attribute | cst.Subscript):
         _chain_is_known(site, here)
         return
-    if not isinstance(above, cst.Assign) or len(above.targets) != 1 or not isinstance(above.targets[0].target, cst.Name):
-        raise site.refuse("its whole answer is passed on", "Pass on its text, or read .text where it arrives.")
+    if (
+        not isinstance(above, cst.Assign)
+        or len(above.targets) != 1
+        or not isinstance(above.targets[0].target, cst.Name)
+    ):
+        raise site.refuse(
+            "its whole answer is passed on", "Pass on its text, or read .text where it arrives."
+        )
     target = above.targets[0].target
     key = file.resolver.variable(target)
     for name in _uses(scopes.module, target.value):
@@ -269,7 +295,9 @@ def _chain_is_known(site: Site, node: cst.CSTNode) -> None:
         top, above = above, site.file.scopes.parent(above)
         if _read(_parts(top)[1]) is not None:
             return
-    raise site.refuse("more of its answer is read than its text and tokens", "Read .text, .usage and .tool_calls by hand.")
+    raise site.refuse(
+        "more of its answer is read than its text and tokens", "Read .text, .usage and .tool_calls by hand."
+    )
 
 
 def _uses(node: cst.CSTNode, name: str) -> list[cst.Name]:

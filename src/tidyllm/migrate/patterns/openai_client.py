@@ -17,13 +17,14 @@ def client(site: Site) -> cst.BaseExpression:
     names = [arg.keyword.value if arg.keyword is not None else "" for arg in args]
     if any(arg.star for arg in args):
         raise CannotConvert(
-            "its arguments come from elsewhere", "See that base_url is the gateway's address, and api_key a key of it."
+            "its arguments come from elsewhere",
+            "See that base_url is the gateway's address, and api_key a key of it.",
         )
-    wanted = {
-        name: f'{{}}.environ["{site.rules.settings[name]}"]' for name in ("base_url", "api_key")
-    }
+    wanted = {name: f'{{}}.environ["{site.rules.settings[name]}"]' for name in ("base_url", "api_key")}
     if not {"base_url", "api_key"} & set(names):
-        return site.original  # it reads OPENAI_BASE_URL and OPENAI_API_KEY: there is nothing to change in the code
+        return (
+            site.original
+        )  # it reads OPENAI_BASE_URL and OPENAI_API_KEY: there is nothing to change in the code
     have = {name: text_of(arg.value) for name, arg in zip(names, args, strict=True)}
     if all(have.get(name) == text.format("os") for name, text in wanted.items()):
         return site.original

@@ -39,7 +39,14 @@ def function_definition(file: Rewriter, rules: Rules, node: cst.FunctionDef) -> 
         done = _wrapped(file, node, found, options, bindings)
     except CannotConvert as error:
         file.log.append(
-            Entry("could_not", rules, f"retry of {node.name.value}", node.name, error.reason, error.by_hand or _BY_HAND)
+            Entry(
+                "could_not",
+                rules,
+                f"retry of {node.name.value}",
+                node.name,
+                error.reason,
+                error.by_hand or _BY_HAND,
+            )
         )
         return None
     file.log.append(Entry("converted", rules, f"retry of {node.name.value}", node.name))
@@ -173,7 +180,11 @@ class _Options:
 
 
 def _wrapped(
-    file: Rewriter, node: cst.FunctionDef, decorator: cst.Decorator, options: list[cst.Arg], bindings: tuple[Binding, ...]
+    file: Rewriter,
+    node: cst.FunctionDef,
+    decorator: cst.Decorator,
+    options: list[cst.Arg],
+    bindings: tuple[Binding, ...],
 ) -> cst.FunctionDef:
     _movable(file, node)
     assert isinstance(node.body, cst.IndentedBlock)
@@ -208,11 +219,15 @@ def _wrapped(
     last = cst.SimpleStatementLine([cst.Return(answer)], leading_lines=[cst.EmptyLine(indent=False)])
     decorators = [one for one in node.decorators if one is not decorator]
     first = node.decorators[0]
-    changed = node.with_changes(decorators=decorators, body=done.with_changes(body=[*head, inner, last], footer=[]))
+    changed = node.with_changes(
+        decorators=decorators, body=done.with_changes(body=[*head, inner, last], footer=[])
+    )
     if first is decorator and first.leading_lines:
         if decorators:
             both = [*first.leading_lines, *decorators[0].leading_lines]
-            changed = changed.with_changes(decorators=[decorators[0].with_changes(leading_lines=both), *decorators[1:]])
+            changed = changed.with_changes(
+                decorators=[decorators[0].with_changes(leading_lines=both), *decorators[1:]]
+            )
         else:
             changed = changed.with_changes(leading_lines=[*node.leading_lines, *first.leading_lines])
     return changed
@@ -239,7 +254,9 @@ def _movable(file: Rewriter, node: cst.FunctionDef) -> None:
     inside = file.scopes.of[id(node.body)]
     for name, bindings in inside.names.items():
         if any(isinstance(one.node, cst.Param) for one in bindings) and len(bindings) > 1:
-            raise CannotConvert(f"it gives its own parameter {name!r} another value", "Use another name for it.")
+            raise CannotConvert(
+                f"it gives its own parameter {name!r} another value", "Use another name for it."
+            )
 
     def look(one: cst.CSTNode) -> None:
         if isinstance(one, cst.FunctionDef | cst.Lambda | cst.ClassDef):

@@ -34,7 +34,9 @@ def for_context(site: Site, value: cst.BaseExpression) -> cst.BaseExpression:
     if len(params) == 1:
         return value
     if params[1].annotation is None and _reads(node.body, params[1].name.value):
-        raise site.refuse("its function looks at the context", "Annotate it as WorkflowContext, and run it again.")
+        raise site.refuse(
+            "its function looks at the context", "Annotate it as WorkflowContext, and run it again."
+        )
     if params[1].name.value == "ctx":
         return value
     return _wrapped(site, node, value, params[1])
@@ -44,7 +46,10 @@ def _wrapped(
     site: Site, node: cst.FunctionDef, value: cst.BaseExpression, second: cst.Param
 ) -> cst.BaseExpression:
     """`lambda x, ctx: f(x, ctx)`: what it returns is awaited if it can be."""
-    args = [cst.Arg(cst.Name("x"), comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))), cst.Arg(cst.Name("ctx"))]
+    args = [
+        cst.Arg(cst.Name("x"), comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))),
+        cst.Arg(cst.Name("ctx")),
+    ]
     params = [cst.Param(cst.Name("x")), cst.Param(cst.Name("ctx"))]
     return cst.Lambda(cst.Parameters(params), cst.Call(value, args))
 
@@ -64,7 +69,10 @@ def by_input(site: Site, value: cst.BaseExpression) -> cst.BaseExpression:
     params = node.params.params
     if not _plain(node.params) or len(params) != 2 or _reads(node.body, params[1].name.value):
         raise site.refuse("its key depends on the context", "Put what decides into the input.")
-    args = [cst.Arg(cst.Name("x"), comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))), cst.Arg(cst.Name("None"))]
+    args = [
+        cst.Arg(cst.Name("x"), comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))),
+        cst.Arg(cst.Name("None")),
+    ]
     return cst.Lambda(cst.Parameters([cst.Param(cst.Name("x"))]), cst.Call(value, args))
 
 

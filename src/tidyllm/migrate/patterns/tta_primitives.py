@@ -97,7 +97,9 @@ def retry(site: Site) -> cst.BaseExpression:
         args = _schedule(inner, inner.given())
         args[-1] = args[-1].with_changes(comma=plan.comma, whitespace_after_arg=plan.whitespace_after_arg)
         return site.calling(site.replacement(), [first, *args])
-    old = next(one.value for one in site.original.args if one.keyword is None or one.keyword.value == "strategy")
+    old = next(
+        one.value for one in site.original.args if one.keyword is None or one.keyword.value == "strategy"
+    )
     if site.original.args[0].value is old and len(site.original.args) > 1:
         old = site.original.args[1].value
     holds = site.file.resolver.instance(old)
@@ -120,7 +122,12 @@ def timeout(site: Site) -> cst.BaseExpression:
     if other is None or literal(other.value) is None:
         return site.calling(site.replacement(), [first, total])
     args = [first.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))), _last(total)]
-    inner = cst.Call(site.use("tidyllm.Timeout", ), args)
+    inner = cst.Call(
+        site.use(
+            "tidyllm.Timeout",
+        ),
+        args,
+    )
     on = keyword("on", site.use("tidyllm.errors.TimeoutExceeded"))
     return site.calling(site.use("tidyllm.Fallback"), [cst.Arg(inner), positional(other.value, other), on])
 
@@ -166,7 +173,10 @@ def router(site: Site) -> cst.BaseExpression:
         if name not in given:
             raise site.refuse(f"its {name} is missing")
     routes = given["routes"]
-    args = [positional(routes.value, routes), keyword("by", for_context(site, given["router_fn"].value), given["router_fn"])]
+    args = [
+        positional(routes.value, routes),
+        keyword("by", for_context(site, given["router_fn"].value), given["router_fn"]),
+    ]
     default = given.get("default")
     if default is not None and literal(default.value) is not None:
         step = _route(routes.value, literal(default.value))
@@ -183,7 +193,9 @@ def _route(routes: cst.BaseExpression, name: object) -> cst.BaseExpression | Non
             if isinstance(one, cst.DictElement) and literal(one.key) == name:
                 return one.value if dotted(one.value) is not None else None
     if isinstance(routes, cst.Name | cst.Attribute) and isinstance(name, str):
-        return cst.Subscript(routes, [cst.SubscriptElement(cst.Index(expression(repr(name).replace("'", '"'))))])
+        return cst.Subscript(
+            routes, [cst.SubscriptElement(cst.Index(expression(repr(name).replace("'", '"'))))]
+        )
     return None
 
 
@@ -194,7 +206,9 @@ def conditional(site: Site) -> cst.BaseExpression:
             raise site.refuse(f"its {name} is missing")
     other = given.get("else_primitive")
     if other is None or literal(other.value) is None:
-        raise site.refuse("it passes its input on where the condition does not hold", "Give Branch a step for False.")
+        raise site.refuse(
+            "it passes its input on where the condition does not hold", "Give Branch a step for False."
+        )
     comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     table = cst.Dict(
         [
@@ -296,7 +310,9 @@ def method_call(file: Rewriter, rules: Rules, node: cst.Call) -> cst.CSTNode | N
     def action(site: Site) -> cst.BaseExpression:
         return execute(site)
 
-    return file.convert(node, rules, rule, holds.bindings, action, method="execute", name="WorkflowPrimitive.execute")
+    return file.convert(
+        node, rules, rule, holds.bindings, action, method="execute", name="WorkflowPrimitive.execute"
+    )
 
 
 _TAKEN = {"stream", "join", "split", "run_sync", "named", "invoke", "invoke_stream", "joins_like", "direct"}
@@ -305,7 +321,11 @@ _TAKEN = {"stream", "join", "split", "run_sync", "named", "invoke", "invoke_stre
 def class_definition(file: Rewriter, rules: Rules, node: cst.ClassDef) -> cst.CSTNode | None:
     """A subclass of `WorkflowPrimitive`: `execute` becomes `invoke`."""
     found = file.resolver.legacy_base(node)
-    if found is None or found.rules is not rules or found.name not in {"WorkflowPrimitive", "InstrumentedPrimitive"}:
+    if (
+        found is None
+        or found.rules is not rules
+        or found.name not in {"WorkflowPrimitive", "InstrumentedPrimitive"}
+    ):
         return None
     own = {one.name.value: one for one in node.body.body if isinstance(one, cst.FunctionDef)}
     key = id(file.scopes.of[id(node)]), node.name.value
@@ -332,7 +352,11 @@ def class_definition(file: Rewriter, rules: Rules, node: cst.ClassDef) -> cst.CS
 def _renamed(node: cst.FunctionDef, old: str) -> cst.FunctionDef:
     if node.name.value == old:
         return node.with_changes(name=cst.Name("invoke"))
-    if node.name.value == "__init__" and isinstance(node.body, cst.IndentedBlock) and not _calls_super(node.body):
+    if (
+        node.name.value == "__init__"
+        and isinstance(node.body, cst.IndentedBlock)
+        and not _calls_super(node.body)
+    ):
         line = cst.parse_statement("super().__init__()")
         assert isinstance(line, cst.SimpleStatementLine)
         lines = list(node.body.body)
@@ -350,7 +374,11 @@ def _is_docstring(line: cst.BaseStatement) -> bool:
 
 
 def _calls_super(node: cst.CSTNode) -> bool:
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and node.func.attr.value == "__init__":
+    if (
+        isinstance(node, cst.Call)
+        and isinstance(node.func, cst.Attribute)
+        and node.func.attr.value == "__init__"
+    ):
         return True
     return any(_calls_super(child) for child in node.children)
 
@@ -364,7 +392,8 @@ def _tag(name: str) -> Callable[[cst.Attribute], cst.BaseExpression]:
 
 
 ATTRIBUTES = {
-    f"WorkflowContext.{name}": _tag(name) for name in ("workflow_id", "session_id", "player_id", "correlation_id")
+    f"WorkflowContext.{name}": _tag(name)
+    for name in ("workflow_id", "session_id", "player_id", "correlation_id")
 }
 CALLS: dict[str, Callable[[Site], cst.BaseExpression]] = {
     "retry": retry, "strategy": strategy, "timeout": timeout, "fallback": fallback, "sequence": sequence,
