@@ -24,18 +24,48 @@ if TYPE_CHECKING:
         TurnStarted,
     )
     from tidyllm.agents.agent_tool import AgentTool, tool
+    from tidyllm.agents.arbiter import Arbiter, Verdict
     from tidyllm.agents.archive import Archive
     from tidyllm.agents.call import Call, ToolResult
     from tidyllm.agents.conversation import Compaction, Conversation
+    from tidyllm.agents.coordinator import Coordinator
+    from tidyllm.agents.coordinator_events import (
+        Checked,
+        Consulted,
+        Decided,
+        PhaseChanged,
+        ProjectEvent,
+        ProjectObserver,
+        ProjectStopped,
+        TaskChanged,
+        Warned,
+    )
+    from tidyllm.agents.decision import (
+        AskUser,
+        ChangePhase,
+        ConsultSpecialist,
+        ContinuePhase,
+        Decision,
+        Finish,
+        decision_schema,
+        read_decision,
+    )
     from tidyllm.agents.detector import Detector, Done
+    from tidyllm.agents.guards import GuardLimits
     from tidyllm.agents.limits import AgentLimits
     from tidyllm.agents.mcp_client import McpServer
+    from tidyllm.agents.message_log import MessageLog, TeamMessage
     from tidyllm.agents.meter import Meter
+    from tidyllm.agents.mode import chosen_mode
     from tidyllm.agents.parsed import Parsed, calls_of
+    from tidyllm.agents.phases import Phase
+    from tidyllm.agents.project import Goal, ProjectResult, ProjectStop
     from tidyllm.agents.prompt_builder import BuiltPrompt, PromptBuilder, Section
     from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
     from tidyllm.agents.specialist import Analysis, CodeWork, Finding, Reasoning, Specialist
+    from tidyllm.agents.state import ProjectState
     from tidyllm.agents.stop import Stop, StopReason
+    from tidyllm.agents.tasks import Task, TaskStatus
     from tidyllm.agents.toolset import Toolset
     from tidyllm.agents.workspace_toolset import workspace_tools
 
@@ -50,19 +80,41 @@ __all__ = [
     "AnswerPiece",
     "ApprovalAsked",
     "ApprovalGiven",
+    "Arbiter",
     "Archive",
+    "AskUser",
     "BuiltPrompt",
     "Call",
+    "ChangePhase",
+    "Checked",
     "CodeWork",
     "Compaction",
+    "ConsultSpecialist",
+    "Consulted",
+    "ContinuePhase",
     "Conversation",
+    "Coordinator",
+    "Decided",
+    "Decision",
     "Detector",
     "Done",
     "Finding",
+    "Finish",
+    "Goal",
+    "GuardLimits",
     "McpServer",
+    "MessageLog",
     "Meter",
     "Observer",
     "Parsed",
+    "Phase",
+    "PhaseChanged",
+    "ProjectEvent",
+    "ProjectObserver",
+    "ProjectResult",
+    "ProjectState",
+    "ProjectStop",
+    "ProjectStopped",
     "PromptBuilder",
     "Pruned",
     "Reasoning",
@@ -72,6 +124,10 @@ __all__ = [
     "Stop",
     "StopReason",
     "Stopped",
+    "Task",
+    "TaskChanged",
+    "TaskStatus",
+    "TeamMessage",
     "ToolFinished",
     "ToolResult",
     "ToolStarted",
@@ -79,7 +135,12 @@ __all__ = [
     "TreeUsage",
     "TurnFinished",
     "TurnStarted",
+    "Verdict",
+    "Warned",
     "calls_of",
+    "chosen_mode",
+    "decision_schema",
+    "read_decision",
     "tool",
     "workspace_tools",
 ]
@@ -148,6 +209,49 @@ _HOMES = {
     ),
     "tidyllm.agents.toolset": ("Toolset",),
     "tidyllm.agents.workspace_toolset": ("workspace_tools",),
+    "tidyllm.agents.arbiter": (
+        "Arbiter",
+        "Verdict",
+    ),
+    "tidyllm.agents.coordinator": ("Coordinator",),
+    "tidyllm.agents.coordinator_events": (
+        "Checked",
+        "Consulted",
+        "Decided",
+        "PhaseChanged",
+        "ProjectEvent",
+        "ProjectObserver",
+        "ProjectStopped",
+        "TaskChanged",
+        "Warned",
+    ),
+    "tidyllm.agents.decision": (
+        "AskUser",
+        "ChangePhase",
+        "ConsultSpecialist",
+        "ContinuePhase",
+        "Decision",
+        "Finish",
+        "decision_schema",
+        "read_decision",
+    ),
+    "tidyllm.agents.guards": ("GuardLimits",),
+    "tidyllm.agents.message_log": (
+        "MessageLog",
+        "TeamMessage",
+    ),
+    "tidyllm.agents.mode": ("chosen_mode",),
+    "tidyllm.agents.phases": ("Phase",),
+    "tidyllm.agents.project": (
+        "Goal",
+        "ProjectResult",
+        "ProjectStop",
+    ),
+    "tidyllm.agents.state": ("ProjectState",),
+    "tidyllm.agents.tasks": (
+        "Task",
+        "TaskStatus",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,0 +1,95 @@
+"""The goal's check and the state of the tree, as steps: run by the coordinator itself, believed from nobody's words.
+
+They know a workspace, no model and no agent. What they give is recorded, so that a run that is replayed decides by what
+was seen then.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+import msgspec
+
+from tidyllm.core import Context, Step
+from tidyllm.sandbox import Workspace
+
+__all__ = ["Check", "CheckOrder", "CheckResult", "Look", "Seen"]
+
+_KEPT = 24_000
+_VARIES = re.compile(r"\b\d+(?:\.\d+)?\s?m?s\b|0x[0-9a-fA-F]+|pytest-\d+|/tmp/\S+")
+
+
+class CheckOrder(msgspec.Struct, frozen=True):
+    """Which check, and for which time."""
+
+    argv: tuple[str, ...]
+    number: int = 1
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """How a check ended, on a tree of which hash. `digest`: of what it printed, without times and addresses."""
+
+    passed: bool
+    exit_code: int
+    output: str
+    tree: str
+    digest: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The last line of its output."""
+        lines = [line.strip(" =") for line in self.output.splitlines() if line.strip(" =")]
+        return lines[-1][:300] if lines else f"exit code {self.exit_code}"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The tree at one moment: its hash, what was changed since the beginning, what is protected and was changed."""
+
+    tree: str
+    changed: list[str] = []
+    spoiled: list[str] = []
+    last: int = 0
+    """Number of the last change in the workspace's journal."""
+
+
+class Check(Step[CheckOrder, CheckResult]):
+    """Runs the check in the workspace's sandbox. It passes with exit code 0, in time, with protected files untouched.
+
+    :raises CommandRefused: the workspace does not run such a command.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__("check")
+        self._workspace = workspace
+
+    async def invoke(self, x: CheckOrder, ctx: Context) -> CheckResult:
+        key = None if ctx.idempotency_key is None else f"{ctx.idempotency_key}:{ctx.where}"
+        result = await self._workspace.run(x.argv, key=key)
+        parts = [result.stdout.rstrip(), result.stderr.rstrip()]
+        if result.timed_out:
+            parts.append("[stopped: its time was over]")
+        if result.killed:
+            parts.append(f"[stopped: {result.killed}]")
+        if result.restored:
+            parts.append(f"[protected, changed by it and put back: {', '.join(result.restored)}]")
+        output = "\n".join(part for part in parts if part)
+        if len(output) > _KEPT:
+            output = f"{output[: _KEPT // 4]}\n[...]\n{output[-_KEPT * 3 // 4 :]}"
+        digest = sha256(_VARIES.sub("", output).encode()).hexdigest()[:16]
+        return CheckResult(result.ok, result.exit_code, output, self._workspace.tree_hash(), digest)
+
+
+class Look(Step[int, Seen]):
+    """Looks at the tree; the number is that of the last change that does not count (-1: none counts)."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__("look")
+        self._workspace = workspace
+
+    async def invoke(self, x: int, ctx: Context) -> Seen:
+        ws = self._workspace
+        every = ws.changes()
+        last = every[-1].seq if every else 0
+        paths = {one.path for one in every if x >= 0 and one.seq > x and one.op != "undo"}
+        return Seen(ws.tree_hash(), sorted(paths), ws.protected_changes(), last)

@@ -1,0 +1,140 @@
+"""The root of a team's tree: caps that hold for all agents below it, and their counts. It knows no phases.
+
+What a piece of work used is a recorded call of its own (`meter`), as it is for the turns of an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from tidyllm.agents.agent import Agent
+from tidyllm.agents.listeners import Listeners
+from tidyllm.agents.meter import Reading
+from tidyllm.agents.result import TreeUsage
+from tidyllm.agents.run_state import Run
+from tidyllm.agents.stop import Stop, StopReason
+from tidyllm.core import Context, Step
+from tidyllm.errors import TimeoutExceeded
+
+__all__ = ["TreeRun"]
+
+O = TypeVar("O")  # noqa: E741 - the field's name for an output type
+T = TypeVar("T")
+
+_CAPS = (StopReason.tokens, StopReason.budget, StopReason.deadline, StopReason.tool_calls)
+
+
+class TreeRun:
+    """One run of a team. `run` is where its agents find what is above them."""
+
+    def __init__(self, root: Agent[Any], ctx: Context, listeners: Listeners) -> None:
+        self.run = Run(root, ctx, root.limits, (), listeners, streaming=False)
+        self._mark = f"team {root.name!r}"
+
+    @property
+    def usage(self) -> TreeUsage:
+        """What everybody used so far."""
+        return self.run.meter.usage()
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """Dollars so far; None when a price is unknown."""
+        meter = self.run.meter
+        return meter.usd if meter.priced else None
+
+    async def call(self, step: Step[Any, O], x: Any, name: str) -> O:
+        """A recorded call; what an agent used whose result came from a record is counted from there."""
+        run = self.run
+        result = await run.ctx.call(step, x, name)
+        usage = getattr(result, "usage", None)
+        if isinstance(usage, TreeUsage) and run.ctx.scope.caller is not None and not self._ran(name):
+            used = Reading(
+                usage.turns,
+                usage.tool_calls,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.usd,
+                usage.usd,
+                getattr(result, "cost_usd", None) is not None,
+            )
+            run.meter.correct(used, Reading())
+        return result
+
+    def _ran(self, name: str) -> bool:
+        return any(one == name or one.startswith("ask-") for one in self.run.ran)
+
+    async def timed(self, work: Callable[[], Awaitable[T]]) -> T | Stop:
+        """`work` within the seconds that are left, and what it used; the stop when they ended first."""
+        run, meter, limit = self.run, self.run.meter, self.run.limits.seconds
+        before = meter.reading() if run.ctx.scope.caller is not None else None
+        done: T | Stop
+        run.ran.clear()
+        try:
+            with run.patience.turn(
+                None if limit is None else limit - meter.seconds, limit or 0.0, self._mark
+            ):
+                done = await work()
+        except TimeoutExceeded as error:
+            if error.what != self._mark:
+                raise
+            done = Stop(StopReason.deadline, f"{run.agent.name} has worked for its {limit:g} s.")
+        seconds = run.patience.worked
+        if before is not None:
+            live = meter.reading().since(before, seconds)
+            told = await run.ctx.call(_Measure(live), None)
+            reading = msgspec.json.decode(told, type=Reading)
+            meter.correct(reading, live)
+            seconds = reading.seconds
+        meter.seconds += seconds
+        return done
+
+    def ended_by(self, reason: StopReason, detail: str) -> Stop | None:
+        """The stop of the whole team, where an agent that stopped for this reason met a cap of all."""
+        if reason in _CAPS:
+            return Stop(reason, detail)
+        return self.full() if reason is StopReason.turns else None
+
+    def full(self) -> Stop | None:
+        """The cap that leaves no room for another piece of work."""
+        limits, used, name = self.run.limits, self.usage, self.run.agent.name
+        for reason, most, has, what in (
+            (StopReason.turns, limits.turns, used.turns, "turns"),
+            (StopReason.tool_calls, limits.tool_calls, used.tool_calls, "tool calls"),
+            (StopReason.tokens, limits.tokens, used.tokens, "tokens"),
+            (StopReason.budget, limits.usd, used.usd, "dollars"),
+            (StopReason.deadline, limits.seconds, used.seconds, "seconds"),
+        ):
+            if most is not None and has >= most:
+                return Stop(reason, f"{name} has used its {most} {what}.")
+        return None
+
+    def left(self) -> list[str]:
+        """What is left of the caps, in words, without what a clock would make different each time."""
+        limits, used = self.run.limits, self.usage
+        words: list[str] = []
+        if limits.turns is not None:
+            words.append(f"{max(limits.turns - used.turns, 0)} model calls")
+        if limits.usd is not None:
+            words.append(f"${max(limits.usd - used.usd, Decimal(0)):.2f}")
+        return words
+
+
+class _Measure(Step[None, str]):
+    """What a piece of work has used, as JSON: measured once, and from then on given from the record."""
+
+    def __init__(self, live: Reading) -> None:
+        super().__init__("meter")
+        self._live = live
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Measure)
+
+    def __hash__(self) -> int:
+        return hash(_Measure)
+
+    async def invoke(self, x: None, ctx: Context) -> str:
+        return msgspec.json.encode(self._live).decode()
