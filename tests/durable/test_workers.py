@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import environment
 from tests.durable.crash import Gate
-from tests.store.servers import postgres_url
+from tests.store.servers import Server, postgres, postgres_url
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
 from tidyllm.durable.leases import LEASE_SECONDS
@@ -167,3 +170,62 @@ async def test_two_workers_of_which_one_is_killed_fifty_times_finish_everything(
 def test_a_lease_is_short_enough_for_a_failover_within_ten_seconds() -> None:
     """The lease runs out, a scan sees it within a second, and a queue is read every half."""
     assert LEASE_SECONDS + 1.0 + 0.5 < 10
+
+
+async def test_runs_of_a_machine_that_vanished_go_on_when_its_lease_is_over(tmp_path: Path) -> None:
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        await runtime.serve([queued])
+        run = await runtime.start(queued, 5, id="one")
+        await run.result(30)
+        # As if it were under way on a machine that nobody can see, which gave its last sign of life 4 seconds ago.
+        for statement in (
+            (
+                "INSERT INTO {s}tidyllm_workers (id, machine, pid, born, kind, started, beat)"
+                " SELECT 'far', 'elsewhere', 1, '', 'worker', 0, (julianday('now') - 2440587.5) * 86400.0 - 4.0"
+            ),
+            "UPDATE {e}workflow_status SET status = 'PENDING', executor_id = 'far', owner_xid = 'far'",
+        ):
+            await runtime.query(lambda at, statement=statement: at.run(statement))
+        order.clear()
+        assert await run.status() == "running"
+        assert (await run.result(30), order) == (5, [5])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A Postgres of the test's own."""
+    folder = Path(tempfile.mkdtemp(prefix="tidyllm-own-"))  # not pytest's, where only we may go
+    folder.chmod(0o755)
+    one = postgres(folder / "postgres")
+    one.start()
+    yield one
+    one.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_a_run_outlives_the_restart_of_its_database(server: Server) -> None:
+    made: list[int] = []
+    away = asyncio.Event()
+
+    @step
+    async def inc(x: int) -> int:
+        made.append(x)
+        if x == 5:
+            away.set()
+        await asyncio.sleep(0.01)
+        return x + 1
+
+    @workflow
+    async def program(x: int, ctx: Context) -> int:
+        for _ in range(10):
+            x = await ctx.call(inc, x)
+        return x
+
+    url = f"postgresql://tidy:pass%2Fword@127.0.0.1:{server.port}/postgres"
+    async with Runtime(url) as runtime:
+        run = await runtime.start(program, 0)
+        await away.wait()
+        await asyncio.to_thread(server.stop, signal.SIGKILL)
+        await asyncio.to_thread(server.start)
+        assert await run.result(60) == 10
+    assert made == list(range(10))

@@ -17,9 +17,9 @@ from tidyllm import clock
 from tidyllm.durable.database import Connection, DatabaseError
 from tidyllm.errors import LeaseLost, RunCancelled, RunError, StoreDown
 
-__all__ = ["Journal", "Write"]
+__all__ = ["PATIENCE", "Journal", "Write"]
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds that a write waits for a database that is away, before the run stops."""
 
 _COLUMNS = "run, path, seq, step, digest, state, policy, started"
@@ -116,7 +116,7 @@ class Journal:
         with self._woken:
             self._closed = True
             self._woken.notify()
-        self._thread.join(_PATIENCE)
+        self._thread.join(PATIENCE)
         self._connection.close()
         if self._quick is not None:
             self._quick.close()
@@ -143,7 +143,7 @@ class Journal:
                 one.done(failure or lost.get((one.run, one.owner)))
 
     def _patiently(self, batch: list[Write]) -> dict[tuple[str, str], RunError]:
-        until = clock.monotonic() + _PATIENCE
+        until = clock.monotonic() + PATIENCE
         pause = 0.01
         while True:
             try:

@@ -10,9 +10,10 @@ import msgspec
 from tidyllm import clock
 from tidyllm.durable.codec import encode_plain
 from tidyllm.durable.database import Connection
+from tidyllm.durable.journal import PATIENCE
 from tidyllm.durable.starting import Outcome, outcome
 from tidyllm.durable.tables import ASKED, DONE, FAILED, RUNNING
-from tidyllm.errors import RunCancelled, RunError, RunNotFound
+from tidyllm.errors import RunCancelled, RunError, RunNotFound, StoreDown
 
 if TYPE_CHECKING:
     from tidyllm.durable.flow import Flow
@@ -75,8 +76,18 @@ class Run(Generic[O_co]):
     async def _over(self, timeout: float | None) -> Outcome:
         pause = 0.002
         until = None if timeout is None else clock.monotonic() + timeout
+        away: float | None = None
         while True:
-            found = await self.outcome()
+            try:
+                found = await self.outcome()
+                away = None
+            except StoreDown:
+                # The run itself waits as long for its database.
+                away = away or clock.monotonic()
+                if clock.monotonic() - away > PATIENCE:
+                    raise
+                await clock.sleep(0.25)
+                continue
             if found.is_over:
                 return found
             if until is not None and clock.monotonic() > until:

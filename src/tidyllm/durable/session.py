@@ -220,9 +220,12 @@ class Session:
         while True:
             if self.stopped is not None:
                 raise self.stopped
-            found = await self._messages(self.run, kind, name)
-            if found is not None:
-                return found
+            with contextlib.suppress(
+                StoreDown
+            ):  # it may wait for days: what does it matter if the database does, too
+                found = await self._messages(self.run, kind, name)
+                if found is not None:
+                    return found
             await clock.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
