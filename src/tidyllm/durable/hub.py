@@ -232,6 +232,8 @@ class Hub:
         try:
             session.task = asyncio.create_task(_body(flow, x, ctx, session))
             answer = await session.task
+            # When the engine has written the outcome, the fence lets nothing of this run pass any more.
+            await self._journal.flush()
         except asyncio.CancelledError:
             if isinstance(session.stopped, RunDiverged):
                 await self._park(run, owner, session.stopped)

@@ -103,6 +103,10 @@ class Journal:
         self.post(one)
         await written
 
+    async def flush(self) -> None:
+        """Return when all that was posted before is written, or refused."""
+        await self.write(Write("", "", ()))
+
     def post(self, one: Write) -> None:
         """Write it soon, in order, and before whatever is written later."""
         with self._woken:
@@ -161,6 +165,9 @@ class Journal:
 
     def _transact(self, batch: list[Write]) -> dict[tuple[str, str], RunError]:
         lost: dict[tuple[str, str], RunError] = {}
+        batch = [one for one in batch if one.row]
+        if not batch:
+            return lost
         at = self._connection
         if self._quick is not None:
             if not any(one.hard for one in batch):
