@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.cli import keys, migrate, requests, route, runs, spend, store, teams, worker
+from tidyllm.cli import agents, keys, migrate, requests, route, runs, spend, store, teams, worker
 from tidyllm.cli.output import forgiving, give_up, harmless
 from tidyllm.errors import ConfigError, TidyllmError
 
@@ -28,6 +28,7 @@ app.command()(worker.worker)
 app.add_typer(spend.app, name="spend")
 app.add_typer(requests.app, name="requests")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(agents.app, name="agents")
 app.add_typer(route.app, name="route")
 app.add_typer(keys.app, name="keys")
 app.add_typer(teams.teams, name="teams")

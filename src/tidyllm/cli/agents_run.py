@@ -1,0 +1,288 @@
+"""`tidyllm agents run`: a team at work, durably. It puts plan, workspace, runtime and view together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from tidyllm import clock
+from tidyllm.agents.coordinator import Coordinator
+from tidyllm.agents.project import ProjectResult
+from tidyllm.cli.agents_kept import Kept, ids, keep, new, stem
+from tidyllm.cli.agents_order import Order, Plan, plan
+from tidyllm.cli.agents_people import InputEnded, answering, answers_itself
+from tidyllm.cli.agents_told import told, told_json
+from tidyllm.cli.agents_view import JsonLines, View, chosen_view
+from tidyllm.cli.output import until_the_reader_leaves
+from tidyllm.cli.settings import chosen_store
+from tidyllm.durable import Run, Runtime, workflow
+from tidyllm.durable.database import Connection
+from tidyllm.durable.place import beside
+from tidyllm.durable.starting import outcome
+from tidyllm.durable.tables import DONE
+from tidyllm.durable.views import tree
+from tidyllm.errors import ConfigError, RunDiverged, RunNotFound, TidyllmError
+from tidyllm.money import Budget
+from tidyllm.sandbox import Workspace
+
+__all__ = ["FLOW", "Talk", "run"]
+
+FLOW = "agents"
+"""The name of the flow: what `tidyllm runs list --flow` knows these runs by."""
+_ASKED = ("run_command", "delete_file", "move_file")
+"""Tools that a person who said --ask decides on: what an edit does can be read, and is undone; these reach further."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talk:
+    """How the command talks. `yes` answers what is asked; `ask` asks a person; neither: only on a terminal."""
+
+    yes: bool = False
+    ask: bool = False
+    as_json: bool = False
+    afresh: bool = False
+    store: str | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person is asked."""
+        return not self.yes and (
+            self.ask or (sys.stdin.isatty() and sys.stderr.isatty() and not self.as_json)
+        )
+
+
+def run(order: Order, talk: Talk) -> int:
+    """Let the team work to its end; returns the exit status.
+
+    :raises TidyllmError: it could not begin or go on.
+    """
+    if talk.yes and talk.ask:
+        raise ConfigError("--yes and --ask cannot both hold.", hint="--yes answers what --ask would ask you.")
+    view: View | None = None
+    try:
+        chosen = plan(order)
+        location = beside(chosen_store(talk.store))
+        view = chosen_view(as_json=talk.as_json)
+        with until_the_reader_leaves():
+            return asyncio.run(_Work(chosen, talk, view, location).whole())
+    except TidyllmError as error:
+        if view is not None:
+            view.close()
+        if talk.as_json:
+            JsonLines().write({"event": "error", "error": type(error).__name__, "message": str(error)})
+        raise
+    finally:
+        if view is not None:
+            view.close()
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    """What is recorded of a run."""
+
+    unfinished: bool
+    calls: int = 0
+    usd: Decimal = Decimal(0)
+
+
+def _standing(at: Connection, run: str) -> _Standing:
+    try:
+        found = outcome(at, run)
+    except RunNotFound:
+        return _Standing(unfinished=False)
+    if found.status in ("done", "failed"):
+        return _Standing(unfinished=False)
+    calls = at.rows("SELECT count(*) FROM {s}tidyllm_steps WHERE run = ? AND state = ?", (run, DONE))[0][0]
+    return _Standing(unfinished=True, calls=calls, usd=tree(at, run).cost_usd or Decimal(0))
+
+
+class _Work:
+    def __init__(self, chosen: Plan, talk: Talk, view: View, location: Any) -> None:
+        self._plan = chosen
+        self._talk = talk
+        self._view = view
+        self._location = location
+        self._stopped: signal.Signals | None = None
+
+    async def whole(self) -> int:
+        talk = self._talk
+        async with Runtime(self._location, ask=talk.yes or talk.asks) as runtime:
+            kept, standing = await self._chosen(runtime)
+            with self._workspace(kept) as workspace:
+                try:
+                    return await self._run(runtime, kept, standing, workspace)
+                finally:
+                    await runtime.close()  # before the workspace: its agents stop first
+
+    async def _chosen(self, runtime: Runtime) -> tuple[Kept, _Standing]:
+        """The unfinished run of this goal, or a new one."""
+        chosen = self._plan
+        before = ids(stem(chosen.project, chosen.goal.text))
+        last = before[-1] if before else None
+        if last is not None and not last.undone and not self._talk.afresh:
+            name = last.id
+            standing = await runtime.query(lambda at: _standing(at, name))
+            if standing.unfinished:
+                others = chosen.options.differences(last.options)
+                if others:
+                    raise ConfigError(
+                        f"run {last.id} of this goal is unfinished, and began with other options: "
+                        f"{', '.join(others)}.",
+                        hint="Give them as before to go on with it, or --new to start afresh.",
+                    )
+                return last, standing
+        kept = new(
+            chosen.project, chosen.goal.text, last.number + 1 if last is not None else 1, chosen.options
+        )
+        return kept, _Standing(unfinished=False)
+
+    def _workspace(self, kept: Kept) -> Workspace:
+        chosen = self._plan
+        return Workspace(
+            chosen.project,
+            run=kept.id,
+            protect=chosen.options.protect,
+            allow_commands=chosen.commands,
+            unsandboxed=True,  # the plan has asked where there is no sandbox; where there is one, it is used
+            allow_tests=chosen.options.allow_tests,
+        )
+
+    async def _run(self, runtime: Runtime, kept: Kept, standing: _Standing, workspace: Workspace) -> int:
+        chosen, view = self._plan, self._view
+        self._greet(kept, standing)
+        team = Coordinator(
+            chosen.model,
+            workspace,
+            mode=chosen.mode,
+            check=chosen.check,
+            limits=chosen.limits,
+            policies=dict.fromkeys(_ASKED, "ask") if chosen.options.ask else {},
+            observe=view.event,
+        )
+        if chosen.max_usd is not None:
+            left = max(chosen.max_usd - standing.usd, Decimal(0))
+            runtime.hub.budget = Budget(left, name=f"run:{kept.id}")
+        keep(kept)
+        began = clock.monotonic()
+        run = await runtime.start(workflow(team, name=FLOW, version="1"), chosen.goal, id=kept.id)
+        if not runtime.is_active(kept.id):
+            view.notice(f"Run {kept.id} is under way elsewhere; this waits for its end.")
+        result = await self._result(runtime, run)
+        if result is None:
+            return await self._left(runtime, kept)
+        if isinstance(view, JsonLines):
+            view.write(told_json(kept, result))
+        else:
+            view.close()
+            sys.stdout.write(told(kept, result, clock.monotonic() - began))
+        return result.exit_code
+
+    def _greet(self, kept: Kept, standing: _Standing) -> None:
+        chosen, view = self._plan, self._view
+        if isinstance(view, JsonLines):
+            view.write(
+                {
+                    "event": "started",
+                    "run": kept.id,
+                    "project": str(chosen.project),
+                    "mode": chosen.mode,
+                    "model": chosen.model.name,
+                    "goes_on": standing.unfinished,
+                    "recorded_calls": standing.calls,
+                }
+            )
+        usd = "no cap on dollars" if chosen.max_usd is None else f"at most ${chosen.max_usd}"
+        if standing.unfinished:
+            view.notice(f"goes on with run {kept.id}, {standing.calls:,} calls recorded")
+        else:
+            view.notice(f"run {kept.id} · {chosen.mode} · {chosen.model.name} · {usd}")
+        for note in chosen.notes:
+            view.notice(note)
+        if chosen.check is None:
+            view.notice(
+                "No --check: nobody will know whether the goal is reached, and the exit status is 3 at best."
+            )
+
+    async def _result(self, runtime: Runtime, run: Run[ProjectResult]) -> ProjectResult | None:
+        """What the team gives; None when it was told to stop."""
+        stop = asyncio.Event()
+        with _signals(self._signalled(stop)):
+            tasks: list[asyncio.Task[Any]] = [
+                asyncio.create_task(run.result()),
+                asyncio.create_task(stop.wait()),
+            ]
+            if self._talk.yes:
+                tasks.append(asyncio.create_task(answers_itself(runtime, run, self._view)))
+            elif self._talk.asks:
+                tasks.append(asyncio.create_task(answering(runtime, run, self._view)))
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks[2:]:
+                    if task.done() and isinstance(task.exception(), InputEnded):
+                        self._view.notice(
+                            "A question is open, and standard input is at its end. Answer it with "
+                            f"`tidyllm runs approve {run.id}`, or stop this and go on with --yes."
+                        )
+                        await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+                    elif task.done():
+                        task.result()
+                if tasks[0].done():
+                    return self._read(tasks[0])
+                return None
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+    @staticmethod
+    def _read(task: asyncio.Task[ProjectResult]) -> ProjectResult:
+        try:
+            return task.result()
+        except RunDiverged as error:
+            error.hint = "The program or its options have changed since: start afresh with --new."
+            raise
+
+    def _signalled(self, stop: asyncio.Event) -> Callable[[signal.Signals], None]:
+        def came(number: signal.Signals) -> None:
+            if stop.is_set():
+                os._exit(128 + number)  # twice: at once, as after a crash
+            self._stopped = number
+            self._view.notice("Stopping; once more to leave at once.")
+            stop.set()
+
+        return came
+
+    async def _left(self, runtime: Runtime, kept: Kept) -> int:
+        """It was told to stop: say how to go on."""
+        view = self._view
+        await runtime.close()
+        async with Runtime(self._location) as again:
+            standing = await again.query(lambda at: _standing(at, kept.id))
+        number = self._stopped or signal.SIGINT
+        if isinstance(view, JsonLines):
+            view.write({"event": "interrupted", "run": kept.id, "recorded_calls": standing.calls})
+        view.notice(
+            f"Stopped; {standing.calls:,} calls are recorded. The same command goes on with run {kept.id}; "
+            f"`tidyllm agents undo {kept.id}` takes it back."
+        )
+        return 128 + number
+
+
+@contextlib.contextmanager
+def _signals(came: Callable[[signal.Signals], None]) -> Generator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, came, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
