@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -144,9 +144,13 @@ def checked(spec: T) -> T:
     return spec
 
 
-def explained(error: msgspec.ValidationError, values: Mapping[str, Any]) -> ConfigError:
-    """The same in our words: the field, its value, and what is allowed."""
+def explained(
+    error: msgspec.ValidationError, values: Mapping[str, Any], known: Sequence[str] = ()
+) -> ConfigError:
+    """The same in our words: the field, its value, and what is allowed. `known`: all fields, for one that is not."""
     name = field_of(error) or ""
+    if known and name in values and name not in known:
+        return ConfigError(f"there is no such field; there are {', '.join(known)}.", where=name)
     if name in values or name not in _WHOLE:
         return ConfigError(_complaint(name, values.get(name), error), where=name or None)
     return ConfigError(f"it is missing; it must be {_WHOLE[name][1]}.", where=name)

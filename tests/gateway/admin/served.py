@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tidyllm import clock
 from tidyllm.access import OIDC, Keys, OIDCSettings, Role
 from tidyllm.gateway import MasterKey
 from tidyllm.gateway.admin import SpendQuery, admin_app, fetcher
+from tidyllm.gateway.backstage import spend_rows
 from tidyllm.store import Store
 
 __all__ = ["MASTER", "Admin", "Answer", "served"]
@@ -79,10 +80,6 @@ class Admin:
         return answer.json["secret"]
 
 
-async def _spend(query: SpendQuery) -> list[dict[str, Any]]:
-    return [{"by": query.by, "cost_usd": 1.5}]
-
-
 async def _request(request_id: str) -> dict[str, Any] | None:
     return {"id": request_id, "cost_usd": 0.01} if request_id == "req-1" else None
 
@@ -104,8 +101,12 @@ async def served(
         roles = {"platform": Role.OPERATOR, "chiefs": Role.ADMIN}
         back = f"{url}/admin/v1/callback"
         oidc = OIDC(OIDCSettings(issuer=issuer, redirect_uri=back, roles=roles, **(values | sso)), fetcher())
+
+    async def spent(asked: SpendQuery) -> Sequence[Any]:
+        return await spend_rows(store, asked)
+
     app = admin_app(
-        store, keys=Keys(store), master=MasterKey(MASTER), sso=oidc, spend=_spend, requests=_request
+        store, keys=Keys(store), master=MasterKey(MASTER), sso=oidc, spend=spent, requests=_request
     )
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None))
     with contextlib.ExitStack() as kept:

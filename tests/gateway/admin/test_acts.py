@@ -69,7 +69,8 @@ WRONG: list[tuple[str, str, bytes | None, int, str | None]] = [
     ("POST", "/admin/v1/keys", b'{"name": "a", "": 1}', 400, None),
     ("POST", "/admin/v1/keys", b'{"name": "a\\nb"}', 400, "name"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": NaN}', 400, "body"),
-    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": 1e999}', 400, None),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": 1e999}', 400, "limit_usd"),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": -1e999, "tags": {"a": "b"}}', 400, "limit_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": -1}', 400, "limit_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "5"}', 400, "limit_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "concurrency": 1.5}', 400, "concurrency"),
@@ -91,7 +92,10 @@ WRONG: list[tuple[str, str, bytes | None, int, str | None]] = [
     ("GET", "/admin/v1/teams/..%2f..%2fetc", None, 404, None),
     ("GET", "/admin/v1/audit?before=x", None, 400, "before"),
     ("GET", "/admin/v1/spend?by=colour", None, 400, "by"),
+    ("GET", "/admin/v1/spend?since=2026-02-30", None, 400, "since"),
+    ("GET", "/admin/v1/spend?team=search", None, 400, "team"),
     ("GET", "/admin/v1/spend?since=2026-02-10&until=2026-02-01", None, 409, "until"),
+    ("GET", "/admin/v1/spend?since=2026-02-10&until=2026-02-10", None, 409, "until"),
     ("GET", "/admin/v1/requests/nope", None, 404, "request"),
     ("GET", "/admin/v1/nothing", None, 404, None),
     ("PUT", "/admin/v1/keys", None, 405, None),
@@ -148,10 +152,27 @@ async def test_a_key_s_address_list_holds_on_the_admin_side_too(tmp_path: Path) 
         assert (answer.json["kind"], answer.json["role"]) == ("key", "viewer")
 
 
+@pytest.mark.parametrize("by", ["key", "team", "model", "day", "tag", "route", "provider"])
+async def test_spending_can_be_summed_by_all_that_the_command_line_knows_up_to_the_last_day_of_a_month(
+    tmp_path: Path, by: str
+) -> None:
+    async with served(tmp_path) as admin:
+        spent = await admin.ask("GET", f"/admin/v1/spend?by={by}&since=2026-10-29&until=2026-12-31")
+        assert (spent.status, spent.json["data"][-1]["name"]) == (200, "total")
+
+
+async def test_a_wrong_parameter_is_told_with_its_value_and_what_is_allowed(tmp_path: Path) -> None:
+    async with served(tmp_path) as admin:
+        spent = await admin.ask("GET", "/admin/v1/spend?by=colour")
+        assert "by='colour' is not allowed; it must be one of day, key" in spent.json["error"]["message"]
+        made = await admin.ask("POST", "/admin/v1/keys", {"name": "a", "limit_usd": 5, "currency": "EUR"})
+        assert "there is no such field; there are name, " in made.json["error"]["message"]
+
+
 async def test_what_is_plugged_in_is_shown(tmp_path: Path) -> None:
     async with served(tmp_path) as admin:
         spent = await admin.ask("GET", "/admin/v1/spend?by=team")
-        assert spent.json == {"data": [{"by": "team", "cost_usd": 1.5}]}
+        assert [(row["name"], row["calls"]) for row in spent.json["data"]] == [("total", 0)]
         shown = await admin.ask("GET", "/admin/v1/requests/req-1")
         assert shown.json == {"data": {"id": "req-1", "cost_usd": 0.01}}
         assert (await admin.ask("HEAD", "/admin/v1/keys")).status == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
@@ -30,7 +32,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 _Unset = msgspec.UnsetType
 _Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 _Id = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{12}$")]
-_Day = Annotated[str, msgspec.Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$")]
 _Opaque = Annotated[str, msgspec.Meta(pattern="^[ -~]{0,2048}$", max_length=2048)]
 
 
@@ -61,15 +62,11 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SpendQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How spending is summed up: `by` what, from the day `since` on, to the day `until`, which is left out."""
+    """How spending is summed up: `by` what, from the day `since` on, to the day `until`, which is left out (UTC)."""
 
-    by: Literal["key", "team", "organisation", "model", "provider", "day", "tag"] = "day"
-    tag: Name | _Unset = msgspec.UNSET
-    """Its name, for `by=tag`."""
-    since: _Day | _Unset = msgspec.UNSET
-    until: _Day | _Unset = msgspec.UNSET
-    key: _Id | _Unset = msgspec.UNSET
-    team: Name | _Unset = msgspec.UNSET
+    by: Literal["key", "team", "model", "day", "tag", "route", "provider"] = "day"
+    since: dt.date | _Unset = msgspec.UNSET
+    until: dt.date | _Unset = msgspec.UNSET
 
 
 class LoginQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,17 +108,28 @@ async def body(request: Request, kind: type[T]) -> T:
             f"the body must be application/json, not {content_type[:100]!r}.", field="content-type"
         )
     try:
-        values = _whole(msgspec.json.decode(bytes(raw) or nothing))
+        values = _whole(_decoded(bytes(raw) or nothing))
         asked = msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         if not isinstance(values, dict):
             raise BadRequest(f"{error}.", field="body") from None
-        raise explained(error, cast("dict[str, object]", values)) from None
+        known = kind.__struct_fields__
+        raise explained(error, cast("dict[str, object]", values), known) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not JSON: {error}.", field="body") from None
     except RecursionError:
         raise BadRequest("the body is nested too deeply.", field="body") from None
     return checked(asked)
+
+
+def _decoded(raw: bytes) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:  # a number beyond all floats: as infinity, which its field then refuses
+        try:
+            return json.loads(raw, parse_int=float)
+        except ValueError as error:
+            raise BadRequest(f"the body is not JSON: {error}.", field="body") from None
 
 
 def _whole(value: object) -> object:
@@ -148,12 +156,32 @@ def query(request: Request, kind: type[T]) -> T:
     try:
         asked = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"{error}.", field=field_of(error) or "query") from None
+        name = field_of(error) or "query"
+        raise BadRequest(_complaint(kind, name, values.get(name, "")), field=name) from None
     # `$` of a pattern lets a line end pass, which no parameter has.
     for name, value in values.items():
         if "\n" in value or "\x00" in value:
             raise BadRequest(f"{value[:100]!r} is not allowed: it must be one line.", field=name[:100])
     return asked
+
+
+def _complaint(kind: type[msgspec.Struct], name: str, value: str) -> str:
+    """What is wrong with a parameter, and what is allowed."""
+    if name not in kind.__struct_fields__:
+        return f"there is no parameter {name!r}; there are {', '.join(kind.__struct_fields__)}."
+    wanted = "of another form"
+    info = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(kind))
+    of = next(field.type for field in info.fields if field.name == name)
+    for one in of.types if isinstance(of, msgspec.inspect.UnionType) else (of,):
+        if isinstance(one, msgspec.inspect.LiteralType):
+            wanted = "one of " + ", ".join(map(str, one.values))
+        elif isinstance(one, msgspec.inspect.DateType):
+            wanted = "a day like 2026-11-30"
+        elif isinstance(one, msgspec.inspect.IntType):
+            wanted = f"a whole number from {one.ge:,} to {one.le:,}"
+        elif isinstance(one, msgspec.inspect.StrType) and one.pattern is not None:
+            wanted = f"of the form {one.pattern}"
+    return f"{name}={value[:100]!r} is not allowed; it must be {wanted}."
 
 
 def given(asked: msgspec.Struct) -> dict[str, Any]:

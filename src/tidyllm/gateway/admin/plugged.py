@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -35,8 +36,9 @@ def plugged_operations(spend: Spending | None, requests: RequestFinder | None) -
             assert asker is not None
             asker.actor.must("read")
             asked = query(request, SpendQuery)
-            if isinstance(asked.since, str) and isinstance(asked.until, str) and asked.since > asked.until:
-                raise Conflict("no day lies between since and this day.", where="until")
+            since, until = asked.since, asked.until
+            if isinstance(since, dt.date) and isinstance(until, dt.date) and since >= until:
+                raise Conflict("no day lies between since and this day, which is left out.", where="until")
             return answer({"data": await spend(asked)})
 
         found.append(
