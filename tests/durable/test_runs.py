@@ -15,7 +15,7 @@ from tests.durable.crash import Gate, crash_at
 from tests.store.servers import databases, store_url
 from tidyllm.core import Context, Parallel, Sequence, step
 from tidyllm.durable import Runtime, now, register_type, signalled, sleep, workflow
-from tidyllm.durable.place import runs_location
+from tidyllm.durable.place import beside, runs_location
 from tidyllm.errors import (
     AnotherRuntime,
     BadRequest,
@@ -31,6 +31,7 @@ from tidyllm.errors import (
     TimeoutExceeded,
     UnregisteredType,
 )
+from tidyllm.store import Store
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -483,6 +484,9 @@ async def test_one_process_has_one_database_of_runs(tmp_path: Path) -> None:
 def test_runs_lie_beside_the_store(tmp_path: Path) -> None:
     assert runs_location(tmp_path / "store.db").path == tmp_path / "runs.db"
     assert runs_location(tmp_path / "mine.db").path == tmp_path / "mine.db"
+    Store.open(tmp_path / "books.db").close()
+    assert runs_location(tmp_path / "books.db").path == tmp_path / "runs.db"
+    assert beside(tmp_path / "books.db").path == beside(tmp_path / "none.db").path == tmp_path / "runs.db"
     with pytest.raises(ConfigError, match="in memory"):
         runs_location("sqlite://")
 

@@ -57,10 +57,10 @@ def worker(
 
     from tidyllm.cli.settings import chosen_store
     from tidyllm.durable import Runtime
-    from tidyllm.durable.place import beside
+    from tidyllm.durable.place import runs_location
 
     loaded = [load(name) for name in flows]
-    at = beside(chosen_store(url))
+    at = runs_location(chosen_store(url))
 
     async def main() -> None:
         ended = asyncio.Event()

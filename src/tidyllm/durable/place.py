@@ -34,19 +34,25 @@ def runs_location(url: str | Path | None = None) -> Location:
 
 
 def beside(url: str | Path | None) -> Location:
-    """The database of the runs that belong to the store at `url`, as the command line means it."""
-    at = locate(url)
-    if at.path is not None and at.path.name != RUNS:
-        return locate(at.path.with_name(RUNS))
-    return runs_location(at.path if at.path is not None else url)
+    """Where a command looks for runs that are there already: as `runs_location`, but a file without any means `runs.db`
+    beside it, so that the name of a store that was never made does as well.
+    """
+    at = runs_location(url)
+    if at.path is None or at.path.name == RUNS or "tidyllm_runs" in _tables(at.path):
+        return at
+    return locate(at.path.with_name(RUNS))
 
 
 def _is_store(path: Path) -> bool:
+    names = _tables(path)
+    return "ledger" in names and "tidyllm_runs" not in names
+
+
+def _tables(path: Path) -> set[str]:
     if not path.is_file() or not path.stat().st_size:
-        return False
+        return set()
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as file:
-            names = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error:
-        return False
-    return "ledger" in names and "tidyllm_runs" not in names
+        return set()
