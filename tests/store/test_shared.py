@@ -155,3 +155,17 @@ async def test_a_closed_connection_waits_for_answers_and_opens_again() -> None:
     assert await shared.get("a") == b"1"
     await shared.aclose()
     await shared.aclose()
+
+
+async def test_a_script_that_is_posted_runs_before_what_comes_next_also_after_scripts_were_flushed() -> None:
+    shared = SharedState.open(redis_url())
+    add = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    shared.post(add, ["n"], [1])
+    assert await shared.get("n") == b"1"
+    shared.post(add, ["n"], [2])
+    assert await shared.get("n") == b"3"
+    await shared.command("SCRIPT", "FLUSH")
+    shared.post(add, ["n"], [4])
+    await shared.get("n")
+    assert await shared.get("n") == b"7"
+    await shared.aclose()

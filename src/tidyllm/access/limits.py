@@ -34,6 +34,11 @@ class Backend(Protocol):
         """Whether places end by themselves unless they are renewed."""
         ...
 
+    @property
+    def leaves_at_once(self) -> bool:
+        """Whether `leave` never waits, so that nobody can be cancelled in the middle of it."""
+        ...
+
     async def enter(
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
     ) -> tuple[int, ...] | Denied:
@@ -94,13 +99,12 @@ class Lease:
         used = self._counted if self.used is None else max(self.used, 0)
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
-        if isinstance(backend, LocalLimits):  # nobody can be cancelled in the middle of it
+        if isinstance(backend, LocalLimits):
             backend.leave_now(self._subjects, self._seconds, self._place, self._counted, used)
             return
+        leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
         try:
-            await limits.settled(
-                backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
-            )
+            await (leaving if backend.leaves_at_once else limits.settled(leaving))
         except StoreDown as error:
             _log.debug("a place was not given back, it ends by itself: %s", error)
 

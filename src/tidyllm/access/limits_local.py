@@ -18,6 +18,7 @@ class LocalLimits:
     """Counts in memory: exact for one worker, forgotten when it ends. See `Backend`."""
 
     leases = False
+    leaves_at_once = True
 
     def __init__(self) -> None:
         self._windows: dict[str, Window] = {}

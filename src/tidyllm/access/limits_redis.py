@@ -210,6 +210,7 @@ class RedisLimits:
     """
 
     leases = True
+    leaves_at_once = True
 
     def __init__(
         self,
@@ -270,7 +271,7 @@ class RedisLimits:
         if len(seconds) > len(subjects):
             keys.append(self._prefix + "whole")
             arguments.append(seconds[-1])
-        await self._shared.run(self._leave, keys, arguments)
+        self._shared.post(self._leave, keys, arguments)
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
         keys = [f"{self._prefix}{one.name}:places" for one, _ in places]

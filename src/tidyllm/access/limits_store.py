@@ -35,6 +35,7 @@ class StoreLimits:
     """Counts in the table `limit_windows`: exact for all workers on one store. See `Backend`."""
 
     leases = True
+    leaves_at_once = False
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -95,7 +95,6 @@ class Gate:
         self.degraded = False
         """Redis is away: the database decides alone."""
         self._ask_again_at = float("-inf")
-        self._leaving: set[asyncio.Task[None]] = set()
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
         """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
@@ -168,18 +167,11 @@ class Gate:
         """What was added is spent: `cost` of it. Nobody waits."""
         keys, slots, amount = passed
         try:
-            loop = asyncio.get_running_loop()
+            asyncio.get_running_loop()
         except RuntimeError:  # closed from plain code: these counters are off until they are next compared
             return
-        task = loop.create_task(self._leave(keys, (amount, cost, *slots)))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    async def _leave(self, keys: tuple[str, ...], arguments: tuple[int, ...]) -> None:
-        try:
-            await self._shared.run(_LEAVE, keys, arguments)
-        except StoreError:
-            pass  # these counters are off until they are next compared with the ledger's
+        # If it fails, they are off as well until they are next compared with the ledger's.
+        self._shared.post(_LEAVE, keys, (amount, cost, *slots))
 
 
 def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:

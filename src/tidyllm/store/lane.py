@@ -37,6 +37,8 @@ class Lane:
         self._reader: asyncio.Task[None] | None = None
         self._watch: clock.Timer | None = None
         self._closed = False
+        self.scripts: set[str] = set()
+        """Hashes of scripts that the server knows, as far as this connection has seen."""
 
     def send(self, command: _Command) -> asyncio.Future[Any]:
         """The future answer. What is sent in the same turn of the loop travels together."""
@@ -73,7 +75,7 @@ class Lane:
                 connection = self._connection or await self._open()
                 waiting, self._waiting = self._waiting, []
                 futures = deque(future for _, future in waiting)
-                packed = self._pack(connection, waiting)
+                packed = self._pack(waiting)
                 self._sent.append((clock.monotonic(), futures))
                 if self._watch is None:
                     self._watch = clock.call_later(self._patience, self._look)
@@ -86,23 +88,24 @@ class Lane:
         finally:
             self._pump = None
 
-    def _pack(
-        self, connection: AbstractConnection, waiting: list[tuple[_Command, asyncio.Future[Any]]]
-    ) -> list[bytes]:
+    def _pack(self, waiting: list[tuple[_Command, asyncio.Future[Any]]]) -> bytes:
+        import hiredis  # packs in half the time that redis-py takes
+
+        pack_command: Callable[[_Command], bytes] = getattr(hiredis, "pack_command")  # noqa: B009 - half typed
         try:
-            return connection.pack_commands([command for command, _ in waiting])
+            return b"".join([pack_command(command) for command, _ in waiting])
         except Exception:  # noqa: BLE001 - one value that Redis has no type for; find whose it is
             packed: list[bytes] = []
             for command, future in tuple(waiting):
                 try:
-                    packed.extend(connection.pack_commands([command]))
+                    packed.append(pack_command(command))
                 except Exception as error:  # noqa: BLE001 - see above
                     # Something must be sent in its place: the answers are counted.
-                    packed.extend(connection.pack_commands([("PING",)]))
+                    packed.append(pack_command(("PING",)))
                     if not future.done():
                         said = f"Redis has no type for an argument of {command[0]}: {error}"
                         future.set_exception(StoreError(said))
-            return packed
+            return b"".join(packed)
 
     async def _open(self) -> AbstractConnection:
         connection = self._connect()
@@ -154,6 +157,7 @@ class Lane:
 
     def _hang_up(self, error: StoreError) -> None:
         connection, self._connection = self._connection, None
+        self.scripts.clear()
         sent, self._sent = self._sent, deque()
         waiting, self._waiting = self._waiting, []
         for future in [*(one for _, batch in sent for one in batch), *(one for _, one in waiting)]:

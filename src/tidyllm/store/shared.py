@@ -118,6 +118,27 @@ class SharedState:
         except RedisError as error:
             raise self._refused("a script", error) from error
 
+    def post(self, script: Script, keys: Sequence[str | bytes] = (), args: Sequence[Value] = ()) -> None:
+        """`run` for whom the answer does not matter: it leaves with what else is sent in this turn of the loop.
+
+        A failure is not told. Commands issued afterwards on this event loop come after it.
+        """
+        lane = self._lane()
+        # The text where the server may not know the script: asking again would be too late for what comes next.
+        self._post(lane, script, (len(keys), *keys, *args), known=script.sha in lane.scripts)
+
+    def _post(self, lane: Lane, script: Script, rest: tuple[Any, ...], *, known: bool) -> None:
+        def done(answer: asyncio.Future[Any]) -> None:
+            error = None if answer.cancelled() else answer.exception()
+            if error is None:
+                lane.scripts.add(script.sha)
+            elif known and type(error).__name__ == "NoScriptError":  # somebody has flushed the scripts
+                lane.scripts.discard(script.sha)
+                self._post(lane, script, rest, known=False)
+
+        command = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
+        lane.send((*command, *rest)).add_done_callback(done)
+
     def _refused(self, what: str, error: Exception) -> StoreError:
         from redis.exceptions import (
             BusyLoadingError,
