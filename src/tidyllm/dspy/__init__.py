@@ -11,16 +11,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tidyllm.dspy.ambient import scope
     from tidyllm.dspy.engine import AsyncEngine, Engine
+    from tidyllm.dspy.configs import CacheConfig, RetryConfig, UnifiedConfig, ValidationConfig
     from tidyllm.dspy.language_model import LM, lm
+    from tidyllm.dspy.meter import ModuleMetrics
+    from tidyllm.dspy.module import UnifiedModule
     from tidyllm.dspy.source import register
+    from tidyllm.dspy.unified import UnifiedDSPyWrapper
 
-__all__ = ["LM", "AsyncEngine", "Engine", "lm", "register", "scope"]
+__all__ = [
+    "LM",
+    "AsyncEngine",
+    "CacheConfig",
+    "Engine",
+    "ModuleMetrics",
+    "RetryConfig",
+    "UnifiedConfig",
+    "UnifiedDSPyWrapper",
+    "UnifiedModule",
+    "ValidationConfig",
+    "lm",
+    "register",
+    "scope",
+]
 
 _HOMES = {
     "tidyllm.dspy.ambient": ("scope",),
+    "tidyllm.dspy.configs": ("CacheConfig", "RetryConfig", "UnifiedConfig", "ValidationConfig"),
     "tidyllm.dspy.engine": ("AsyncEngine", "Engine"),
     "tidyllm.dspy.language_model": ("LM", "lm"),
+    "tidyllm.dspy.meter": ("ModuleMetrics",),
+    "tidyllm.dspy.module": ("UnifiedModule",),
     "tidyllm.dspy.source": ("register",),
+    "tidyllm.dspy.unified": ("UnifiedDSPyWrapper",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

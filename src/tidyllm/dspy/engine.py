@@ -18,6 +18,7 @@ from tidyllm.core.tags import CONTROL_TAG, SAMPLE_TAG
 from tidyllm.dspy.ambient import here
 from tidyllm.dspy.answers import answer, delta, end, events
 from tidyllm.dspy.failures import failure
+from tidyllm.dspy.meter import tell
 from tidyllm.dspy.pump import pumped
 from tidyllm.dspy.questions import question
 from tidyllm.dspy.sampling import current
@@ -130,7 +131,9 @@ class _Engine:
     async def _ask(self, asked: lm15.Request, at: Context | None) -> lm15.Response:
         try:
             given = await self.step(question(asked), at)
-            return answer(given if isinstance(given, Response) else _response(given, self.source.name), asked)
+            response = given if isinstance(given, Response) else _response(given, self.source.name)
+            tell(response)
+            return answer(response, asked)
         except TidyllmError as error:
             raise failure(error) from error
 
@@ -143,6 +146,7 @@ class _Engine:
                 async for piece in pieces:
                     if isinstance(piece, str | Response):  # a step that gives its answer whole, or as plain text
                         whole = piece if isinstance(piece, Response) else _response(piece, self.source.name)
+                        tell(whole)
                         for event in events(whole, asked):
                             yield event
                         return
@@ -153,7 +157,9 @@ class _Engine:
                         yield lm15.StreamStartEvent(id=known.id or None, model=known.model or asked.model)
                     for one in delta(piece):
                         yield lm15.StreamDeltaEvent(one)
-            yield end(_joined(step, seen))
+            whole = _joined(step, seen)
+            tell(whole)
+            yield end(whole)
         except TidyllmError as error:
             raise failure(error) from error
 

@@ -19,6 +19,7 @@ from tidyllm.config import Routes, Settings, load
 from tidyllm.config.defaults import provider_from
 from tidyllm.config.schema import CacheSettings, ModelSettings, ProviderSettings, RetrySettings, is_reference
 from tidyllm.core import Step, as_step
+from tidyllm.dspy.backends import Spec, found
 from tidyllm.errors import ConfigError
 from tidyllm.models.model import Model
 from tidyllm.models.model_info import Ability
@@ -35,8 +36,8 @@ _loaded: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
 
 def register(name: str, step: Any) -> Step[Any, Any]:
     """Let saved programs that name `name` find `step` here. A later one of that name takes its place."""
-    _registered[name] = found = as_step(step)
-    return found
+    _registered[name] = known = as_step(step)
+    return known
 
 
 def registered(name: str) -> Step[Any, Any] | None:
@@ -51,6 +52,7 @@ class Source:
     - `config`: the file of the routes; None: `tidyllm.yaml` in the working folder, where there is one.
     - `routes`, `given`: routes or a step that are there already.
     - `base_url`, `api_key`, `retry`, `cache`, `lenient`: of a model by name alone; a route has its own.
+    - `spec`: of a backend of the unified wrapper, in place of all these.
     - `can`: what it can do, where the catalogue does not know.
     """
 
@@ -68,6 +70,7 @@ class Source:
         lenient: bool = False,
         can: frozenset[Ability] | None = None,
         saved: bool = False,
+        spec: Spec | None = None,
     ) -> None:
         """:raises ConfigError: `base_url` holds a user or a password."""
         self.name = name
@@ -80,6 +83,7 @@ class Source:
         self._api_key = api_key
         self._given = given
         self._saved = saved
+        self._spec = spec
         self._given_routes = routes
 
     @property
@@ -92,14 +96,16 @@ class Source:
         """:raises ConfigError: a name, a file or a key is missing."""
         if self._given is not None:
             return self._given
+        if self._spec is not None:
+            return found(self._spec)
         if self._saved:
-            found = registered(self.name)
-            if found is None:
+            named = registered(self.name)
+            if named is None:
                 raise ConfigError(
                     f"the saved program asks the step {self.name!r}, which is not registered here.",
                     hint=f"Before the first call: tidyllm.dspy.register({self.name!r}, step).",
                 )
-            return found
+            return named
         routes = self._found_routes() if self.is_plain else None
         if routes is not None and self.name in routes:
             return routes[self.name]
@@ -147,10 +153,7 @@ class Source:
                 kind=kind, base_url=self.base_url, api_key=self._api_key, lenient=self.lenient
             )
         else:
-            found = provider_from(kind, os.environ)
-            at = ProviderSettings(
-                kind=kind, base_url=found.base_url, api_key=found.api_key, lenient=self.lenient
-            )
+            at = msgspec.structs.replace(provider_from(kind, os.environ), lenient=self.lenient)
         way = ModelSettings(route=(self.name,), retry=self.retry or RetrySettings(), cache=self.cache)
         return Routes(Settings(providers={kind: at}, models={self.name: way}))[self.name]
 
@@ -167,6 +170,11 @@ class Source:
                 hint="Give it a name: tidyllm.dspy.register('name', step), then lm('name').",
             )
         state: dict[str, Any] = {"name": self.name}
+        if self._spec is not None:
+            key = self._spec.api_key
+            kept = key if key is not None and is_reference(key) else None
+            state["spec"] = msgspec.to_builtins(msgspec.structs.replace(self._spec, api_key=kept))
+            return state
         if self._given is not None or self._saved:
             state["step"] = True
         if self.config is not None:
@@ -189,13 +197,15 @@ class Source:
     def load(cls, state: Mapping[str, Any]) -> Self:
         """The source of a saved state."""
         key = msgspec.json.encode(state, order="deterministic")
-        found = _loaded.get(key)
-        if not isinstance(found, cls):
-            found = _loaded[key] = cls._read(state)
-        return found
+        known = _loaded.get(key)
+        if not isinstance(known, cls):
+            known = _loaded[key] = cls._read(state)
+        return known
 
     @classmethod
     def _read(cls, state: Mapping[str, Any]) -> Self:
+        if "spec" in state:
+            return cls(state["name"], spec=msgspec.convert(state["spec"], Spec))
         retry, ttl, can = state.get("retry"), state.get("cache_ttl"), state.get("can")
         return cls(
             state["name"],
@@ -248,12 +258,12 @@ def _models(step: Step[Any, Any]) -> list[Model]:
     """The models inside a step, in order."""
     if isinstance(step, Model):
         return [step]
-    found: list[Model] = []
+    models: list[Model] = []
     inner: object = getattr(step, "inner", None)
     if isinstance(inner, Step):
-        found += _models(cast("Step[Any, Any]", inner))
+        models += _models(cast("Step[Any, Any]", inner))
     steps: object = getattr(step, "steps", ())
     for one in cast("tuple[object, ...]", steps) if isinstance(steps, tuple) else ():
         if isinstance(one, Step):
-            found += _models(cast("Step[Any, Any]", one))
-    return found
+            models += _models(cast("Step[Any, Any]", one))
+    return models

@@ -1,0 +1,185 @@
+"""Backends of the unified wrapper: from what was said to a route. They know settings; the parts are put together there.
+
+Gateway, Bedrock, a provider itself, or the simulated model: each is a `Settings` with one provider and one model.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tidyllm.config import Routes, Settings, load
+from tidyllm.config.defaults import found_in_environment, provider_from
+from tidyllm.config.schema import CacheSettings, ModelSettings, ProviderSettings, RetrySettings
+from tidyllm.core import Step
+from tidyllm.errors import ConfigError
+from tidyllm.models.provider import KINDS
+
+__all__ = ["GATEWAY_KEY", "GATEWAY_URL", "Spec", "found"]
+
+GATEWAY_URL = "TIDYLLM_GATEWAY_URL"
+"""The variable that says where the gateway is; default: this machine's, at its own port."""
+GATEWAY_KEY = "TIDYLLM_GATEWAY_KEY"
+"""The variable that holds a key of it."""
+_HERE = "http://127.0.0.1:8400/v1"
+_FILE = "tidyllm.yaml"
+_OFFLINE = "offline/simulated"
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step is made of. Saved with a program, but for `api_key` where that is no reference."""
+
+    backend: str = "auto"
+    route: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    region: str | None = None
+    regions: tuple[str, ...] = ()
+    profile: str | None = None
+    config: str | None = None
+    retry: RetrySettings | None = None
+    cache: CacheSettings | None = None
+
+    @property
+    def name(self) -> str:
+        """What history calls it."""
+        wanted = self.route or self.model
+        return (wanted or self.backend).strip("/") or self.backend
+
+
+def found(spec: Spec) -> Step[Any, Any]:
+    """The step.
+
+    :raises ConfigError: a name, a key or a part is missing.
+    """
+    return _BACKENDS[spec.backend](spec)
+
+
+def _routed(spec: Spec, settings: ProviderSettings, service: str, model: str) -> Step[Any, Any]:
+    retry = spec.retry or RetrySettings()
+    way = ModelSettings(route=(f"{service}/{model}",), retry=retry, cache=spec.cache)
+    return Routes(Settings(providers={service: settings}, models={model: way}))[model]
+
+
+def _gateway(spec: Spec) -> Step[Any, Any]:
+    name = spec.route or spec.model
+    if name is None:
+        raise ConfigError(
+            "the backend 'gateway' needs a route.", where="UnifiedConfig.route", hint="Name one of its models."
+        )
+    url = spec.base_url or os.environ.get(GATEWAY_URL, "").strip() or _HERE
+    key = spec.api_key or (f"env:{GATEWAY_KEY}" if os.environ.get(GATEWAY_KEY, "").strip() else None)
+    if spec.retry is None:
+        # The gateway tries again itself: attempts here would multiply with its own.
+        spec = msgspec.structs.replace(spec, retry=RetrySettings(attempts=1))
+    return _routed(spec, ProviderSettings(kind="openai", base_url=url, api_key=key), "gateway", name)
+
+
+def _bedrock(spec: Spec) -> Step[Any, Any]:
+    model = spec.model or spec.route
+    if model is None:
+        raise ConfigError(
+            "the backend 'bedrock' needs a model.", where="UnifiedConfig.model", hint="Name a model id of Bedrock."
+        )
+    if "bedrock" not in KINDS:
+        raise ConfigError("this version has no provider 'bedrock'.", where="UnifiedConfig.backend")
+    fields = ProviderSettings.__struct_fields__
+    regions = (*((spec.region,) if spec.region else ()), *spec.regions)
+    said: dict[str, Any] = {"region": spec.region, "regions": regions, "profile": spec.profile}
+    given = {name: value for name, value in said.items() if value and name in fields}
+    unknown = [name for name, value in said.items() if value and name not in fields and name != "regions"]
+    if unknown or (len(regions) > 1 and "regions" not in fields):
+        raise ConfigError(
+            f"this version's provider 'bedrock' takes no {', '.join(unknown or ['regions'])}.", where="UnifiedConfig"
+        )
+    settings = ProviderSettings(kind="bedrock", base_url=spec.base_url, **given)
+    return _routed(spec, settings, "bedrock", model.removeprefix("bedrock/"))
+
+
+def _direct(spec: Spec) -> Step[Any, Any]:
+    name = spec.model or spec.route or ""
+    kind, _, bare = name.partition("/")
+    if kind not in KINDS or not bare:
+        raise ConfigError(
+            f"{name!r} does not say who serves the model." if name else "the backend 'direct' needs a model.",
+            where="UnifiedConfig.model",
+            hint="Write it as kind/model, such as 'openai/gpt-5-mini'.",
+        )
+    if spec.base_url is None and spec.api_key is None:
+        settings = provider_from(kind, os.environ)
+    else:
+        settings = ProviderSettings(kind=kind, base_url=spec.base_url, api_key=spec.api_key)
+    return _routed(spec, settings, kind, bare)
+
+
+def _offline(spec: Spec) -> Step[Any, Any]:
+    model = spec.model or _OFFLINE
+    bare = model.removeprefix("offline/") if model.startswith("offline/") else "simulated"
+    return _routed(spec, ProviderSettings(kind="offline"), "offline", bare)
+
+
+def _auto(spec: Spec) -> Step[Any, Any]:
+    """A route of the file; the gateway that the environment names; the model's own provider; what has a key."""
+    routes = _file(spec)
+    name = spec.route or spec.model
+    if routes is not None and (name is None or name in routes):
+        return _of_file(spec, routes, name)
+    if os.environ.get(GATEWAY_URL, "").strip() and name is not None:
+        return _gateway(spec)
+    if name is not None:
+        return _direct(spec)
+    settings = found_in_environment(os.environ, ollama=False)
+    kind = next(iter(settings.providers))
+    if kind == "offline":
+        warnings.warn(
+            "tidyllm.dspy: no model is configured (no model=, route=, tidyllm.yaml, key or dspy.configure), so that"
+            " answers are simulated. Say backend='offline' to mean that.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return _offline(spec)
+    raise ConfigError(
+        f"{kind} has a key here, but no model is named.",
+        where="UnifiedConfig.model",
+        hint=f"Name one: UnifiedConfig(model='{kind}/…').",
+    )
+
+
+def _file(spec: Spec) -> Routes | None:
+    path = Path(spec.config or _FILE)
+    return load(path) if spec.config is not None or path.exists() else None
+
+
+def _of_file(spec: Spec, routes: Routes, name: str | None) -> Step[Any, Any]:
+    """A route as its file has it; with retries or a cache of the wrapper's where those are said."""
+    chosen = name or next(iter(routes), None)
+    if chosen is None:
+        raise ConfigError("the file of routes has none.", where="UnifiedConfig.route")
+    if spec.retry is None and spec.cache is None:
+        return routes[chosen]
+    settings = routes.settings
+    way = settings.models.get(chosen)
+    if way is None:
+        raise ConfigError(
+            f"retries and a cache cannot be laid over {chosen!r}, which a pattern makes.",
+            where="UnifiedConfig.route",
+            hint="Write it out in the file.",
+        )
+    way = msgspec.structs.replace(way, retry=spec.retry or way.retry, cache=spec.cache or way.cache)
+    models = {**settings.models, chosen: way}
+    return Routes(msgspec.structs.replace(settings, models=models), stores=routes.stores)[chosen]
+
+
+_BACKENDS: Mapping[str, Any] = {
+    "auto": _auto,
+    "gateway": _gateway,
+    "bedrock": _bedrock,
+    "direct": _direct,
+    "offline": _offline,
+}
