@@ -27,7 +27,7 @@ from tests.models.upstreams import (
 from tidyllm import model
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.errors import BadRequest, LimitExceeded, ModelError, StreamInterrupted, Unreachable, Unsupported
-from tidyllm.models import Image, Message, Request, Tool
+from tidyllm.models import Catalog, Image, Message, Request, Tool
 from tidyllm.models.asked import Asked, bound_usd
 from tidyllm.models.pricing import cost_usd
 from tidyllm.models.response import Usage
@@ -365,6 +365,13 @@ def test_a_cap_above_what_the_catalogue_says_of_the_output_is_set_aside_whole() 
     assert bound_usd(b"x", Asked(), behind) == Decimal("0.064")
     assert bound_usd(b"x", Asked(max_tokens=128_000), behind) == Decimal("0.128")
     assert bound_usd(b"x", Asked(max_tokens=10**9), behind) == Decimal("0.2")
+
+
+def test_a_model_of_ones_own_machine_costs_nothing_however_long_its_answers_may_be() -> None:
+    own = Catalog.default().find("ollama/any")
+    assert own is not None
+    assert own.max_output_tokens is None
+    assert bound_usd(b"x", Asked(), own) == 0
 
 
 def test_a_tier_without_a_price_has_no_bound() -> None:
