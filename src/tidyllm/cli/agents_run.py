@@ -173,7 +173,8 @@ class _Work:
         keep(kept)
         began = clock.monotonic()
         run = await runtime.start(workflow(team, name=FLOW, version="1"), chosen.goal, id=kept.id)
-        if not runtime.is_active(kept.id):
+        found = await run.outcome()
+        if found.status == "running" and found.executor != runtime.hub.engine.executor:
             view.notice(f"Run {kept.id} is under way elsewhere; this waits for its end.")
         result = await self._result(runtime, run)
         if result is None:

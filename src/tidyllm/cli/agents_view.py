@@ -101,7 +101,7 @@ class Tally:
 
     @property
     def text(self) -> str:
-        money = f"${self.usd:.4f}" if not self.unpriced or self.usd else "price unknown"
+        money = f"${self.usd:.4f}" if self.usd else "price unknown" if self.unpriced else "$0"
         return f"{_number(self.turns, 'turn')} · {self.tokens:,} tokens · {money}"
 
 
