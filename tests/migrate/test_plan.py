@@ -32,10 +32,7 @@ def test_what_is_left_out(tmp_path: Path) -> None:
     outside = tmp_path / "outside.py"
     outside.write_text(OLD)
     root = tmp_path / "repo"
-    files = {name: OLD for name in (
-        "app.py", ".venv/lib/x.py", "env2/bin/y.py", "ignored.py", "deep/out/z.py", "deep/kept.py", "node_modules/n.py",
-        "notes.txt",
-    )}  # fmt: skip
+    files = dict.fromkeys(("app.py", ".venv/lib/x.py", "env2/bin/y.py", "ignored.py", "deep/out/z.py", "deep/kept.py", "node_modules/n.py", "notes.txt"), OLD)  # fmt: skip
     made = make(root, {**files, "env2/pyvenv.cfg": "", ".gitignore": "ignored.py\nout/\n*.log\n!kept.py\n"})
     (root / "link.py").symlink_to(outside)
     assert set(after(made)) == {"app.py", "deep/kept.py"}
@@ -232,7 +229,8 @@ def test_notebooks(tmp_path: Path) -> None:
         "from tidyllm.dspy_enhanced import DSPyEnhancedWrapper", "from tidyllm.dspy import UnifiedDSPyWrapper"
     )
     expected = expected.replace("w = DSPyEnhancedWrapper()", "w = UnifiedDSPyWrapper()")
-    assert done is not None and done.decode() == expected
+    assert done is not None
+    assert done.decode() == expected
     assert [(one.cell, one.line) for one in made.changed[0].findings] == [(4, 1)]
 
 

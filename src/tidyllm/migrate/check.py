@@ -54,7 +54,7 @@ def run(words: Sequence[str], folder: Path, timeout: float | None = None) -> Out
     if _is_pytest(words):
         words += ["-rfE", "-p", "no:cacheprovider"]
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
+        done = subprocess.run(
             words, cwd=folder, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except FileNotFoundError as error:

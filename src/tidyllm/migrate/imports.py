@@ -152,10 +152,7 @@ def _plan(
         key = id(statement), local
         if key in used or (scope is file.scopes.root and local in file.facts.keep):
             change.keep.append(alias)
-        elif key in before:
-            change.gone = True
-            removed.add(key)
-        elif _replace_unused(file, statement, alias, local, asname, unused):
+        elif key in before or _replace_unused(file, statement, alias, local, asname, unused):
             change.gone = True
             removed.add(key)
         else:
@@ -505,5 +502,4 @@ def _all_comments(node: cst.CSTNode) -> list[cst.Comment]:
 
 
 def _comments(line: cst.SimpleStatementLine) -> list[cst.EmptyLine]:
-    found = [*line.leading_lines, *_inside(line, [])]
-    return found
+    return [*line.leading_lines, *_inside(line, [])]

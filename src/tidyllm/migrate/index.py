@@ -7,6 +7,7 @@ that needs a parameter that the rules do not know is something else of the same 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -59,14 +60,24 @@ def foreign_names(
     return frozenset(foreign), frozenset(defining)
 
 
-def imported_names(path: Path, root: Path, names: Sequence[bytes]) -> frozenset[str]:
-    """The dotted names that a file imports, made absolute; nothing when none of `names` is in it at all.
+_IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE)
+
+
+def imported_names(
+    path: Path, root: Path, names: Sequence[bytes], modules: frozenset[bytes]
+) -> frozenset[str]:
+    """The dotted names that a file imports, made absolute.
+
+    Nothing when none of `names` is in it, or when it imports none of `modules` (nor anything relative).
 
     `import a.b` counts as every attribute of `a.b` that the file reads.
     """
     try:
         data = path.read_bytes()
         if not any(name in data for name in names):
+            return frozenset()
+        heads = set(_IMPORTS.findall(data))
+        if not heads & modules and not any(head.startswith(b".") for head in heads):
             return frozenset()
         tree = ast.parse(data)
     except (OSError, SyntaxError, ValueError):

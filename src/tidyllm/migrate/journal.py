@@ -15,9 +15,9 @@ import json
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Journal:
         """
         self._make()
         number = max((int(run.name[:4]) for run in self.runs() if run.name[:4].isdigit()), default=0) + 1
-        name = f"{number:04d}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        name = f"{number:04d}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
         run = Run(self.root, self.folder / name)
         try:
             run.prepare(changes)
@@ -167,7 +167,7 @@ class Run:
             )
         partial = self.folder / "manifest.partial"
         _write(partial, json.dumps({"files": saved}, indent=1).encode(), 0o644)
-        os.replace(partial, self.folder / _PREPARED)
+        partial.replace(self.folder / _PREPARED)
         _sync(self.folder)
         _sync(self.folder.parent)
         for number, change in enumerate(changes):
@@ -182,7 +182,7 @@ class Run:
         try:
             for number, one in enumerate(self._saved()):
                 target = self.root / one.path
-                os.replace(self._staged(number, one.path), target)
+                self._staged(number, one.path).replace(target)
                 folders.add(target.parent)
             for folder in folders:
                 _sync(folder)
@@ -215,7 +215,7 @@ class Run:
             now = _hash_of(target)
             if now == one.before:
                 with contextlib.suppress(OSError):
-                    os.chmod(target, one.mode)
+                    target.chmod(one.mode)
                 continue
             if now != one.after:
                 others.append(one.path)
@@ -235,9 +235,9 @@ class Run:
             with contextlib.suppress(OSError):
                 staged.unlink()
             # A full disk: the saved original itself goes back, which needs no room.
-            os.chmod(kept, one.mode)
+            kept.chmod(one.mode)
             staged = kept
-        os.replace(staged, target)
+        staged.replace(target)
         _sync(target.parent)
 
     def heal(self) -> list[str]:
@@ -249,13 +249,12 @@ class Run:
             return [f"an interrupted run ({self.name}) had changed nothing: every file is as before."]
         what = "rollback" if self.is_committed else "run"
         others = self.undo()
-        said = [
+        return [
             f"an interrupted {what} ({self.name}) was undone: all {len(self.paths)} files are as before."
             if not others
             else f"an interrupted {what} ({self.name}) was undone: its files are as before, except those that somebody "
             f"changed since, which stay as they are: {', '.join(others)}."
         ]
-        return said
 
     def forget(self) -> None:
         """Remove what a run left that had replaced nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ def selected(data: bytes, library: Sequence[Rules], extra: Sequence[bytes] = ())
 
 
 def relevant(data: bytes, library: Sequence[Rules], extra: Sequence[bytes] = ()) -> bool:
+    """Whether a file names anything that a pattern looks for."""
     return bool(selected(data, library, extra))
 
 
@@ -120,7 +121,7 @@ def _parses(text: str, *, notebook: bool = False, ours: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _deep():  # noqa: ANN202 - a context manager
+def _deep() -> Generator[None]:
     old = sys.getrecursionlimit()
     sys.setrecursionlimit(max(old, 6000))
     try:

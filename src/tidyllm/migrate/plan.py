@@ -237,11 +237,14 @@ def _links(
     if not known:
         return [], {}, []
     names = sorted({name.rpartition(".")[2].encode() for name in known})
+    modules = frozenset(
+        part.encode() for name in known for part in (name.rpartition(".")[0], name.partition(".")[0]) if part
+    )
     again: list[Path] = []
     facts: dict[Path, Facts] = {}
     for path in found:
-        if path not in imports:
-            imports[path] = imported_names(path, root, names)
+        if not imports.get(path):
+            imports[path] = imported_names(path, root, names, modules)
         mine = imports[path]
         here = [f"{module}." for module in module_names(path, root)]
         new = Facts(

@@ -599,7 +599,8 @@ class Rewriter:
                 found = [self.resolver.legacy(other.origin) for other in imports]
                 if imports and all(other is not None and other[1] is not None for other in found):
                     first = found[0]
-                    assert first is not None and first[1] is not None
+                    assert first is not None
+                    assert first[1] is not None
                     rules, rule = first[0], first[1]
                     if rule.to and f"{rules.pattern}.{rule.name}" not in self.blocked:
                         return self.use(rule.to, imports, alias=True)
@@ -614,7 +615,7 @@ class Rewriter:
         if not isinstance(text, str) or not text.isascii() or not text.replace(".", "a").isidentifier():
             return node
         above = self.scopes.parent(node)
-        if isinstance(above, cst.Expr) or isinstance(above, cst.DictElement) and above.key is node:
+        if isinstance(above, cst.Expr) or (isinstance(above, cst.DictElement) and above.key is node):
             return node
         new = self._public(node, text) if "." not in text else self._path(node, text)
         if new is None:

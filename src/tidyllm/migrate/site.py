@@ -35,6 +35,7 @@ def keyword(name: str, value: cst.BaseExpression, like: cst.Arg | None = None) -
 
 
 def positional(value: cst.BaseExpression, like: cst.Arg | None = None) -> cst.Arg:
+    """`value`; comments and line ends are those of `like`."""
     if like is None:
         return cst.Arg(value)
     return like.with_changes(keyword=None, value=value, equal=cst.MaybeSentinel.DEFAULT)

@@ -109,7 +109,7 @@ def _imports(node: ast.AST, guarded: bool) -> Iterator[tuple[ast.Import | ast.Im
 
 
 def _is_there(module: str, local: set[str]) -> bool:
-    if module in local or module.split(".")[0] in sys.stdlib_module_names:
+    if module in local or module.split(".", maxsplit=1)[0] in sys.stdlib_module_names:
         return True
     top = module.partition(".")[0]
     if any(name == top or name.startswith(f"{top}.") for name in local):
@@ -134,7 +134,7 @@ def _file_of(module: str) -> bool:
         base = Path(place) / tail
         if base.is_dir() or any(base.parent.glob(f"{base.name}.*")):
             return True
-    return top not in {"tidyllm"}  # packages that make their modules up while they run
+    return top != "tidyllm"  # packages that make their modules up while they run
 
 
 def _missing_names(node: ast.ImportFrom, module: str) -> Iterator[tuple[int, str]]:

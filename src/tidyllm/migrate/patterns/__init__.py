@@ -1,0 +1,1 @@
+"""One module for each pattern: what it makes of a call. The names are in `rules/`."""

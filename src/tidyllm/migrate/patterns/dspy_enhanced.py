@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import libcst as cst
 
-from tidyllm.migrate.site import Site, positional, tidy
+from tidyllm.migrate.site import Site, tidy
 
 __all__ = ["CALLS", "METHODS", "unified"]
 

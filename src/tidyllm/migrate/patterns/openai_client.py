@@ -43,7 +43,8 @@ def client(site: Site) -> cst.BaseExpression:
 def _environ(site: Site, text: str) -> cst.BaseExpression:
     new = expression(text.format("os"))
     module = site.file.module_name("os", site.bindings)
-    assert isinstance(new, cst.Subscript) and isinstance(new.value, cst.Attribute)
+    assert isinstance(new, cst.Subscript)
+    assert isinstance(new.value, cst.Attribute)
     return new.with_changes(value=new.value.with_changes(value=module))
 
 

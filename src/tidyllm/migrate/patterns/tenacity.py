@@ -97,7 +97,7 @@ class _Options:
             raise CannotConvert("it tries again for ever", "Say how often: Retry(step, attempts=...).")
         given: dict[str, cst.BaseExpression] = {}
         for place, arg in enumerate(self.node.args):
-            if arg.star or arg.keyword is None and place:
+            if arg.star or (arg.keyword is None and place):
                 raise CannotConvert("its arguments cannot be told apart", "Write them out with their names.")
             given["sleep" if arg.keyword is None else arg.keyword.value] = arg.value
         for name in given:
@@ -139,7 +139,7 @@ class _Options:
             raise CannotConvert("its pauses have no counterpart", _BY_HAND)
         given: dict[str, cst.BaseExpression] = {}
         for place, arg in enumerate(node.args):
-            if arg.star or arg.keyword is None and place >= len(orders[kind]):
+            if arg.star or (arg.keyword is None and place >= len(orders[kind])):
                 raise CannotConvert("its pauses have no counterpart", _BY_HAND)
             given[orders[kind][place] if arg.keyword is None else arg.keyword.value] = arg.value
         if kind == "wait_fixed":

@@ -332,7 +332,7 @@ def class_definition(file: Rewriter, rules: Rules, node: cst.ClassDef) -> cst.CS
     why = ""
     old = "_execute_impl" if "_execute_impl" in own else "execute"
     if set(own) & _TAKEN:
-        why = f"it has a method {sorted(set(own) & _TAKEN)[0]!r}, which means something else in a step"
+        why = f"it has a method {min(set(own) & _TAKEN)!r}, which means something else in a step"
     elif old in own and (own[old].asynchronous is None or len(own[old].params.params) != 3):
         why = f"its {old} is no async def {old}(self, input_data, context)"
     elif key in file.tainted:
