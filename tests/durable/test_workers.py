@@ -167,6 +167,31 @@ async def test_two_workers_of_which_one_is_killed_fifty_times_finish_everything(
     await kill_workers(postgres_url(), tmp_path / "log", kills=50, runs=150)
 
 
+@pytest.mark.proof
+async def test_a_worker_that_stood_still_past_its_lease_records_nothing_more(tmp_path: Path) -> None:
+    url, log = postgres_url(), tmp_path / "log"
+    os.environ["FLOWS_LOG"] = str(log)
+    from tests.durable.flows import slow
+
+    still = await worker(url, log)
+    async with Runtime(url) as runtime:
+        run = await runtime.start(slow, 0, id="one", queue="flow:slow", tags={"run": "one"})
+        while not log.exists() or len(log.read_text().splitlines()) < 3:
+            await asyncio.sleep(0.01)
+        still.send_signal(signal.SIGSTOP)
+        other = await worker(url, log)
+        assert await run.result(60) == 10
+        still.send_signal(signal.SIGCONT)
+        await asyncio.sleep(2)
+    for one in (still, other):
+        one.send_signal(signal.SIGTERM)
+        assert await one.wait() == 0
+    lines = [line.split() for line in log.read_text().splitlines()]
+    # Only the step in flight was made twice: once by each.
+    assert [int(step) for _, step, pid in lines if int(pid) == still.pid] == [0, 1, 2]
+    assert [int(step) for _, step, pid in lines if int(pid) == other.pid] == list(range(2, 10))
+
+
 def test_a_lease_is_short_enough_for_a_failover_within_ten_seconds() -> None:
     """The lease runs out, a scan sees it within a second, and a queue is read every half."""
     assert LEASE_SECONDS + 1.0 + 0.5 < 10
