@@ -1,0 +1,81 @@
+"""Teams that are killed with `kill -9` at random moments: started again they go on, and pay for no answer twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.agents.programs import materialise, names, player_for, program
+from tests.agents.repairing import Told
+from tests.agents.test_programs import checked
+from tests.shared_data import ROOT
+from tidyllm.testing import ModelServer
+from tidyllm.testing.model_server import Asked
+
+
+def one_life(folder: Path, url: str, mode: str, name: str, seconds: float | None) -> Told | None:
+    """Run the team; kill it so many seconds after it began to work. What it told, if it came to its end."""
+    argv = [sys.executable, "-m", "tests.agents.repairing", str(folder), url, mode, *program(name).check]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stderr is not None
+        if child.stdout.readline() != "ready\n":
+            raise AssertionError(child.stderr.read())
+        timer = None if seconds is None else threading.Timer(seconds, os.kill, (child.pid, signal.SIGKILL))
+        if timer is not None:
+            timer.start()
+        out, err = child.communicate()
+        if timer is not None:
+            timer.cancel()
+    if child.returncode == -signal.SIGKILL:
+        return None
+    assert child.returncode == 0, err
+    return msgspec.json.decode(out, type=Told)
+
+
+def repeated(asked: list[Asked]) -> int:
+    """How many questions were asked that had been asked before."""
+    bodies = [msgspec.json.encode(one.body) for one in asked]
+    return len(bodies) - len(set(bodies))
+
+
+def survives(folder: Path, name: str, mode: str, player: str, kills: int, seed: int) -> int:
+    """Kill a team up to `kills` times and let it come to its end; how often it was killed."""
+    tree = materialise(name, folder / "project")
+    chance = random.Random(seed)
+    done = 0
+    with ModelServer(player_for(name, player)) as server:
+        told: Told | None = None
+        while told is None:
+            seconds = chance.uniform(0.02, 1.8) if done < kills else None
+            told = one_life(folder, server.openai_url, mode, name, seconds)
+            done += told is None
+        assert (told.stop, told.exit_code) == ("finished", 0)
+        assert repeated(server.requests) <= done, "only what was in flight may be asked again"
+        assert told.turns <= len(server.requests) <= told.turns + done
+    assert " failed" not in checked(tree)
+    assert (tree / program(name).fixes[0].file).read_text("utf-8") == program(name).tree("fixed")[
+        program(name).fixes[0].file
+    ]
+    return done
+
+
+def test_a_team_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
+    assert survives(tmp_path, "cart", "orchestrated", "right", kills=3, seed=4) >= 1
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("mode", ["orchestrated", "traditional"])
+@pytest.mark.parametrize("name", names())
+def test_every_program_is_repaired_by_a_team_that_is_killed(name: str, mode: str, tmp_path: Path) -> None:
+    killed = 0
+    for seed in range(2):
+        killed += survives(tmp_path / str(seed), name, mode, ("right", "wrong_first")[seed], kills=6, seed=seed)
+    assert killed
