@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME …] [--write]`: run them and print the tables; `--write` puts them into the docs.
 
-Names: steps, in_flight, gateway, everything, streams, startup, routing, prefix_cache. Default: all.
+Names: those of `NAMES` below. Default: all.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from importlib import import_module
 from benchmarks.peers import ROOT
 from benchmarks.table import Table
 
-NAMES = ("steps", "in_flight", "gateway", "everything", "streams", "startup", "routing", "prefix_cache")
-PAGE = ROOT / "docs" / "benchmarks.md"
+NAMES = (
+    "steps", "in_flight", "gateway", "everything", "streams", "startup", "routing", "prefix_cache", "growth",
+    "ledger_rows", "durable", "agents",
+)  # fmt: skip
+DOCS = ROOT / "docs"
 
 
 def main() -> int:
@@ -37,11 +40,12 @@ def main() -> int:
 
 
 def _write(name: str, text: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
     begin, end = f"<!-- figures: {name} -->", f"<!-- end: {name} -->"
+    page = next(page for page in sorted(DOCS.glob("*.md")) if begin in page.read_text(encoding="utf-8"))
     where = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}"
     block = f"{begin}\n{text}\n*Measured {where}.*\n{end}"
-    PAGE.write_text(re.sub(f"{begin}.*?{end}", lambda _: block, page, flags=re.DOTALL), encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(f"{begin}.*?{end}", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
 
 
 sys.exit(main())
