@@ -12,7 +12,7 @@ from functools import cache
 
 import libcst as cst
 
-__all__ = ["children", "dotted", "name_occurrences", "rebuilt", "text_of"]
+__all__ = ["children", "dotted", "last_name", "name_occurrences", "rebuilt", "text_of"]
 
 _NO_MEANING = (
     "whitespace",
@@ -105,6 +105,13 @@ def dotted(node: cst.CSTNode) -> str | None:
         return None
     parts.append(node.value)
     return ".".join(reversed(parts))
+
+
+def last_name(node: cst.CSTNode) -> str:
+    """The last part of a dotted expression, whatever stands before it."""
+    if isinstance(node, cst.Attribute):
+        return node.attr.value
+    return node.value if isinstance(node, cst.Name) else ""
 
 
 _EMPTY = cst.Module(body=[])
