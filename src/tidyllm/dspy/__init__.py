@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidyllm.dspy.ambient import scope
-    from tidyllm.dspy.engine import AsyncEngine, Engine
     from tidyllm.dspy.configs import CacheConfig, RetryConfig, UnifiedConfig, ValidationConfig
+    from tidyllm.dspy.engine import AsyncEngine, Engine
     from tidyllm.dspy.language_model import LM, lm
     from tidyllm.dspy.meter import ModuleMetrics
     from tidyllm.dspy.module import UnifiedModule

@@ -6,15 +6,13 @@ started them. The context therefore travels in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
-import dspy
-from dspy.dsp.utils.settings import thread_local_overrides
-
 from tidyllm.core import Budget, Context
 from tidyllm.core.ambient import get_current, reset_current, set_current
+from tidyllm.dspy.foreign import given, within
 from tidyllm.errors import ConfigError
 
 __all__ = ["here", "scope"]
@@ -28,7 +26,7 @@ def here() -> Context | None:
     at = get_current()
     if at is not None:
         return at
-    held: Context | None = thread_local_overrides.get().get(_KEY)
+    held: Context | None = given(_KEY)
     # A thread of DSPy's: deadline and cancellation of the run must be watched from here anew.
     return held.detached() if held is not None and held.entered else held
 
@@ -40,7 +38,7 @@ def scope(
     deadline: float | timedelta | None = None,
     tags: Mapping[str, str] | None = None,
     budget: Budget | None = None,
-) -> Iterator[Context]:
+) -> Generator[Context, None, None]:
     """All that DSPy does in this block belongs to one run, in its threads and tasks as well.
 
     >>> with scope(deadline=30, tags={"tidyllm.tenant": "acme"}):    # doctest: +SKIP
@@ -66,8 +64,7 @@ def scope(
         at = at.with_(deadline=deadline, tags=tags, budget=budget)
     token = set_current(at)
     try:
-        with dspy.context(**{_KEY: at}):
+        with within(**{_KEY: at}):
             yield at
     finally:
         reset_current(token)
-

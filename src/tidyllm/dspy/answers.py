@@ -119,7 +119,7 @@ def _state(signature: str | None, encrypted: str | None, id: str | None) -> dict
 def _citations(annotations: Any) -> list[Any]:
     found: list[Any] = []
     for one in cast("list[Any]", annotations) if isinstance(annotations, list) else ():
-        cited = one.get("url_citation") if isinstance(one, dict) else None
+        cited: Any = cast("dict[str, Any]", one).get("url_citation") if isinstance(one, dict) else None
         if isinstance(cited, dict):
             held = cast("dict[str, Any]", cited)
             url, title = held.get("url"), held.get("title")

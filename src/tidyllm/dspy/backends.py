@@ -71,7 +71,9 @@ def _gateway(spec: Spec) -> Step[Any, Any]:
     name = spec.route or spec.model
     if name is None:
         raise ConfigError(
-            "the backend 'gateway' needs a route.", where="UnifiedConfig.route", hint="Name one of its models."
+            "the backend 'gateway' needs a route.",
+            where="UnifiedConfig.route",
+            hint="Name one of its models.",
         )
     url = spec.base_url or os.environ.get(GATEWAY_URL, "").strip() or _HERE
     key = spec.api_key or (f"env:{GATEWAY_KEY}" if os.environ.get(GATEWAY_KEY, "").strip() else None)
@@ -85,7 +87,9 @@ def _bedrock(spec: Spec) -> Step[Any, Any]:
     model = spec.model or spec.route
     if model is None:
         raise ConfigError(
-            "the backend 'bedrock' needs a model.", where="UnifiedConfig.model", hint="Name a model id of Bedrock."
+            "the backend 'bedrock' needs a model.",
+            where="UnifiedConfig.model",
+            hint="Name a model id of Bedrock.",
         )
     if "bedrock" not in KINDS:
         raise ConfigError("this version has no provider 'bedrock'.", where="UnifiedConfig.backend")
@@ -96,7 +100,8 @@ def _bedrock(spec: Spec) -> Step[Any, Any]:
     unknown = [name for name, value in said.items() if value and name not in fields and name != "regions"]
     if unknown or (len(regions) > 1 and "regions" not in fields):
         raise ConfigError(
-            f"this version's provider 'bedrock' takes no {', '.join(unknown or ['regions'])}.", where="UnifiedConfig"
+            f"this version's provider 'bedrock' takes no {', '.join(unknown or ['regions'])}.",
+            where="UnifiedConfig",
         )
     settings = ProviderSettings(kind="bedrock", base_url=spec.base_url, **given)
     return _routed(spec, settings, "bedrock", model.removeprefix("bedrock/"))

@@ -100,7 +100,8 @@ class ValidationConfig(msgspec.Struct, frozen=True):
         _whole("ValidationConfig.retries", self.retries, 0, 10)
         if self.min_length is not None and self.max_length is not None and self.min_length > self.max_length:
             raise ConfigError(
-                f"min_length {self.min_length} is more than max_length {self.max_length}.", where="ValidationConfig"
+                f"min_length {self.min_length} is more than max_length {self.max_length}.",
+                where="ValidationConfig",
             )
         for name in ("keywords", "fields"):
             if isinstance(getattr(self, name), str):
@@ -145,10 +146,16 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
         if self.backend not in BACKENDS:
             near = get_close_matches(str(self.backend), BACKENDS, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(BACKENDS)}."
-            raise ConfigError(f"there is no backend {self.backend!r}.", where="UnifiedConfig.backend", hint=hint)
+            raise ConfigError(
+                f"there is no backend {self.backend!r}.", where="UnifiedConfig.backend", hint=hint
+            )
 
     def __repr__(self) -> str:
-        shown = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) not in (None, ())}
+        shown = {
+            name: getattr(self, name)
+            for name in self.__struct_fields__
+            if getattr(self, name) not in (None, ())
+        }
         if "api_key" in shown:
             shown["api_key"] = "(hidden)"
         return f"UnifiedConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -166,8 +173,8 @@ def _whole(where: str, value: object, least: int, most: int | None = None) -> No
 
 
 def _number(where: str, value: object, least: float, *, above: bool = False) -> None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        if value > least or (value == least and not above):
-            return
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if math.isfinite(number) and (number > least or (number == least and not above)):
+        return
     bound = f"above {least:g}" if above else f"of {least:g} or more"
     raise ConfigError(f"{value!r} is out of range; expected a number {bound}.", where=where)

@@ -33,7 +33,16 @@ from tidyllm.models.response import Response
 __all__ = ["AsyncEngine", "Engine"]
 
 _NO_STORE: Mapping[str, str] = {CONTROL_TAG: "no-store"}
-_BASE = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "stop", "seed", "logprobs", "top_logprobs")
+_BASE = (
+    "temperature",
+    "max_tokens",
+    "max_completion_tokens",
+    "top_p",
+    "stop",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+)
 _BASE_MORE = ("presence_penalty", "frequency_penalty", "user")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
@@ -144,7 +153,9 @@ class _Engine:
         try:
             async with aclosing(step.stream(question(asked), at)) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, str | Response):  # a step that gives its answer whole, or as plain text
+                    if isinstance(
+                        piece, str | Response
+                    ):  # a step that gives its answer whole, or as plain text
                         whole = piece if isinstance(piece, Response) else _response(piece, self.source.name)
                         tell(whole)
                         for event in events(whole, asked):

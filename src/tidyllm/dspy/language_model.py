@@ -1,4 +1,4 @@
-"""`tidyllm.dspy.lm(…)`: a `dspy.LM` whose calls go through tidyllm. It knows DSPy's arguments, not how calls are made."""
+"""`tidyllm.dspy.lm(…)`: a `dspy.LM` whose calls are ours. It knows DSPy's arguments, not how calls go."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class LM(dspy.LM):
         """As `dspy.LM`. `cache=False` keeps this call away from our caches; DSPy's own is never used."""
         token = current.set(self._sample(kwargs))
         try:
-            return super().__call__(prompt, messages=messages, **kwargs)
+            theirs: Any = super()
+            return theirs.__call__(prompt, messages=messages, **kwargs)
         finally:
             current.reset(token)
 
@@ -41,7 +42,8 @@ class LM(dspy.LM):
         """As `__call__`."""
         token = current.set(self._sample(kwargs))
         try:
-            return await super().acall(prompt, messages=messages, **kwargs)
+            theirs: Any = super()
+            return await theirs.acall(prompt, messages=messages, **kwargs)
         finally:
             current.reset(token)
 
@@ -49,7 +51,7 @@ class LM(dspy.LM):
         wanted = kwargs.get("cache")
         if wanted is not None:
             kwargs["cache"] = False  # DSPy's own cache would hide hits from the ledger
-        rollout = kwargs.get("rollout_id", cast("dict[str, Any]", self.kwargs).get("rollout_id"))
+        rollout = kwargs.get("rollout_id", self.kwargs.get("rollout_id"))
         return Sample(rollout, uncached=wanted is False)
 
     def update_history(self, entry: dict[str, Any]) -> None:
@@ -68,7 +70,8 @@ class LM(dspy.LM):
                 "candidates": bills,
             }
             entry["cache_hit"] = all(bill["cached"] for bill in bills)
-        super().update_history(entry)
+        theirs: Any = super()
+        theirs.update_history(entry)
 
 
 def _bill(response: Any) -> dict[str, Any] | None:
@@ -129,13 +132,19 @@ def _source(  # noqa: PLR0917 - the arguments of `lm`
     name: str | None,
 ) -> Source:
     can = None if abilities is None else frozenset(abilities)
-    own = {"base_url": base_url, "api_key": api_key, "num_retries": num_retries, "lenient": lenient or None}
+    own: dict[str, Any] = {
+        "base_url": base_url,
+        "api_key": api_key,
+        "num_retries": num_retries,
+        "lenient": lenient or None,
+    }
     own["cache"] = None if cache is False else cache
     said = [one for one, value in own.items() if value is not None]
     if not isinstance(model, str) or registered(model) is not None:
         if said:
             raise ConfigError(
-                f"{', '.join(said)} cannot be given with a step.", hint="Wrap the step: Retry(step), AnswerCache(step)."
+                f"{', '.join(said)} cannot be given with a step.",
+                hint="Wrap the step: Retry(step), AnswerCache(step).",
             )
         step = registered(model) if isinstance(model, str) else as_step(model)
         called = name or (model if isinstance(model, str) else _name(step))
@@ -145,11 +154,11 @@ def _source(  # noqa: PLR0917 - the arguments of `lm`
             step = register(name, step)
         return Source(called, given=step, can=can)
     retry = None if num_retries is None else RetrySettings(attempts=_attempts(num_retries))
-    routes = config if isinstance(config, Mapping) else None
+    routes = cast("Mapping[str, Step[Any, Any]]", config) if isinstance(config, Mapping) else None
     return Source(
         model,
-        config=None if config is None or routes is not None else str(config),
-        routes=cast("Mapping[str, Step[Any, Any]] | None", routes),
+        config=None if config is None or routes is not None else str(cast("str", config)),
+        routes=routes,
         base_url=base_url,
         api_key=api_key,
         retry=retry,

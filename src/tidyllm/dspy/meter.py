@@ -6,12 +6,12 @@ Meters travel in DSPy's settings, so that its threads count too; a module inside
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from decimal import Decimal
 
-import dspy
 import msgspec
-from dspy.dsp.utils.settings import thread_local_overrides
 
+from tidyllm.dspy.foreign import given, within
 from tidyllm.models.response import Response
 
 __all__ = ["ModuleMetrics", "metered", "tell"]
@@ -66,13 +66,14 @@ class ModuleMetrics(msgspec.Struct):
                 self.cost_usd += response.cost_usd
 
 
-def metered(meter: ModuleMetrics):  # noqa: ANN201 - DSPy's own context manager
+def metered(meter: ModuleMetrics) -> AbstractContextManager[None]:
     """A block whose answers are counted in `meter`, and in those around it."""
-    outer: tuple[ModuleMetrics, ...] = thread_local_overrides.get().get(_KEY) or ()
-    return dspy.context(**{_KEY: (*outer, meter)})
+    outer: tuple[ModuleMetrics, ...] = given(_KEY) or ()
+    return within(**{_KEY: (*outer, meter)})
 
 
 def tell(response: Response) -> None:
     """Count an answer in the meters of this task or thread."""
-    for meter in thread_local_overrides.get().get(_KEY) or ():
+    meters: tuple[ModuleMetrics, ...] = given(_KEY) or ()
+    for meter in meters:
         meter.answered(response)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import dspy
 
 from tidyllm import clock
 from tidyllm.dspy.ambient import scope
+from tidyllm.dspy.foreign import within
 from tidyllm.dspy.meter import ModuleMetrics, metered
 from tidyllm.dspy.validation import advised, wrong_with
 from tidyllm.errors import BadAnswer
@@ -42,7 +43,7 @@ class _Around:
         return self
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self) -> Generator[None, None, None]:
         """One call, counted."""
         started, failed = clock.monotonic(), True
         try:
@@ -52,7 +53,7 @@ class _Around:
                 stack.enter_context(metered(self.metrics))
                 lm = self.lm()
                 if lm is not None:
-                    stack.enter_context(dspy.context(lm=lm))
+                    stack.enter_context(within(lm=lm))
                 yield
             failed = False
         finally:
@@ -85,7 +86,7 @@ class UnifiedModule(dspy.Module):
     """
 
     def __init__(self, inner: Any, around: _Around) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - DSPy has no types
         self.inner = inner
         self.around = around
 

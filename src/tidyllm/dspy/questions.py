@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from dspy import lm15
 
 from tidyllm.models.message import Audio, File, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
@@ -84,6 +85,10 @@ def _part(part: Any) -> Part:
     return read(part)
 
 
+def _text(part: lm15.TextPart | lm15.RefusalPart) -> Part:
+    return Text(text=part.text)
+
+
 def _thinking(part: lm15.ThinkingPart) -> Part:
     state = next((one.data for one in part.continuation if one.provider == OURS), None)
     if state is None:
@@ -98,8 +103,6 @@ def _thinking(part: lm15.ThinkingPart) -> Part:
 
 
 def _tool_call(part: lm15.ToolCallPart) -> Part:
-    import msgspec
-
     return ToolCall(
         id=part.id,
         name=part.name,
@@ -141,20 +144,18 @@ def _document(part: lm15.DocumentPart) -> Part:
 
 
 def _data(part: lm15.DataPart) -> Part:
-    import msgspec
-
     return Text(text=msgspec.json.encode(part.value).decode())
 
 
 _PARTS: dict[str, Any] = {
-    "text": lambda part: Text(text=part.text),  # pyright: ignore[reportUnknownLambdaType] - a table by name
+    "text": _text,
     "image": _image,
     "audio": _audio,
     "document": _document,
     "tool_call": _tool_call,
     "tool_result": _tool_result,
     "thinking": _thinking,
-    "refusal": lambda part: Text(text=part.text),  # pyright: ignore[reportUnknownLambdaType]
+    "refusal": _text,
     "data": _data,
 }
 
@@ -170,7 +171,9 @@ def _tools(asked: lm15.Request) -> tuple[Tool, ...]:
     tools: list[Tool] = []
     for tool in asked.tools:
         if tool.type != "function":
-            raise _refused(f"tools[{tool.name}]", "tools that a provider runs itself differ between providers")
+            raise _refused(
+                f"tools[{tool.name}]", "tools that a provider runs itself differ between providers"
+            )
         # A model that may use some tools only is offered only those: every provider can be told so.
         if offered is None or tool.name in offered:
             tools.append(Tool(name=tool.name, description=tool.description, parameters=dict(tool.parameters)))
@@ -188,9 +191,7 @@ def _output(format: dict[str, Any] | None) -> JSONSchema | str | None:
         return None
     if format["type"] == "json_object":
         return "json"
-    return JSONSchema(
-        schema=format["schema"], name=format.get("name", "answer"), strict=format.get("strict")
-    )
+    return JSONSchema(schema=format["schema"], name=format.get("name", "answer"), strict=format.get("strict"))
 
 
 def _reasoning(config: lm15.Config) -> tuple[Effort | None, int | None]:

@@ -251,7 +251,9 @@ def _no_route(name: str, routes: Mapping[str, Any] | None, plain: bool) -> Confi
             hint="Give lm() config='path', or name a model: 'kind/model'.",
         )
     known = ", ".join(list(routes)[:8])
-    return ConfigError(f"there is no route {name!r}.", hint=f"There are {known}." if known else "There are none.")
+    return ConfigError(
+        f"there is no route {name!r}.", hint=f"There are {known}." if known else "There are none."
+    )
 
 
 def _models(step: Step[Any, Any]) -> list[Model]:

@@ -14,6 +14,7 @@ import msgspec
 from tidyllm.dspy.backends import Spec
 from tidyllm.dspy.configs import UnifiedConfig
 from tidyllm.dspy.engine import AsyncEngine, Engine
+from tidyllm.dspy.foreign import settings
 from tidyllm.dspy.language_model import LM
 from tidyllm.dspy.meter import ModuleMetrics
 from tidyllm.dspy.module import UnifiedModule, unified
@@ -85,9 +86,9 @@ class UnifiedDSPyWrapper:
             cache=None if config.cache is None else config.cache.settings(),
         )
 
-    def _made(self, spec: Spec, **settings: Any) -> LM:
+    def _made(self, spec: Spec, **adopted: Any) -> LM:
         source = Source(spec.name, spec=spec)
-        given = {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens}
+        given: dict[str, Any] = {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens}
         own = {name: value for name, value in given.items() if value is not None}
         return LM(
             spec.name,
@@ -95,7 +96,7 @@ class UnifiedDSPyWrapper:
             num_retries=0,
             engine=Engine(source),
             async_engine=AsyncEngine(source),
-            **{**settings, **own},
+            **{**adopted, **own},
         )
 
     def _adopted(self) -> Any:
@@ -104,12 +105,13 @@ class UnifiedDSPyWrapper:
         A language model that DSPy itself would call is called by us, under the same name and settings. One with an
         engine of its own stays as it is.
         """
-        given: Any = dspy.settings.lm
+        given: Any = settings.lm
         if given is None:
             return None
         spec = _same(given, self._spec(None))
         if spec is None:
-            if self.config.retry is not None or self.config.cache is not None:
+            mine = any(given is one for one in self._lms.values())  # a module inside one of ours
+            if not mine and not self.config.retry is self.config.cache is None:
                 warnings.warn(
                     f"tidyllm.dspy: the configured {type(given).__name__} has an engine of its own; retry and cache of"
                     " UnifiedConfig do not apply to it. Name a model or a route to have them.",
@@ -120,8 +122,10 @@ class UnifiedDSPyWrapper:
         key = (spec.model, spec.base_url)
         if key not in self._lms:
             kwargs = cast("dict[str, Any]", given.kwargs)
-            settings = {name: value for name, value in kwargs.items() if name not in _OF_CLIENTS and value is not None}
-            self._lms[key] = self._made(spec, model_type=given.model_type, **settings)
+            own = {
+                name: value for name, value in kwargs.items() if name not in _OF_CLIENTS and value is not None
+            }
+            self._lms[key] = self._made(spec, model_type=given.model_type, **own)
         return self._lms[key]
 
     # -- modules
@@ -178,7 +182,9 @@ class UnifiedDSPyWrapper:
 
     # -- the rest
 
-    def estimate_cost(self, prompt: str | int = "", output_tokens: int = 500, model: str | None = None) -> Decimal | None:
+    def estimate_cost(
+        self, prompt: str | int = "", output_tokens: int = 500, model: str | None = None
+    ) -> Decimal | None:
         """About what one call costs in US dollars at the list price; None where that is not known.
 
         `prompt`: its text (four bytes are taken for a token) or its number of tokens. `output_tokens`: of the answer.
@@ -200,13 +206,13 @@ class UnifiedDSPyWrapper:
         """
         if self.config.retriever is not None:
             return list(self.config.retriever(query, k))[:k]
-        if dspy.settings.rm is None:
+        if settings.rm is None:
             raise ConfigError(
                 "there is nothing to retrieve from.",
                 where="UnifiedConfig.retriever",
                 hint="Give UnifiedConfig(retriever=function), or dspy.configure(rm=…).",
             )
-        found: Any = dspy.settings.rm(query, k=k)
+        found: Any = settings.rm(query, k=k)
         passages = cast("Sequence[Any]", getattr(found, "passages", found))
         return [getattr(one, "long_text", one) for one in passages][:k]
 
@@ -214,21 +220,26 @@ class UnifiedDSPyWrapper:
         return f"UnifiedDSPyWrapper({self.config!r})"
 
 
-_OF_CLIENTS = frozenset({"api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "rollout_id"})
+_OF_CLIENTS = frozenset(
+    {"api_key", "api_base", "base_url", "timeout", "headers", "extra_headers", "rollout_id"}
+)
 
 
 def _same(given: Any, spec: Spec) -> Spec | None:
     """The model that DSPy would call, for us to call; None for one that is not called by name."""
-    if not isinstance(given, dspy.LM) or isinstance(given, LM) or not isinstance(given.engine, str):
+    if not isinstance(given, dspy.LM) or isinstance(given, LM):
         return None
-    kind, _, bare = str(given.model).partition("/")
+    theirs: Any = given
+    if not isinstance(theirs.engine, str):
+        return None
+    kind, _, bare = str(theirs.model).partition("/")
     if kind not in KINDS or not bare:
         return None
-    kwargs = cast("dict[str, Any]", given.kwargs)
+    kwargs: dict[str, Any] = theirs.kwargs
     return msgspec.structs.replace(
         spec,
         backend="direct",
-        model=given.model,
+        model=theirs.model,
         base_url=kwargs.get("api_base") or kwargs.get("base_url"),
         api_key=kwargs.get("api_key"),
     )

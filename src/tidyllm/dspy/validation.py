@@ -41,7 +41,7 @@ def _checked(wanted: ValidationConfig, text: str) -> str | None:
 def _text(prediction: Any, wanted: ValidationConfig) -> str:
     if not isinstance(prediction, dspy.Prediction):
         return str(prediction)
-    held = cast("Mapping[str, Any]", dict(prediction.items()))
+    held: Mapping[str, Any] = dict(cast("Any", prediction).items())
     names = wanted.fields or [name for name in held if name not in ("reasoning", "trajectory")]
     return "\n".join("" if held.get(name) is None else str(held[name]) for name in names)
 
