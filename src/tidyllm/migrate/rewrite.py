@@ -8,7 +8,7 @@ stay, until a round finds nothing new.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import libcst as cst
 
