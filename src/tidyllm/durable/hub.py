@@ -18,14 +18,14 @@ import msgspec
 
 from tidyllm import clock
 from tidyllm.core import Budget, Context
-from tidyllm.durable import leases
+from tidyllm.durable import blobs, leases
 from tidyllm.durable.codec import encode_error
 from tidyllm.durable.database import Connection, DatabaseError, connect, prepare
 from tidyllm.durable.flow import Flow
 from tidyllm.durable.heart import Heart
 from tidyllm.durable.journal import Journal
 from tidyllm.durable.replay import Replay
-from tidyllm.durable.session import CONTROL, LARGE, Session
+from tidyllm.durable.session import CONTROL, Session
 from tidyllm.errors import (
     AnotherRuntime,
     LeaseLost,
@@ -249,16 +249,7 @@ class Hub:
         finally:
             self.active.pop(run, None)
         text = flow.output.encode(answer)
-        if len(text) > LARGE:
-            text = await self._large(session, text)
-        return text
-
-    async def _large(self, session: Session, text: str) -> str:
-        """A large answer goes where large answers of steps go, which may hold it already."""
-        name = blake2b(text.encode(), digest_size=20).hexdigest()
-        insert = "INSERT INTO {s}tidyllm_blobs (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING"
-        await self.query(lambda at: at.run(insert, (name, text)))
-        return msgspec.json.encode({"!blob": name}).decode()
+        return text if len(text) <= blobs.LARGE else await self.query(lambda at: blobs.keep(at, text))
 
     async def _prepared(self, run: str, owner: str) -> tuple[Session, Flow[Any, Any], Any, Context]:
         rows, steps = await self.query(lambda at: (at.rows(_RUN, (run,)), at.rows(_STEPS, (run,))))
@@ -310,12 +301,7 @@ class Hub:
         await self.query(work)
 
     def _blob(self, name: str) -> str:
-        rows = self.query_sync(
-            lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,))
-        )
-        if not rows:
-            raise RunError(f"the large value {name} is missing from {self.location.name}.")
-        return str(rows[0][0])
+        return self.query_sync(lambda at: blobs.fetch(at, name))
 
     async def _message(self, run: str, kind: str, name: str) -> tuple[int, str] | None:
         rows = await self.query(lambda at: at.rows(_MESSAGE, (run, kind, name)))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from tidyllm import clock
 from tidyllm.core import Budget, Step
-from tidyllm.durable import leases
+from tidyllm.durable import blobs, leases
 from tidyllm.durable.database import Connection
 from tidyllm.durable.flow import flow_of
 from tidyllm.durable.forking import copy_records
 from tidyllm.durable.place import runs_location
 from tidyllm.durable.run import Run
 from tidyllm.durable.starting import Outcome, enter, outcome, same_run
-from tidyllm.errors import RunError, RunNotFound
+from tidyllm.errors import RunError
 from tidyllm.store.location import Location
 
 if TYPE_CHECKING:
@@ -288,15 +288,7 @@ class Runtime:
 
     async def whole(self, text: str) -> str:
         """A saved answer, fetched where it was too large for its place."""
-        if not text.startswith('{"!blob":'):
-            return text
-        name = text[len('{"!blob":') + 1 : -2]
-        rows = await self.query(
-            lambda at: at.rows("SELECT data FROM {s}tidyllm_blobs WHERE hash = ?", (name,))
-        )
-        if not rows:
-            raise RunNotFound(f"the large value {name} is missing from {self.location.name}.")
-        return str(rows[0][0])
+        return await self.query(lambda at: blobs.whole(at, text))
 
 
 def _is_dead(at: Connection, executor: str) -> bool:

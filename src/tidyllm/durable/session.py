@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tidyllm import clock
 from tidyllm.core import Branch, Context, Parallel, Sequence, Step
 from tidyllm.core.ambient import reset_current, set_current
+from tidyllm.durable.blobs import LARGE, name_of
 from tidyllm.durable.codec import Codec, codec_of, decode_error, digest, encode_error
 from tidyllm.durable.journal import Journal, Write
 from tidyllm.durable.replay import Record, Replay, join
@@ -31,13 +32,11 @@ from tidyllm.errors import (
     UnregisteredType,
 )
 
-__all__ = ["CONTROL", "LARGE", "Session"]
+__all__ = ["CONTROL", "Session"]
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
-LARGE = 8_192
-"""Characters from which on a value is kept once, under its hash."""
 CONTROL = (LeaseLost, RunCancelled, RunDiverged, StoreDown)
 """What ends an execution without being an outcome of the program."""
 _BRACKETS = (Sequence, Parallel, Branch)
@@ -319,7 +318,7 @@ class Session:
     def _ended(self, call: _Call, state: int, text: str | None) -> Write:
         blob: tuple[str, str] | None = None
         if text is not None and len(text) > LARGE:
-            blob = blake2b(text.encode(), digest_size=20).hexdigest(), text
+            blob = name_of(text), text
         row = (
             *(self.run, call.path, self._number(), call.step.name, call.mark, state, call.step.in_doubt),
             *(call.started, clock.now(), None if blob else text, blob[0] if blob else None),
