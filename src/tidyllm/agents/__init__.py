@@ -62,10 +62,20 @@ if TYPE_CHECKING:
     from tidyllm.agents.project import Goal, ProjectResult, ProjectStop
     from tidyllm.agents.prompt_builder import BuiltPrompt, PromptBuilder, Section
     from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
+    from tidyllm.agents.reviewing import (
+        Draft,
+        ReviewLoop,
+        ReviewResult,
+        ReviewRound,
+        ReviewStop,
+        Ruling,
+        review_loop,
+    )
     from tidyllm.agents.specialist import Analysis, CodeWork, Finding, Reasoning, Specialist
     from tidyllm.agents.state import ProjectState
     from tidyllm.agents.stop import Stop, StopReason
     from tidyllm.agents.tasks import Task, TaskStatus
+    from tidyllm.agents.team import Team, TeamResult
     from tidyllm.agents.toolset import Toolset
     from tidyllm.agents.workspace_toolset import workspace_tools
 
@@ -98,6 +108,7 @@ __all__ = [
     "Decision",
     "Detector",
     "Done",
+    "Draft",
     "Finding",
     "Finish",
     "Goal",
@@ -119,6 +130,11 @@ __all__ = [
     "Pruned",
     "Reasoning",
     "Repaired",
+    "ReviewLoop",
+    "ReviewResult",
+    "ReviewRound",
+    "ReviewStop",
+    "Ruling",
     "Section",
     "Specialist",
     "Stop",
@@ -127,7 +143,9 @@ __all__ = [
     "Task",
     "TaskChanged",
     "TaskStatus",
+    "Team",
     "TeamMessage",
+    "TeamResult",
     "ToolFinished",
     "ToolResult",
     "ToolStarted",
@@ -141,6 +159,7 @@ __all__ = [
     "chosen_mode",
     "decision_schema",
     "read_decision",
+    "review_loop",
     "tool",
     "workspace_tools",
 ]
@@ -251,6 +270,19 @@ _HOMES = {
     "tidyllm.agents.tasks": (
         "Task",
         "TaskStatus",
+    ),
+    "tidyllm.agents.reviewing": (
+        "Draft",
+        "ReviewLoop",
+        "ReviewResult",
+        "ReviewRound",
+        "ReviewStop",
+        "Ruling",
+        "review_loop",
+    ),
+    "tidyllm.agents.team": (
+        "Team",
+        "TeamResult",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -11,9 +11,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
-from tidyllm.agents.agent import Agent, AnyModel, Tools
+from tidyllm.agents.agent import AnyModel, Tools
 from tidyllm.agents.agent_tool import Policy
-from tidyllm.agents.approval import Approving
 from tidyllm.agents.arbiter import Arbiter, Verdict
 from tidyllm.agents.coordinator_events import (
     Decided,
@@ -34,14 +33,12 @@ from tidyllm.agents.orchestration_prompts import situation
 from tidyllm.agents.phases import Phase
 from tidyllm.agents.project import Goal, ProjectResult, ProjectStop
 from tidyllm.agents.prompt_builder import PromptBuilder
-from tidyllm.agents.run_state import ambient
 from tidyllm.agents.state import DecisionNote, PhaseNote, ProjectState
 from tidyllm.agents.stop import Stop
 from tidyllm.agents.team_work import TeamEnded, TeamWork
 from tidyllm.agents.toolset import Approve
 from tidyllm.agents.traditional import has_work, next_by_rule
-from tidyllm.agents.tree_budget import tree_budget
-from tidyllm.agents.tree_run import TreeRun
+from tidyllm.agents.tree_run import TreeRun, root_agent
 from tidyllm.core import Context, Step
 from tidyllm.errors import ConfigError, NobodyToAsk
 from tidyllm.models.request import Request
@@ -129,7 +126,7 @@ class Coordinator(Step[Goal | str, ProjectResult]):
         self.arbiter: Step[str, Verdict] = arbiter or Arbiter(
             self._crew.model("arbiter"), request=request, context_tokens=context_tokens
         )
-        self._root: Agent[str] = Agent(self._crew.model("default"), (), name=name, limits=self.limits)
+        self._root = root_agent(name, self.limits)
 
     # -- running
 
@@ -173,17 +170,12 @@ class Coordinator(Step[Goal | str, ProjectResult]):
         observe = cast("Any", self.observe)
         tree = TreeRun(self._root, ctx, Listeners(observe, None if pipe is None else cast("Any", pipe.put)))
         run = tree.run
-        if self.limits.usd is not None:
-            run.ctx = ctx.with_(budget=tree_budget(run.meter, ctx.budget))
-        run.ctx = Approving.telling(run, run.ctx)
-        token = ambient.set(run)
         try:
-            result = await _Project(self, state, tree, self._crew).to_its_end()
+            async with tree:
+                result = await _Project(self, state, tree, self._crew).to_its_end()
         except asyncio.CancelledError:
             run.tell(ProjectStopped, stop=ProjectStop.cancelled)
             raise
-        finally:
-            ambient.reset(token)
         run.tell(ProjectStopped, stop=result.stop, detail=result.detail, result=result)
         return result
 

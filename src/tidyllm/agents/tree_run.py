@@ -6,21 +6,27 @@ What a piece of work used is a recorded call of its own (`meter`), as it is for 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import Token
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from tidyllm.agents.agent import Agent
+from tidyllm.agents.approval import Approving
+from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.listeners import Listeners
 from tidyllm.agents.meter import Reading
 from tidyllm.agents.result import TreeUsage
-from tidyllm.agents.run_state import Run
+from tidyllm.agents.run_state import Run, ambient
 from tidyllm.agents.stop import Stop, StopReason
+from tidyllm.agents.tree_budget import tree_budget
 from tidyllm.core import Context, Step
 from tidyllm.errors import TimeoutExceeded
+from tidyllm.models.request import Request
+from tidyllm.models.response import Response
 
-__all__ = ["TreeRun"]
+__all__ = ["TreeRun", "root_agent"]
 
 O = TypeVar("O")  # noqa: E741 - the field's name for an output type
 T = TypeVar("T")
@@ -28,12 +34,36 @@ T = TypeVar("T")
 _CAPS = (StopReason.tokens, StopReason.budget, StopReason.deadline, StopReason.tool_calls)
 
 
+def root_agent(name: str, limits: AgentLimits) -> Agent[Any]:
+    """What bears the name and the caps of a team. It is never asked anything."""
+    return Agent(_nobody, (), name=name, limits=limits)
+
+
+async def _nobody(request: Request) -> Response:
+    raise AssertionError("the root of a team asks no model")
+
+
 class TreeRun:
     """One run of a team. `run` is where its agents find what is above them."""
 
     def __init__(self, root: Agent[Any], ctx: Context, listeners: Listeners) -> None:
-        self.run = Run(root, ctx, root.limits, (), listeners, streaming=False)
+        above = ambient.get()
+        if above is not None:
+            above.ran.add(ctx.segment)
+        run = self.run = Run(root, ctx, root.limits, (), listeners, streaming=False)
+        if root.limits.usd is not None:
+            run.ctx = ctx.with_(budget=tree_budget(run.meter, ctx.budget))
+        run.ctx = Approving.telling(run, run.ctx)
         self._mark = f"team {root.name!r}"
+        self._token: Token[Run | None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._token = ambient.set(self.run)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._token is not None:
+            ambient.reset(self._token)
 
     @property
     def usage(self) -> TreeUsage:
