@@ -24,12 +24,15 @@ _MOST: Mapping[str, tuple[str, ...]] = {
     "openai_chat": ("max_completion_tokens", "max_tokens"),
     "openai_responses": ("max_output_tokens",),
     "anthropic": ("max_tokens",),
+    "bedrock": (),
     "ollama": (),
     "": ("max_completion_tokens", "max_output_tokens", "max_tokens"),
 }
 """The caps that each format knows. A field of another format caps nothing there: providers ignore it."""
 _OF_OLLAMA = frozenset({"ollama", ""})
 """Where `options.num_predict` is a cap."""
+_OF_BEDROCK = frozenset({"bedrock", ""})
+"""Where `inferenceConfig` has the cap; what goes to the model besides may have another."""
 _LARGEST = 10**15
 """What is counted of a number that a caller made up: still far more than anybody can pay for."""
 _MOST_TIMES = 1_000
@@ -102,10 +105,23 @@ class Asked(msgspec.Struct, frozen=True):
         if format in _OF_OLLAMA and isinstance(options := _value(body, "options"), dict):
             cap = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
             caps += [] if cap is None else [cap]
+        bedrock = _bedrock(body) if format in _OF_BEDROCK else None
+        if bedrock is not None:
+            caps += bedrock.caps
         most = min(caps) if caps and min(caps) < 0 else max(caps, default=None)  # below 0 is without end
         answers = _number(body, "n")
         tiers = () if _TIERS.isdisjoint(body) else _named_tiers(body)
         own_calls, known_tools = _tools(body)
+        if bedrock is not None:
+            return cls(
+                None if most is None else min(int(most), _LARGEST),
+                1,
+                bedrock.tiers,
+                bedrock.temperature,
+                bedrock.top_p,
+                None if bedrock.runs_tools else own_calls,
+                known_tools,
+            )
         return cls(
             None if most is None else min(int(most), _LARGEST),
             1 if answers is None else min(max(int(answers), 1), _LARGEST),
@@ -117,9 +133,52 @@ class Asked(msgspec.Struct, frozen=True):
         )
 
 
+class _Converse(msgspec.Struct, frozen=True):
+    """What the body of Bedrock's Converse says, whose fields stand deeper."""
+
+    caps: list[Any]
+    tiers: tuple[str, ...]
+    temperature: float | None
+    top_p: float | None
+    runs_tools: bool
+    """Whether a tool is given that the provider runs."""
+
+
+def _bedrock(body: Mapping[str, Any]) -> _Converse | None:
+    if _DEEPER.isdisjoint(body):
+        return None
+    config, more = _inner(body, "inferenceConfig"), _inner(body, "additionalModelRequestFields")
+    caps = [_number(config, "maxTokens"), *(_number(more, name) for name in _MODELS_OWN)]
+    tier, speed = _inner(body, "serviceTier").get("type"), _inner(body, "performanceConfig").get("latency")
+    tiers = [
+        name
+        for name in (tier, "latency-optimized" if speed == "optimized" else None)
+        if isinstance(name, str)
+    ]
+    return _Converse(
+        [cap for cap in caps if cap is not None],
+        tuple(tiers),
+        _number(config, "temperature"),
+        _number(config, "topP"),
+        b'"systemTool"' in msgspec.json.encode(body.get("toolConfig")),
+    )
+
+
+def _inner(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = _value(body, name)
+    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+_DEEPER = frozenset(
+    {"inferenceConfig", "additionalModelRequestFields", "toolConfig", "serviceTier", "performanceConfig"}
+)
+_MODELS_OWN = ("max_tokens", "maxTokens", "max_new_tokens", "max_gen_len")
+"""Names that models have for the cap themselves."""
+
 _NOTHING = Asked()
 _READ = frozenset({
-    *_MOST[""], *_TIERS, *_OWN_WORK, "options", "n", "temperature", "top_p", "tools", "reasoning", "max_tool_calls",
+    *_MOST[""], *_DEEPER, *_TIERS, *_OWN_WORK, "options", "n", "temperature", "top_p", "tools", "reasoning",
+    "max_tool_calls",
 })  # fmt: skip
 """All fields that are looked at."""
 

@@ -289,6 +289,7 @@ def request_id(headers: Mapping[str, str]) -> str | None:
         headers.get("x-request-id")
         or headers.get("request-id")
         or headers.get("apim-request-id")
+        or headers.get("x-amzn-requestid")
         or headers.get("cf-ray")
     )
 

@@ -32,6 +32,11 @@ _EFFORTS: Final = frozenset(get_args(Effort))
 _ASKS_TO_REASON: Final = frozenset({"reasoning.effort", "reasoning.max_tokens", "thinking.budget_tokens"})
 """How formats that copied another one ask for reasoning, in `Request.extra`."""
 
+_NO_USER: Final = frozenset({"bedrock", "ollama"})
+"""Formats without a place for an end user's id, and for how many tools may be called at once."""
+_BUDGETS: Final = frozenset({"anthropic", "bedrock"})
+"""Formats that take a budget for reasoning in tokens; at Bedrock the encoder knows which models do."""
+
 _STRICT_BY_DEFAULT: Final = "openai_responses"
 _USER_LENGTH: Final = 64  # what OpenAI takes, in characters
 
@@ -133,13 +138,13 @@ class _Request(Crossing):
             changes["metadata"] = {}
             self.report("metadata")
         if request.user is not None:
-            if self.target == "ollama":
+            if self.target in _NO_USER:
                 changes["user"] = None
                 self.report("user")
             elif self.target != "anthropic" and len(request.user) > _USER_LENGTH:
                 changes["user"] = hashlib.sha256(request.user.encode(errors="replace")).hexdigest()
                 self.report("user")
-        if request.parallel_tool_calls is not None and self.target == "ollama":
+        if request.parallel_tool_calls is not None and self.target in _NO_USER:
             changes["parallel_tool_calls"] = None  # what a model does at a time cannot be told there
             if not request.parallel_tool_calls:
                 self.report("parallel_tool_calls")
@@ -167,7 +172,7 @@ class _Request(Crossing):
                 effort = effort or cast("Effort", given)
             else:
                 self.lose(f"{outer}.{inner}")
-        if budget is not None and self.target != "anthropic":
+        if budget is not None and self.target not in _BUDGETS:
             self.report("thinking_tokens")
             if budget and effort is None:
                 effort = "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
@@ -188,9 +193,11 @@ class _Request(Crossing):
                 continue
             if name not in _TOOL_NOTES:
                 self.refuse(f"{at}.{name}")
-            if name != "type":
+            if name != "type" and not (name == "cache_control" and self.target == "bedrock"):
                 self.report(f"{at}.{name}")
         changes: dict[str, Any] = {"extra": {}}
+        if self.target == "bedrock" and tool.extra.get("cache_control") is not None:
+            changes["extra"] = {"cache_control": tool.extra["cache_control"]}
         if self.target == _STRICT_BY_DEFAULT:
             if tool.strict is None:
                 changes["strict"] = False

@@ -24,6 +24,8 @@ _NOTES: Final = frozenset({
 _WISHES: Final = frozenset({"cache_control", "citations"})
 """Those of them that ask for something, where they are objects: a caller hears that he does not get it."""
 
+_TAKE_TEXT_FILES: Final = frozenset({"anthropic", "bedrock", "openai_responses"})
+
 _ITEM_FIELDS: Final = frozenset({
     "caller", "content", "created_by", "encrypted_content", "id", "namespace", "phase", "status", "summary", "type",
 })  # fmt: skip
@@ -105,7 +107,7 @@ class Crossing:
                     self.report(f"{at}.detail")  # each model looks at pictures in its own way
                     changes["detail"] = None
             case File() if part.data is not None:
-                text = None if self.target in {"anthropic", "openai_responses"} else _text_in(part)
+                text = None if self.target in _TAKE_TEXT_FILES else _text_in(part)
                 if text is not None:
                     return Text(text=text, extra=changes.get("extra", {}))
                 if part.name is None and self.target.startswith("openai"):
@@ -124,12 +126,15 @@ class Crossing:
         if self.source is None:
             left_out = (*foreign, *_NOTES) if foreign else ()
             return {name: value for name, value in extra.items() if name not in left_out}
+        kept: dict[str, Any] = {}
         for name, value in extra.items():
-            if name in _WISHES and isinstance(value, dict):
+            if name == "cache_control" and self.target == "bedrock" and value is not None:
+                kept[name] = value  # its cache points say the same
+            elif name in _WISHES and isinstance(value, dict):
                 self.report(f"{at}.{name}")
             elif name not in _NOTES and name not in MARKS and value:
                 self.refuse(f"{at}.{name}")
-        return {self.target: extra[self.target]} if self.target in extra else {}
+        return {**kept, self.target: extra[self.target]} if self.target in extra else kept
 
     def _turn(self, part: Part, at: str) -> Part | None:
         """A part of a message; None when it is left out."""

@@ -34,6 +34,8 @@ def fit_reasoning(part: Thinking, source: str | None, target: str) -> Thinking |
         by_id = target == "openai_responses" and part.encrypted is None and not _content(part)
         # An id alone is good only as long as the provider stores the answer, which nobody here knows.
         return None if by_id and source is not None else part
+    if target == "bedrock" and source is None and "anthropic" in made_by:
+        return part  # made by hand: Claude's signatures hold at Bedrock, too
     if target == "ollama" and part.text and not part.signature and part.encrypted is None:
         return Thinking(text=part.text)
     return None
@@ -70,6 +72,8 @@ def _makers(part: Thinking) -> frozenset[str]:
         return frozenset({"openai_chat", behind} if behind else {"openai_chat"})
     if "openai_responses" in part.extra:
         return frozenset({"openai_responses"})
+    if "bedrock" in part.extra:
+        return frozenset({"bedrock"})
     by = _signed_by(part, None)
     return frozenset({by} if by else ())
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog, ModelInfo
 from tidyllm.models.model import Model
-from tidyllm.models.provider import Provider, provider
+from tidyllm.models.provider import Cloud, Provider, provider
 
 if TYPE_CHECKING:
     from tidyllm.models.http import Transport
@@ -28,6 +28,9 @@ def model(
     transport: Transport | None = None,
     catalog: Catalog | None = None,
     like: str | None = None,
+    regions: Sequence[str] = (),
+    residency: Sequence[str] = (),
+    profile: str | None = None,
 ) -> Model:
     """A step from a request (or plain text) to the answer of `name`, which is `kind/model`.
 
@@ -46,6 +49,8 @@ def model(
       another address asks for it is unknown.
     - `like`: the model of the catalogue whose window, abilities and prices hold here too (`openai/gpt-5.1` behind a
       proxy of your own).
+    - `regions`, `residency`, `profile`: of `bedrock/…` only: where to call, in order (default: the environment's or the
+      profile's region); places that data never leave (`["eu"]`); the profile of AWS's files whose credentials sign.
 
     :raises ConfigError: the name has no kind, the kind is unknown, there is no key, or `like` is not in the catalogue.
     """
@@ -63,7 +68,16 @@ def model(
     if like is not None:
         known, own = known.with_({name: {"like": like}}, where="model"), (name,)
     formats = None if format is None else (format,)
-    service = provider(kind, base_url=base_url, api_key=api_key, headers=headers, formats=formats)
+    service = provider(
+        kind,
+        base_url=base_url,
+        api_key=api_key,
+        headers=headers,
+        formats=formats,
+        regions=regions,
+        residency=residency,
+        profile=profile,
+    )
     return build(bare, service, lenient=lenient, transport=transport, catalog=known, own=own)
 
 
@@ -86,8 +100,32 @@ def build(
         from tidyllm.models.offline.transport import OfflineTransport
 
         transport = OfflineTransport(keep=0)
+    if service.cloud is not None:
+        return _at_bedrock(
+            bare, service, service.cloud, lenient, transport, catalog or Catalog.default(), own
+        )
     info = _info(bare, service, catalog or Catalog.default(), own)
     return Model(bare, service, transport=transport, info=info, lenient=lenient, touch=touch)
+
+
+def _at_bedrock(
+    bare: str,
+    service: Provider,
+    cloud: Cloud,
+    lenient: bool,
+    transport: Transport | None,
+    catalog: Catalog,
+    own: Container[str],
+) -> Model:
+    from tidyllm.models.bedrock.model import BedrockModel
+    from tidyllm.models.bedrock.prices import info_at
+
+    told = f"{service.name}/{bare}" in own
+    infos = {
+        region: info_at(bare, region, lambda name: _info(name, service, catalog, own), own=told)
+        for region in cloud.regions
+    }
+    return BedrockModel(bare, service, transport=transport, infos=infos, lenient=lenient)
 
 
 def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -> ModelInfo | None:

@@ -1,9 +1,9 @@
 """What a wire format must be able to do. Pure: it turns bodies and events into our types and back; it sends nothing.
 
-Each format (`openai_chat`, `openai_responses`, `anthropic`, `ollama`) is a folder with `request.py`, `response.py`,
-`stream.py`, `errors.py`, and one object in its `__init__`. The client uses the half that speaks to providers
-(`ProviderFormat`), the gateway the half that speaks to callers as well (`WireFormat`; `ollama` has only the first).
-Crossing formats is decoding with one and encoding with another.
+Each format (`openai_chat`, `openai_responses`, `anthropic`, `bedrock`, `ollama`) is a folder with `request.py`,
+`response.py`, `stream.py`, `errors.py`, and one object in its `__init__`. The client uses the half that speaks to
+providers (`ProviderFormat`), the gateway the half that speaks to callers as well (`WireFormat`; `bedrock` and `ollama`
+have only the first). Crossing formats is decoding with one and encoding with another.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ProviderFormat(Protocol):
 
     @property
     def name(self) -> str:
-        """`openai_chat`, `openai_responses`, `anthropic` or `ollama`."""
+        """`openai_chat`, `openai_responses`, `anthropic`, `bedrock` or `ollama`."""
         ...
 
     def encode_request(self, request: Request, *, stream: bool, lenient: bool = False) -> Encoded:

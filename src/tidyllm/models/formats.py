@@ -25,10 +25,14 @@ def wire_format(name: str) -> WireFormat:
 
 
 def provider_format(name: str) -> ProviderFormat:
-    """The format that providers speak: one of the others, or `ollama`.
+    """The format that providers speak: one of the others, `bedrock` or `ollama`.
 
     :raises KeyError: there is no such format.
     """
+    if name == "bedrock":
+        from tidyllm.models.bedrock import bedrock
+
+        return bedrock
     if name != "ollama":
         return wire_format(name)
     from tidyllm.models.ollama import ollama

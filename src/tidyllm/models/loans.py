@@ -50,6 +50,7 @@ class _ItemMark(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Marks(msgspec.Struct, frozen=True, omit_defaults=True):
     openai_chat: _ChatMark | None = None
     openai_responses: _ItemMark | None = None
+    bedrock: dict[str, Any] | None = None
 
 
 class _Loan(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,4 +10,4 @@ from typing import Final
 
 __all__ = ["MARKS"]
 
-MARKS: Final = frozenset({"anthropic", "ollama", "openai_chat", "openai_responses"})
+MARKS: Final = frozenset({"anthropic", "bedrock", "ollama", "openai_chat", "openai_responses"})

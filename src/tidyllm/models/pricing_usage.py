@@ -1,5 +1,5 @@
-"""Usage as Bedrock's Converse and Google's Gemini report it, to `Usage`. For bills and records of calls that went there
-by another way than through this package, which speaks neither format. It knows no prices.
+"""Usage as Bedrock's Converse and Google's Gemini report it, to `Usage`: also for bills and records of calls that went
+there by another way than through this package, which does not speak Gemini's format. It knows no prices.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ that speak the OpenAI format at addresses of their own.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +18,10 @@ import msgspec
 from tidyllm.errors import ConfigError
 from tidyllm.models.http_target import target
 
-__all__ = ["KINDS", "Endpoint", "Kind", "Provider", "is_own_address", "provider"]
+if TYPE_CHECKING:
+    from tidyllm.models.bedrock.signing import Signer
+
+__all__ = ["KINDS", "Cloud", "Endpoint", "Kind", "Provider", "is_own_address", "provider"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -41,6 +45,8 @@ class Kind(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     catalog: str | None = None
     """The provider's name in the catalogue; default: the kind's name."""
+    key_needed: bool = True
+    """Whether there is no other way in than by the key, where there is one."""
     stream_usage: bool = True
     """Whether `stream_options.include_usage` may be sent, so that a stream says what it used."""
 
@@ -80,6 +86,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 auth="x-api-key",
                 headers={"anthropic-version": "2023-06-01"},
             ),
+            Kind(
+                "bedrock",
+                (Endpoint("bedrock", "/model"),),
+                "https://bedrock-runtime.{region}.amazonaws.com",
+                "AWS_BEARER_TOKEN_BEDROCK",
+                key_needed=False,
+            ),
             Kind("ollama", (Endpoint("ollama", "/api/chat"),), "http://127.0.0.1:11434", None, auth="none"),
             Kind("offline", (_CHAT, _EMBEDDINGS, _COUNT), "http://offline.invalid/v1", None, auth="none"),
             Kind(
@@ -106,6 +119,19 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 """Base URLs as the services document them, read in November 2026."""
 
 
+class Cloud(msgspec.Struct, frozen=True, eq=False):
+    """What a service in several regions needs besides: which, in order, and how calls are signed."""
+
+    regions: tuple[str, ...]
+    residency: tuple[str, ...] = ()
+    """Places that data never leave; none: anywhere."""
+    profile: str | None = None
+    """Of AWS's own files."""
+    address: str = ""
+    """The base URL; `{region}` in it stands for the region."""
+    signer: Signer | None = None
+
+
 class Provider(msgspec.Struct, frozen=True, eq=False):
     """One configured service."""
 
@@ -116,6 +142,8 @@ class Provider(msgspec.Struct, frozen=True, eq=False):
     headers: Mapping[str, str] = {}
     endpoints: tuple[Endpoint, ...] = ()
     """The formats this very service speaks; the first one is used for requests of ours."""
+    cloud: Cloud | None = None
+    """Of Bedrock only."""
 
     @property
     def catalog_name(self) -> str:
@@ -172,7 +200,7 @@ def is_own_address(kind: Kind, base_url: str | None) -> bool:
     """
     if base_url is None or not kind.base_url:
         return True
-    own, host = urlsplit(kind.base_url).hostname or "", _host(base_url)
+    own, host = (urlsplit(kind.base_url).hostname or "").rpartition("{region}.")[2], _host(base_url)
     return host == own or host.endswith(f".{own}")
 
 
@@ -191,6 +219,9 @@ def provider(
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
     formats: tuple[str, ...] | None = None,
+    regions: Sequence[str] = (),
+    residency: Sequence[str] = (),
+    profile: str | None = None,
 ) -> Provider:
     """A provider of a known kind.
 
@@ -199,6 +230,8 @@ def provider(
     - `formats`: the wire formats it speaks, our own requests use the first. Default: all of the kind's at its own
       address; elsewhere the kind's first and embeddings (a server that copies OpenAI's chat format rarely has the
       others).
+    - `regions`, `residency`, `profile`: of kind `bedrock` only. Where to call, in order; default: what the environment
+      or the profile says. Places that data never leave. The profile of AWS's files whose credentials sign.
 
     :raises ConfigError: the kind or a format is unknown, the address is missing or no URL, or there is no key at the
         kind's own address.
@@ -214,12 +247,18 @@ def provider(
         )
     if not (base_url or found.base_url):
         raise ConfigError(f"provider kind {kind!r} has no common address.", hint="Give its base_url.")
+    cloud = None
+    if kind == "bedrock":
+        cloud = _cloud(found, base_url, regions, residency, profile)
+        base_url = cloud.address.replace("{region}", cloud.regions[0])
+    elif regions or profile:
+        raise ConfigError(f"provider kind {kind!r} has no regions and profiles.", where="regions")
     target(base_url or found.base_url)  # refused here, by name, and not at the first call
     own_address = is_own_address(found, base_url)
     key = api_key or None
-    if key is None and found.key_variable and own_address:
+    if key is None and found.key_variable and _may_have_key(found, base_url, profile):
         key = os.environ.get(found.key_variable, "").strip() or None
-        if key is None:
+        if key is None and found.key_needed:
             raise ConfigError(
                 f"there is no API key for {name or kind!r}.",
                 hint=f"Set the {found.key_variable} environment variable or give api_key.",
@@ -232,7 +271,29 @@ def provider(
         dict(headers or {}),
         # A deployment of Azure's older interface serves one path each.
         _endpoints(found, formats, all_of_them=own_address and "/deployments/" not in (base_url or "")),
+        cloud,
     )
+
+
+def _may_have_key(kind: Kind, base_url: str | None, profile: str | None) -> bool:
+    """Whether the key from the environment is meant for this address. A profile that is named stands before it, and a
+    server on this very machine that plays Bedrock may have it: nothing else says who is meant.
+    """
+    if kind.key_needed:
+        return is_own_address(kind, base_url)
+    here = _host(base_url or "")
+    local = here in {"localhost", "::1"} or here.startswith("127.")
+    return profile is None and (local or is_own_address(kind, base_url))
+
+
+def _cloud(
+    kind: Kind, base_url: str | None, regions: Sequence[str], residency: Sequence[str], profile: str | None
+) -> Cloud:
+    from tidyllm.models.bedrock.address import chosen_regions
+    from tidyllm.models.bedrock.signing import Signer
+
+    chosen = chosen_regions(base_url, regions, residency, profile)
+    return Cloud(chosen, tuple(residency), profile, base_url or kind.base_url, Signer(profile))
 
 
 def _endpoints(kind: Kind, formats: tuple[str, ...] | None, *, all_of_them: bool) -> tuple[Endpoint, ...]:

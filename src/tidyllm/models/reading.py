@@ -12,6 +12,7 @@ import msgspec
 
 from tidyllm.core import Alarm
 from tidyllm.errors import BadAnswer, ModelError, TimeoutExceeded, Unreachable
+from tidyllm.models.bedrock.eventstream import FrameParser
 from tidyllm.models.fold import unfold
 from tidyllm.models.format import ProviderFormat
 from tidyllm.models.formats import wire_format
@@ -39,7 +40,7 @@ async def read_pieces(answer: HTTPAnswer, format: ProviderFormat) -> AsyncGenera
     if _is_whole(answer):
         yield unfold(format.decode_response(json_object(await answer.read())))
         return
-    parser = LineParser() if format.name == "ollama" else EventParser()
+    parser = _parser(format.name)
     decoder = format.stream_decoder()
     received = _Received(answer)
     async for chunk in received.chunks:
@@ -100,6 +101,13 @@ async def read_events(
         raise passthrough.fault
     if not passthrough.done:
         raise received.ended_early()
+
+
+def _parser(format: str) -> LineParser | EventParser | FrameParser:
+    """What cuts the bytes of a stream in this format into events."""
+    if format == "bedrock":
+        return FrameParser()
+    return LineParser() if format == "ollama" else EventParser()
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -33,8 +33,9 @@ _OPEN = frozenset(
 class Secrets:
     """The key of a provider, the values of its headers and of the query in its address, as they may be quoted."""
 
-    def __init__(self, provider: Provider) -> None:
-        values = {provider.api_key or ""}
+    def __init__(self, provider: Provider, more: Iterable[str] = ()) -> None:
+        """`more`: other secrets that may be quoted, such as a signature."""
+        values = {provider.api_key or "", *more}
         for name, value in provider.headers.items():
             if name.lower() not in _OPEN:
                 values.add(value.strip())

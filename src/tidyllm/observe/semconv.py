@@ -51,6 +51,7 @@ _NAMES = {
     "max_tokens": "gen_ai.request.max_tokens",
     "output_messages": "gen_ai.output.messages",
     "output_tokens": "gen_ai.usage.output_tokens",
+    "region": "cloud.region",
     "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
     "request_id": "tidyllm.provider.request_id",
     "response_id": "gen_ai.response.id",
