@@ -108,6 +108,7 @@ def plan(
 @app.command()
 def apply(
     path: _Where,
+    *,
     pattern: _Patterns = None,
     rules: _Rules = None,
     check: Annotated[
@@ -232,6 +233,7 @@ def cleanup(
 @app.command()
 def report(
     path: _Where,
+    *,
     pattern: _Patterns = None,
     rules: _Rules = None,
     model: Annotated[

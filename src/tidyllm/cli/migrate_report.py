@@ -43,7 +43,7 @@ def figures(plan: Plan, model: str, *, bench: bool) -> dict[str, Any]:
             "usd_per_attempt": None if price is None else str(price),
             "usd_at_worst_before": None if price is None else str(price * found.attempts_worst_before),
             "usd_at_worst_after": None if price is None else str(price * found.attempts_worst_after),
-            "assumes": f"each place is called once, fails throughout, and each attempt costs {_INPUT_TOKENS:,} tokens in "
+            "assumes": f"each place is called once, fails throughout, and an attempt costs {_INPUT_TOKENS:,} tokens in "
             f"and {_OUTPUT_TOKENS} out",
         },
     }

@@ -75,7 +75,7 @@ def run(words: Sequence[str], folder: Path, timeout: float | None = None) -> Out
 def new_failures(before: Outcome, after: Outcome) -> list[str]:
     """What fails now and did not fail before; a sentence each."""
     found = [f"{name} fails now" for name in sorted(after.failing - before.failing)]
-    if not found and after.exit_code != before.exit_code and after.exit_code != 0:
+    if not found and after.exit_code not in {before.exit_code, 0}:
         found.append(f"the check ended with status {after.exit_code}, and with {before.exit_code} before")
     return found
 

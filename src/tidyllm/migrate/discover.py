@@ -93,13 +93,12 @@ class _Ignore:
         except OSError:
             text = ""
         for line in text.splitlines():
-            line = line.rstrip()
-            if not line or line.startswith("#"):
+            written = line.rstrip()
+            if not written or written.startswith("#"):
                 continue
-            keeps = line.startswith("!")
-            line = line.removeprefix("!").removeprefix("\\")
-            only_folders = line.endswith("/")
-            self.lines.append((_pattern(line.rstrip("/")), keeps, only_folders))
+            keeps = written.startswith("!")
+            name = written.removeprefix("!").removeprefix("\\")
+            self.lines.append((_pattern(name.rstrip("/")), keeps, name.endswith("/")))
 
     def says(self, path: Path, is_folder: bool) -> bool | None:
         """Whether it ignores the path; None when it says nothing of it."""

@@ -124,7 +124,8 @@ class Writer:
 
     def _parsed(self, new: Mapping[tuple[str, str], None]) -> list[cst.BaseSmallStatement]:
         found: list[cst.BaseSmallStatement] = []
-        for text in _lines(new):
+        for written in _lines(new):
+            text = written
             if len(text) > _LONGEST:
                 head, _, names = text.partition(" import ")
                 newline = self.module.default_newline
@@ -145,7 +146,8 @@ class Writer:
         done: list[cst.BaseStatement] = []
         carry: list[cst.EmptyLine] = []
         changed = False
-        for line in body:
+        for written in body:
+            line = written
             if not isinstance(line, cst.SimpleStatementLine) or not any(
                 self._change(one) for one in line.body
             ):

@@ -7,6 +7,7 @@ is found by the same code: inside a function, under `try`, in one branch of an `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import libcst as cst
 
@@ -27,7 +28,7 @@ def settle(file: Rewriter, tree: cst.Module) -> cst.Module:
     removed: set[tuple[int, str]] = set()
     unused: list[Need] = []
     for statement, scope in file.scopes.imports:
-        changes[id(statement)] = _plan(file, statement, scope, used, before, removed, unused)
+        changes[id(statement)] = _plan(file, statement, scope, _Uses(used, before, removed, unused))
     for need in unused:
         known = next(
             (one for one in needs.values() if (one.target, one.alias) == (need.target, need.alias)), None
@@ -116,16 +117,19 @@ def _in_all(file: Rewriter, node: cst.SimpleString) -> bool:
     return isinstance(here, cst.AugAssign | cst.AnnAssign) and dotted(here.target) == "__all__"
 
 
-def _plan(
-    file: Rewriter,
-    statement: ImportNode,
-    scope: Scope,
-    used: set[tuple[int, str]],
-    before: set[tuple[int, str]],
-    removed: set[tuple[int, str]],
-    unused: list[Need],
-) -> Change:
+@dataclass(frozen=True)
+class _Uses:
+    """Which imports names refer to now and before, and what is found while going through them."""
+
+    now: set[tuple[int, str]]
+    before: set[tuple[int, str]]
+    removed: set[tuple[int, str]]
+    unused: list[Need]
+
+
+def _plan(file: Rewriter, statement: ImportNode, scope: Scope, uses: _Uses) -> Change:
     change = Change()
+    used, before, removed, unused = uses.now, uses.before, uses.removed, uses.unused
     if isinstance(statement.names, cst.ImportStar):
         _plan_star(file, statement, used, before, change)
         return change
@@ -136,7 +140,7 @@ def _plan(
         key = id(statement), local
         if key in used or (scope is file.scopes.root and local in file.facts.keep):
             change.keep.append(alias)
-        elif key in before or _replace_unused(file, statement, alias, local, asname, unused):
+        elif key in before or _replace_unused(file, statement, alias, unused):
             change.gone = True
             removed.add(key)
         else:
@@ -168,9 +172,12 @@ def _plan_star(
 
 
 def _replace_unused(
-    file: Rewriter, statement: ImportNode, alias: cst.ImportAlias, local: str, asname: str, unused: list[Need]
+    file: Rewriter, statement: ImportNode, alias: cst.ImportAlias, unused: list[Need]
 ) -> bool:
     """An import that nothing uses (it asks whether the module is there, or passes a name on)."""
+    asname = alias.asname.name.value if alias.asname and isinstance(alias.asname.name, cst.Name) else ""
+    whole = dotted(alias.name) or ""
+    local = asname or (whole.partition(".")[0] if isinstance(statement, cst.Import) else whole)
     if isinstance(statement, cst.Import):
         rules = file.resolver.legacy_module(dotted(alias.name) or "")
         if rules is None or not rules.closed:

@@ -76,6 +76,8 @@ def converted(
         return FileResult(name, data, problem=f"it does not parse: {error}", relevant=True)
     except RecursionError:
         return FileResult(name, data, problem="its expressions are nested too deeply", relevant=True)
+    except Exception as error:  # noqa: BLE001 - a fault of ours in one file must not keep the others
+        return FileResult(name, data, problem=f"it met a fault of this program: {error!r}", relevant=True)
     findings = _placed(done, book)
     return FileResult(
         name,

@@ -105,15 +105,15 @@ def plan(
     found = files(path)
     contents = _candidates(found, library)
     foreign, defining = foreign_names(found, root, library, contents)
-    work = _Work(root, library, annotate)
-    results = work.run(list(contents), {}, foreign, (), processes, progress, len(found))
+    work = _Work(root, library, annotate, foreign, processes)
+    results = work.run(list(contents), {}, (), progress=progress, total=len(found))
     seen: dict[Path, Facts] = {}
     imports: dict[Path, frozenset[str]] = {}
     for _ in range(_ROUNDS):
-        again, facts, extra = _links(root, found, results, library, seen, imports)
+        again, facts, extra = _links(root, found, results, library, seen=seen, imports=imports)
         if not again:
             break
-        results |= work.run(again, facts, foreign, extra, processes, None, len(again))
+        results |= work.run(again, facts, extra, progress=None, total=len(again))
     by_name = {_name(one, root): results.get(one) for one in found}
     whole = tuple(result or FileResult(name) for name, result in by_name.items())
     return Plan(
@@ -149,19 +149,22 @@ def _candidates(found: Sequence[Path], library: Sequence[Rules]) -> dict[Path, b
     return kept
 
 
+@dataclass(frozen=True)
 class _Work:
-    def __init__(self, root: Path, library: tuple[Rules, ...], annotate: bool) -> None:
-        self.root = root
-        self.library = library
-        self.annotate = annotate
+    """What is the same for all files."""
+
+    root: Path
+    library: tuple[Rules, ...]
+    annotate: bool
+    foreign: frozenset[str]
+    processes: int
 
     def run(
         self,
         paths: Sequence[Path],
         facts: dict[Path, Facts],
-        foreign: frozenset[str],
         extra: Sequence[bytes],
-        processes: int,
+        *,
         progress: Callable[[int, int], None] | None,
         total: int,
     ) -> dict[Path, FileResult]:
@@ -170,7 +173,7 @@ class _Work:
                 path,
                 _name(path, self.root),
                 self.library,
-                self._facts(path, facts, foreign),
+                self._facts(path, facts),
                 tuple(extra),
                 self.annotate,
             )
@@ -178,27 +181,27 @@ class _Work:
         ]
         skipped = total - len(jobs)
         done: dict[Path, FileResult] = {}
-        if processes < 2 or len(jobs) < _ENOUGH_FOR_PROCESSES:
+        if self.processes < 2 or len(jobs) < _ENOUGH_FOR_PROCESSES:
             for job in jobs:
                 done[job[0]] = _job(job)
                 if progress is not None:
                     progress(skipped + len(done), total)
             return done
         # Spawned, not forked: whoever calls may have threads.
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(self.processes, multiprocessing.get_context("spawn")) as pool:
             for job, result in zip(jobs, pool.map(_job, jobs, chunksize=8), strict=True):
                 done[job[0]] = result
                 if progress is not None:
                     progress(skipped + len(done), total)
         return done
 
-    def _facts(self, path: Path, facts: dict[Path, Facts], foreign: frozenset[str]) -> Facts:
+    def _facts(self, path: Path, facts: dict[Path, Facts]) -> Facts:
         known = facts.get(path) or Facts()
         return Facts(
             package_of(path, self.root),
             path.name == "__init__.py",
             known.exports,
-            foreign,
+            self.foreign,
             known.tainted,
             known.keep,
         )
@@ -217,6 +220,7 @@ def _links(
     found: Sequence[Path],
     results: dict[Path, FileResult],
     library: Sequence[Rules],
+    *,
     seen: dict[Path, Facts],
     imports: dict[Path, frozenset[str]],
 ) -> tuple[list[Path], dict[Path, Facts], list[bytes]]:

@@ -83,9 +83,8 @@ class Resolver:
 
     def reference(self, node: cst.CSTNode) -> Reference | None:
         """The legacy name that a name or a dotted expression means."""
-        known = self._references.get(id(node), False)
-        if known is not False:
-            return known
+        if id(node) in self._references:
+            return self._references[id(node)]
         found = self._reference(node)
         self._references[id(node)] = found
         return found

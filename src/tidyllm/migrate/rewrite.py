@@ -212,7 +212,7 @@ class Rewriter(Alone):
             self.log[mark:] = inner
             self.refuse(node, rules, name, f"{inner[0].name} inside it could not be converted", "")
             return node
-        site = Site(self, rules, rule, node, call, bindings)
+        site = Site(self, rules, rule, node, call=call, bindings=bindings)
         site.method = method
         try:
             done = action(site)

@@ -132,7 +132,7 @@ def load(pattern: str) -> Rules:
     names: dict[str, Name] = {}
     for name, given in table.get("names", {}).items():
         _known(given, _NAME, f"{path.name}, names.{name}")
-        ready = {**given, "arguments": tuple(given.get("arguments", ()))}
+        ready: dict[str, Any] = {**given, "arguments": tuple(given.get("arguments", ()))}
         names[name] = Name(name, **ready)
     return Rules(
         pattern,

@@ -64,6 +64,7 @@ class Site:
         rules: Rules,
         rule: Name,
         original: cst.Call,
+        *,
         call: cst.Call,
         bindings: tuple[Binding, ...],
     ) -> None:
@@ -139,9 +140,9 @@ class Site:
                 pairs[name] = cst.Arg(one.value, cst.Name(name), equal=_TIGHT)
             else:
                 return pairs
-        if isinstance(value, cst.Call) and dotted(value.func) == "dict":
-            if all(one.keyword is not None and not one.star for one in value.args):
-                return {one.keyword.value: one for one in value.args if one.keyword is not None}
+        is_dict = isinstance(value, cst.Call) and dotted(value.func) == "dict"
+        if is_dict and isinstance(value, cst.Call) and all(one.keyword and not one.star for one in value.args):
+            return {one.keyword.value: one for one in value.args if one.keyword is not None}
         raise CannotConvert(
             f"its arguments come from **{text_of(value)}",
             "Write the arguments out and run it again.",
@@ -208,12 +209,11 @@ def tidy(args: Sequence[cst.Arg]) -> list[cst.Arg]:
     for place, arg in enumerate(done[:-1]):
         if not isinstance(arg.comma, cst.Comma):
             done[place] = arg.with_changes(comma=cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
-    if done:
-        last = done[-1]
-        if isinstance(last.comma, cst.Comma) and isinstance(
-            last.comma.whitespace_after, cst.SimpleWhitespace
-        ):
-            # A comma that was between two arguments, and now is behind the last one.
-            if not isinstance(last.whitespace_after_arg, cst.ParenthesizedWhitespace):
-                done[-1] = last.with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    last = done[-1] if done else None
+    if last is None or not isinstance(last.comma, cst.Comma):
+        return done
+    # A comma that was between two arguments, and now is behind the last one.
+    on_one_line = isinstance(last.comma.whitespace_after, cst.SimpleWhitespace)
+    if on_one_line and not isinstance(last.whitespace_after_arg, cst.ParenthesizedWhitespace):
+        done[-1] = last.with_changes(comma=cst.MaybeSentinel.DEFAULT)
     return done

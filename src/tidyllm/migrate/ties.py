@@ -1,7 +1,7 @@
 """What hangs together in one module, and what has to stay because of it. It converts nothing.
 
-What cannot be converted stays, and so does whatever is used with it through a variable: that is noted here, and asked for
-in the next round.
+What cannot be converted stays, and so does whatever is used with it through a variable: that is noted here, and asked
+for in the next round.
 """
 
 from __future__ import annotations
@@ -142,12 +142,16 @@ class Ties:
         def look(one: cst.CSTNode) -> None:
             if isinstance(one, cst.Lambda):
                 return
-            if isinstance(one, cst.Name | cst.Attribute) and id(one) not in self.scopes.not_read:
-                if self.resolver.reference(one) is None and self.resolver.instance(one) is not None:
-                    key = self.resolver.variable(one)
-                    if key is not None:
-                        found.append(key)
-                        return
+            if (
+                isinstance(one, cst.Name | cst.Attribute)
+                and id(one) not in self.scopes.not_read
+                and self.resolver.reference(one) is None
+                and self.resolver.instance(one) is not None
+            ):
+                key = self.resolver.variable(one)
+                if key is not None:
+                    found.append(key)
+                    return
             for child in children(one):
                 look(child)
 

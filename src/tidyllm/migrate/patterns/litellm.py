@@ -157,9 +157,9 @@ def _messages(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
     if isinstance(node, cst.List):
         pairs = [_pair(one.value) for one in node.elements]
         if all(pair is not None for pair in pairs):
-            if len(pairs) == 1 and pairs[0] is not None and literal(pairs[0][0]) == "user":
-                if isinstance(pairs[0][1], cst.SimpleString | cst.FormattedString | cst.ConcatenatedString):
-                    return pairs[0][1]
+            only = pairs[0] if len(pairs) == 1 else None
+            if only is not None and literal(only[0]) == "user" and isinstance(only[1], cst.BaseString):
+                return only[1]
             message = site.use("tidyllm.models.Message")
             return node.with_changes(
                 elements=[

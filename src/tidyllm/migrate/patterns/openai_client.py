@@ -1,4 +1,4 @@
-"""`OpenAI(base_url=…, api_key=…)` to the gateway: address and key come from the environment, the calls stay as they are."""
+"""`OpenAI(base_url=…, api_key=…)` to the gateway: address and key come from the environment, the calls stay."""
 
 from __future__ import annotations
 

@@ -171,9 +171,9 @@ class _Options:
         if node is None:
             return expression("Exception")
         kind = self._kind(node)
-        if isinstance(node, cst.Call) and len(node.args) == 1 and not node.args[0].star:
-            if kind in {"retry_if_exception_type", "retry_if_exception"}:
-                return node.args[0].value
+        one = isinstance(node, cst.Call) and len(node.args) == 1 and not node.args[0].star
+        if one and isinstance(node, cst.Call) and kind in {"retry_if_exception_type", "retry_if_exception"}:
+            return node.args[0].value
         if isinstance(node, cst.Call) and kind == "retry_if_exception_type" and not node.args:
             return expression("Exception")
         raise CannotConvert("when it tries again has no counterpart", _BY_HAND)
@@ -269,7 +269,3 @@ def _movable(file: Rewriter, node: cst.FunctionDef) -> None:
             look(child)
 
     look(node.body)
-    for one in node.decorators:
-        name = dotted(_callee(one.decorator)) or ""
-        if name.rpartition(".")[2] in {"staticmethod", "classmethod"}:
-            continue

@@ -91,7 +91,7 @@ def retry(site: Site) -> cst.BaseExpression:
         return site.calling(site.replacement(), [first, *_schedule(site, given)])
     rule = site.rules.names["RetryStrategy"]
     if isinstance(plan.value, cst.Call):
-        inner = Site(site.file, site.rules, rule, plan.value, plan.value, site.bindings)
+        inner = Site(site.file, site.rules, rule, plan.value, call=plan.value, bindings=site.bindings)
         found = site.file.resolver.reference(plan.value.func)
         if found is None or found.rule is not rule:
             raise site.refuse("what its strategy holds is not seen")
