@@ -94,3 +94,23 @@ async def test_bad_input_is_told_in_a_line(tmp_path: Path, arguments: tuple[str,
     assert said in ended.err
     assert not ended.traceback
     assert [path.name for path in tmp_path.iterdir()] == ["outcomes.jsonl"]
+
+
+async def test_the_choice_of_a_configured_model_is_explained(tmp_path: Path) -> None:
+    auto = "  auto: {choose: {among: [premium, fast], by: order, abilities: [tools]}}\n"
+    (tmp_path / "tidyllm.yaml").write_text(CONFIG + auto)
+    ended = await run(tmp_path, "route", "--model", "auto", "Hello?")
+    assert ended.status == 0, ended.err
+    assert "chosen: premium" in ended.out
+    assert "auto" not in (await run(tmp_path, "route", "Hello?")).out  # it is no candidate of its own
+    refused = await run(tmp_path, "route", "--model", "fast", "Hello?")
+    assert refused.status == 2
+    assert "'fast' does not choose among models. Those that do: auto." in refused.err
+
+
+async def test_a_check_reads_the_policy_of_a_choice(tmp_path: Path) -> None:
+    auto = "  auto: {choose: {among: [premium, fast], by: learned, policy: policy.json}}\n"
+    (tmp_path / "tidyllm.yaml").write_text(CONFIG + auto)
+    ended = await run(tmp_path, "check")
+    assert ended.status == 2
+    assert "models.auto.choose.policy: policy.json: cannot be read" in ended.err

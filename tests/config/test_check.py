@@ -312,6 +312,28 @@ def test_models(fields: dict[str, Any], expected: str) -> None:
     assert any(one.startswith(expected) for one in found), found
 
 
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (
+            {"choose": {"among": ["fast"], "abilities": ["tool"]}},
+            "models.auto.choose.abilities[0]: there is no ability 'tool'. Did you mean 'tools'?",
+        ),
+        (
+            {"choose": {"among": ["fast", "auto"]}},
+            "models.auto.choose.among[1]: 'auto' is this model itself; name others here.",
+        ),
+        (
+            {"route": ["main/y"], "ab": {"name": "e", "arms": {"control": 0.5, "auto": 0.5}}},
+            "models.auto.ab.arms.auto: 'auto' is this model itself; name others here.",
+        ),
+    ],
+)
+def test_ways_to_other_models(way: dict[str, Any], expected: str) -> None:
+    models = {"fast": {"route": ["main/x"]}, "auto": way}
+    assert said({"providers": MAIN, "models": models}) == [expected]
+
+
 @pytest.mark.parametrize("name", ["", "a*b*", "a\x00", "x" * 300])
 def test_names_of_models(name: str) -> None:
     assert said({"providers": MAIN, "models": {name: {"route": ["main/x"]}}})

@@ -8,6 +8,7 @@ import typer
 
 from tidyllm.cli.output import until_the_reader_leaves
 from tidyllm.config import Settings, inspect
+from tidyllm.errors import ConfigError
 
 __all__ = ["run"]
 
@@ -20,16 +21,33 @@ def run(file: str, env: str | None) -> None:
     if found.settings is None:
         sys.stderr.write(f"tidyllm: {_count(len(found.problems), 'problem')} in {file}\n")
         raise typer.Exit(2)
+    _load_policies(file, found.settings)
     for warning in found.warnings:
         sys.stderr.write(f"{warning} (warning)\n")
     with until_the_reader_leaves():
         sys.stdout.write(_summary(file, found.settings))
 
 
+def _load_policies(file: str, settings: Settings) -> None:
+    """:raises ConfigError: one that the routes learn from cannot be used."""
+    for name, model in settings.models.items():
+        if model.choose is not None and model.choose.policy is not None:
+            from tidyllm.routing import LearnedPolicy
+
+            try:
+                LearnedPolicy.load(model.choose.policy)
+            except ConfigError as error:
+                where = f"{file}: models.{name}.choose.policy"
+                raise ConfigError(str(error), where=where) from error
+
+
 def _summary(file: str, settings: Settings) -> str:
     providers, models = _count(len(settings.providers), "provider"), _count(len(settings.models), "model")
     lines = [f"{file} is fine: {providers}, {models}."]
     for name, model in settings.models.items():
+        if model.choose is not None:
+            lines.append(f"  {name}: chooses among {', '.join(model.choose.among)} by {model.choose.by}")
+            continue
         attempts = _count(model.retry.attempts, "attempt")
         deadline = "no deadline" if model.deadline is None else f"{model.deadline:g} s in all"
         lines.append(f"  {name}: {' → '.join(model.route)}; {attempts} each, {deadline}")

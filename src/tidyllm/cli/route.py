@@ -6,13 +6,16 @@ import io
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from tidyllm.cli.output import harmless, until_the_reader_leaves
 from tidyllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tidyllm.routing import Selector
 
 __all__ = ["app"]
 
@@ -45,6 +48,12 @@ _Env = Annotated[
 @app.command()
 def explain(  # noqa: PLR0917 - options of a command
     prompt: Annotated[str, typer.Argument(help="The prompt; '-' reads it from standard input.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Explain what this model of the configuration, which chooses, does."
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -62,21 +71,15 @@ def explain(  # noqa: PLR0917 - options of a command
     """Print the table of candidates with the reasons. (`explain` may be left out.)"""
     import msgspec
 
-    from tidyllm.cli.settings import chosen_settings
-    from tidyllm.config import Routes
-    from tidyllm.routing import TASKS, Candidate, LearnedPolicy, Selector
+    from tidyllm.routing import TASKS
 
     text = _read(prompt)
     if task is not None and task not in TASKS:
         raise ConfigError(f"unknown task {task!r}; there are {', '.join(TASKS)}.")
-    learned = None if policy is None else LearnedPolicy.load(policy)
-    if learned is not None and config is None and not Path("tidyllm.yaml").exists():
-        candidates = [Candidate(name=route) for route in learned.routes]
-    else:
-        routes = Routes(chosen_settings(config, env), only_shown=True).routes()
-        candidates = [Candidate(name=route.name, info=route.targets[0].info) for route in routes]
-    way: Any = by or ("price" if learned is None else "learned")
-    choice = Selector(candidates, by=way, policy=learned).choose(text, task=task)
+    if model is not None and (by is not None or policy is not None):
+        raise ConfigError("--model says how it chooses: --by and --policy do not go with it.")
+    selector = _any(config, env, by, policy) if model is None else _configured(config, env, model)
+    choice = selector.choose(text, task=task)
     if json:
         _say(msgspec.json.format(msgspec.json.encode(choice), indent=2).decode() + "\n")
         return
@@ -90,6 +93,43 @@ def explain(  # noqa: PLR0917 - options of a command
         + _table(("", "route", "may be chosen", "reasons"), rows)
         + harmless(f"chosen: {choice.route}: {choice.why}\n")
     )
+
+
+def _any(config: str | None, env: str | None, by: str | None, policy: str | None) -> Selector:
+    """A choice among all routes that lead to models."""
+    from tidyllm.cli.settings import chosen_settings
+    from tidyllm.config import Routes
+    from tidyllm.routing import Candidate, LearnedPolicy, Selector
+
+    learned = None if policy is None else LearnedPolicy.load(policy)
+    if learned is not None and config is None and not Path("tidyllm.yaml").exists():
+        candidates = [Candidate(name=route) for route in learned.routes]
+    else:
+        settings = chosen_settings(config, env)
+        routes = Routes(settings, only_shown=True).routes()
+        leading = [route for route in routes if settings.models[route.name].choose is None]
+        candidates = [Candidate(name=route.name, info=route.targets[0].info) for route in leading]
+    way: Any = by or ("price" if learned is None else "learned")
+    return Selector(candidates, by=way, policy=learned)
+
+
+def _configured(config: str | None, env: str | None, name: str) -> Selector:
+    """What chooses in the model `name` of the configuration."""
+    from tidyllm.cli.settings import chosen_settings
+    from tidyllm.config import Routes
+    from tidyllm.config.ways import selector_of
+
+    settings = chosen_settings(config, env)
+    choosing = {one: model.choose for one, model in settings.models.items() if model.choose is not None}
+    choose = choosing.get(name)
+    if choose is None:
+        raise ConfigError(
+            f"{name!r} does not choose among models.",
+            where="--model",
+            hint=f"Those that do: {', '.join(choosing)}." if choosing else "No model has a section 'choose'.",
+        )
+    routes = {route.name: route for route in Routes(settings, only_shown=True).routes()}
+    return selector_of(choose, routes, settings.providers)
 
 
 @app.command()

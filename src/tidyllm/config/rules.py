@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from tidyllm.config.problem import Problem, Where, did_you_mean
-from tidyllm.config.schema import LimitSettings, ModelSettings, ProviderSettings, Settings, is_reference
+from tidyllm.config.schema import (
+    ChoiceSettings,
+    LimitSettings,
+    ModelSettings,
+    ProviderSettings,
+    Settings,
+    is_reference,
+)
 from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
+from tidyllm.models.model_info import Ability
 from tidyllm.models.provider import KINDS
 from tidyllm.money.window import Window
 from tidyllm.routing.tasks import TASKS
@@ -20,6 +28,7 @@ from tidyllm.routing.tasks import TASKS
 __all__ = ["broken_rules"]
 
 _LONGEST_NAME = 200
+_ABILITIES: tuple[str, ...] = get_args(Ability)
 
 
 def broken_rules(settings: Settings) -> Iterator[Problem]:
@@ -157,22 +166,7 @@ def _choice(name: str, model: ModelSettings, settings: Settings, where: Where) -
     named: list[tuple[Where, str]] = []
     if (choose := model.choose) is not None:
         named += [((*where, "choose", "among", place), one) for place, one in enumerate(choose.among)]
-        for task, models in choose.tasks.items():
-            if task not in TASKS:
-                yield Problem(
-                    (*where, "choose", "tasks", task), "there is no such task.", did_you_mean(task, TASKS)
-                )
-            for place, one in enumerate(models):
-                if one not in choose.among:
-                    hint = did_you_mean(one, choose.among)
-                    yield Problem((*where, "choose", "tasks", task, place), f"{one!r} is not in among.", hint)
-        if choose.by == "learned" and choose.policy is None:
-            hint = "Train one: tidyllm route train."
-            yield Problem((*where, "choose"), "by is 'learned', and there is no policy.", hint)
-        for one in choose.weights:
-            if one not in choose.among:
-                hint = did_you_mean(one, choose.among)
-                yield Problem((*where, "choose", "weights", one), f"{one!r} is not in among.", hint)
+        yield from _chooses(choose, (*where, "choose"))
     if (test := model.ab) is not None:
         named += [((*where, "ab", "arms", one), one) for one in test.arms if one != "control"]
         if "control" not in test.arms:
@@ -182,10 +176,33 @@ def _choice(name: str, model: ModelSettings, settings: Settings, where: Where) -
             yield Problem((*where, "ab", "arms"), f"the shares add up to {total:g}; they must add up to 1.")
     for at, one in named:
         other = settings.models.get(one)
-        if other is None or "*" in one or one == name:
+        if one == name:
+            yield Problem(at, f"{one!r} is this model itself; name others here.")
+        elif other is None or "*" in one:
             yield Problem(at, f"there is no model {one!r} here.", did_you_mean(one, settings.models))
         elif other.choose is not None or other.ab is not None:
             yield Problem(at, f"{one!r} chooses or compares itself: name models that have a route.")
+
+
+def _chooses(choose: ChoiceSettings, where: Where) -> Iterator[Problem]:
+    for place, one in enumerate(choose.abilities):
+        if one not in _ABILITIES:
+            hint = did_you_mean(one, _ABILITIES)
+            yield Problem((*where, "abilities", place), f"there is no ability {one!r}.", hint)
+    for task, models in choose.tasks.items():
+        if task not in TASKS:
+            yield Problem((*where, "tasks", task), "there is no such task.", did_you_mean(task, TASKS))
+        for place, one in enumerate(models):
+            if one not in choose.among:
+                hint = did_you_mean(one, choose.among)
+                yield Problem((*where, "tasks", task, place), f"{one!r} is not in among.", hint)
+    if choose.by == "learned" and choose.policy is None:
+        hint = "Train one: tidyllm route train."
+        yield Problem(where, "by is 'learned', and there is no policy.", hint)
+    for one in choose.weights:
+        if one not in choose.among:
+            hint = did_you_mean(one, choose.among)
+            yield Problem((*where, "weights", one), f"{one!r} is not in among.", hint)
 
 
 def _target(target: str, name: str, settings: Settings, where: Where) -> Iterator[Problem]:

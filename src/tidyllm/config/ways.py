@@ -13,9 +13,9 @@ from tidyllm.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidyllm.config.routes import Route
-    from tidyllm.routing import Candidate, Experiment
+    from tidyllm.routing import Candidate, Experiment, Selector
 
-__all__ = ["chosen", "compared", "experiment", "sticky_of"]
+__all__ = ["chosen", "compared", "experiment", "selector_of", "sticky_of"]
 
 
 def chosen(
@@ -25,7 +25,20 @@ def chosen(
 
     :raises ConfigError: the policy cannot be read, or an ability is unknown.
     """
-    from tidyllm.routing import Candidate, LearnedPolicy, Needs, Router, Selector
+    from tidyllm.routing import Router
+
+    selector = selector_of(settings, routes, providers)
+    return Router({name: routes[name].step for name in settings.among}, choose=selector)
+
+
+def selector_of(
+    settings: ChoiceSettings, routes: Mapping[str, Route], providers: Mapping[str, ProviderSettings]
+) -> Selector:
+    """What picks, without what answers.
+
+    :raises ConfigError: as `chosen` says.
+    """
+    from tidyllm.routing import Candidate, LearnedPolicy, Needs, Selector
 
     candidates: list[Candidate] = []
     for name in settings.among:
@@ -52,7 +65,7 @@ def chosen(
         )
     except ValueError as error:
         raise ConfigError(f"{error}.", where="choose") from error
-    selector = Selector(
+    return Selector(
         candidates,
         by=settings.by,
         needs=needs,
@@ -60,7 +73,6 @@ def chosen(
         policy=None if settings.policy is None else LearnedPolicy.load(settings.policy),
         count=_counter(candidates),
     )
-    return Router({name: routes[name].step for name in settings.among}, choose=selector)
 
 
 def _counter(candidates: Sequence[Candidate]) -> Callable[[str], int]:
