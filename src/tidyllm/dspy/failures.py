@@ -39,6 +39,8 @@ UNPAID = frozenset(
 )
 """What providers call an account without money."""
 
+_TOO_LATE = frozenset({408, 504})
+
 # A class stands before its bases: the first one that fits decides.
 _KINDS: tuple[tuple[type[TidyllmError], Any], ...] = (
     (BudgetExceeded, lm15.BillingError),
@@ -67,6 +69,8 @@ def failure(error: TidyllmError) -> Exception:
         return _interrupted(error)
     if isinstance(error, Unsupported):
         return lm15.UnsupportedFeatureError(str(error), feature=error.field, **_where(error))
+    if isinstance(error, ModelError) and error.status in _TOO_LATE:
+        return lm15.TimeoutError(str(error), **_where(error))
     if isinstance(error, AuthError) and (error.status == 402 or error.code in UNPAID):
         return lm15.BillingError(str(error), **_where(error))
     for kind, theirs in _KINDS:
@@ -84,6 +88,8 @@ def _where(error: TidyllmError) -> dict[str, Any]:
         "request_id": getattr(error, "request_id", None),
         "retry_after": getattr(error, "retry_after", None),
     }
+    if isinstance(error, BadAnswer) and told["status"] is None:
+        told["status"] = 200  # HTTP was well, the answer was not
     return {name: value for name, value in told.items() if value is not None}
 
 

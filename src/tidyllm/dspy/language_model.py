@@ -87,6 +87,7 @@ def lm(
     api_key: str | None = None,
     num_retries: int | None = None,
     cache: bool | float | None = None,
+    timeout: float | None = None,
     lenient: bool = False,
     abilities: Iterable[Ability] | None = None,
     name: str | None = None,
@@ -98,8 +99,8 @@ def lm(
       step, a step (`Budgeted(Fallback(a, b), Budget(5))`), or a function from a `Request` to text.
     - `config`: the file of routes, or routes; default: `tidyllm.yaml` in the working folder.
     - `base_url`, `api_key` (`env:NAME`, `file:PATH` or the key itself), `num_retries` (n: at most n + 1 attempts; 2 by
-      default), `cache` (True for an hour, or seconds; off by default), `lenient`: of a model by name; routes and steps
-      have their own.
+      default), `cache` (True for an hour, or seconds; off by default), `timeout` (seconds for each attempt), `lenient`:
+      of a model by name; routes and steps have their own.
     - `abilities`: what it can do (`tools`, `structured_output`, `reasoning`), where the catalogue does not know.
     - `name`: what to call a step in history and in saved programs, which then is registered.
     - `settings`: as for `dspy.LM`: `temperature`, `max_tokens`, `callbacks`, `model_type`, …
@@ -108,7 +109,7 @@ def lm(
 
     :raises ConfigError: a name, a file or a key is missing, or an argument belongs to another kind of `model`.
     """
-    source = _source(model, config, base_url, api_key, num_retries, cache, lenient, abilities, name)
+    source = _source(model, config, base_url, api_key, num_retries, cache, timeout, lenient, abilities, name)
     _ = source.step  # what is missing is said now
     return LM(
         source.name,
@@ -127,6 +128,7 @@ def _source(  # noqa: PLR0917 - the arguments of `lm`
     api_key: str | None,
     num_retries: int | None,
     cache: bool | float | None,
+    timeout: float | None,
     lenient: bool,
     abilities: Iterable[Ability] | None,
     name: str | None,
@@ -136,6 +138,7 @@ def _source(  # noqa: PLR0917 - the arguments of `lm`
         "base_url": base_url,
         "api_key": api_key,
         "num_retries": num_retries,
+        "timeout": timeout,
         "lenient": lenient or None,
     }
     own["cache"] = None if cache is False else cache
@@ -163,6 +166,7 @@ def _source(  # noqa: PLR0917 - the arguments of `lm`
         api_key=api_key,
         retry=retry,
         cache=_cache(cache),
+        timeout=_seconds(timeout),
         lenient=lenient,
         can=can,
     )
@@ -188,3 +192,9 @@ def _cache(cache: bool | float | None) -> CacheSettings | None:
     if not cache > 0:
         raise ConfigError(f"{cache!r} is out of range; expected True or seconds above 0.", where="lm.cache")
     return CacheSettings(ttl=float(cache))
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise ConfigError(f"{timeout!r} is out of range; expected seconds above 0.", where="lm.timeout")
+    return timeout

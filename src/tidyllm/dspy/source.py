@@ -17,7 +17,14 @@ import msgspec
 
 from tidyllm.config import Routes, Settings, load
 from tidyllm.config.defaults import provider_from
-from tidyllm.config.schema import CacheSettings, ModelSettings, ProviderSettings, RetrySettings, is_reference
+from tidyllm.config.schema import (
+    CacheSettings,
+    ModelSettings,
+    ProviderSettings,
+    RetrySettings,
+    TimeoutSettings,
+    is_reference,
+)
 from tidyllm.core import Step, as_step
 from tidyllm.dspy.backends import Spec, found
 from tidyllm.errors import ConfigError
@@ -51,7 +58,7 @@ class Source:
     - `name`: of a route, of a model (`kind/model`), or of the step.
     - `config`: the file of the routes; None: `tidyllm.yaml` in the working folder, where there is one.
     - `routes`, `given`: routes or a step that are there already.
-    - `base_url`, `api_key`, `retry`, `cache`, `lenient`: of a model by name alone; a route has its own.
+    - `base_url`, `api_key`, `retry`, `cache`, `timeout`, `lenient`: of a model by name alone; a route has its own.
     - `spec`: of a backend of the unified wrapper, in place of all these.
     - `can`: what it can do, where the catalogue does not know.
     """
@@ -67,6 +74,7 @@ class Source:
         api_key: str | None = None,
         retry: RetrySettings | None = None,
         cache: CacheSettings | None = None,
+        timeout: float | None = None,
         lenient: bool = False,
         can: frozenset[Ability] | None = None,
         saved: bool = False,
@@ -78,6 +86,7 @@ class Source:
         self.base_url = _without_secrets(base_url)
         self.retry = retry
         self.cache = cache
+        self.timeout = timeout
         self.lenient = lenient
         self.can = can
         self._api_key = api_key
@@ -89,7 +98,8 @@ class Source:
     @property
     def is_plain(self) -> bool:
         """Nothing was said that only a model by name can have."""
-        return self.base_url is self._api_key is self.retry is self.cache is None and not self.lenient
+        own = (self.base_url, self._api_key, self.retry, self.cache, self.timeout)
+        return not self.lenient and all(one is None for one in own)
 
     @cached_property
     def step(self) -> Step[Any, Any]:
@@ -154,7 +164,9 @@ class Source:
             )
         else:
             at = msgspec.structs.replace(provider_from(kind, os.environ), lenient=self.lenient)
-        way = ModelSettings(route=(self.name,), retry=self.retry or RetrySettings(), cache=self.cache)
+        patience = TimeoutSettings() if self.timeout is None else TimeoutSettings(total=self.timeout)
+        retry = self.retry or RetrySettings()
+        way = ModelSettings(route=(self.name,), retry=retry, cache=self.cache, timeout=patience)
         return Routes(Settings(providers={kind: at}, models={self.name: way}))[self.name]
 
     # -- saving
@@ -187,6 +199,8 @@ class Source:
             state["retry"] = {"attempts": self.retry.attempts, "base": self.retry.base, "cap": self.retry.cap}
         if self.cache is not None:
             state["cache_ttl"] = self.cache.ttl
+        if self.timeout is not None:
+            state["timeout"] = self.timeout
         if self.lenient:
             state["lenient"] = True
         if self.can is not None:
@@ -214,6 +228,7 @@ class Source:
             api_key=state.get("api_key"),
             retry=None if retry is None else RetrySettings(**retry),
             cache=None if ttl is None else CacheSettings(ttl=ttl),
+            timeout=state.get("timeout"),
             lenient=state.get("lenient", False),
             can=None if can is None else frozenset(can),
             saved=state.get("step", False),
