@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
@@ -101,3 +103,21 @@ async def test_what_goes_wrong_is_said_without_a_traceback(
     assert says in ended.err
     assert not ended.traceback
     assert not (tmp_path / "nowhere.db").exists()
+
+
+async def test_a_row_that_is_missing_from_the_ledger_shows(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    whole = await run(tmp_path, "spend", "verify", "--store", "s.db")
+    assert (whole.status, whole.err) == (0, "")
+    assert whole.out.startswith("the ledger is whole: 6 rows, 3 calls, 2 settled, 1 in doubt, 0 under way")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as thief:
+        thief.execute("DELETE FROM ledger WHERE seq = 3")
+    robbed = await run(tmp_path, "spend", "verify", "--store", "s.db", "--json")
+    assert robbed.status == 1
+    assert "rows 3 to 3 are missing" in json.loads(robbed.out)["problems"][0]
+
+
+async def test_money_in_json_has_no_exponent(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    shown = await run(tmp_path, "spend", "--store", "s.db", "--json")
+    assert json.loads(shown.out)["total"]["saved_usd"] == "0.000000000"

@@ -78,3 +78,15 @@ def reconcile(  # noqa: PLR0917 - typer gives them by name
     from tidyllm.cli.spend_report import run_reconcile
 
     run_reconcile(chosen_store(store), invoice, since, until, tolerance, as_json=json)
+
+
+@app.command()
+def verify(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store: StoreURL = None,
+) -> None:
+    """Follow the ledger's chains and compute every sum anew; exit status 1 when a row is missing or was changed."""
+    from tidyllm.cli.settings import chosen_store
+    from tidyllm.cli.spend_report import run_verify
+
+    run_verify(chosen_store(store), as_json=json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,11 +22,21 @@ from tidyllm.money.invoice import Reconciled, read_invoice, reconcile
 from tidyllm.money.nanos import from_nanos, limit_nanos, shown_usd, to_nanos
 from tidyllm.money.recovery import recover
 from tidyllm.money.spend import Spend, SpendRow, moment, spend
+from tidyllm.money.verify import Verified, verify
 from tidyllm.store import Store
 
-__all__ = ["run", "run_reconcile"]
+__all__ = ["run", "run_reconcile", "run_verify"]
 
-_SHOWN = ("calls", "cost_usd", "input_tokens", "output_tokens", "errors", "hits", "saved_usd", "provider_saved_usd")
+_SHOWN = (
+    "calls",
+    "cost_usd",
+    "input_tokens",
+    "output_tokens",
+    "errors",
+    "hits",
+    "saved_usd",
+    "provider_saved_usd",
+)
 _TITLES = {
     "cost_usd": "cost $",
     "input_tokens": "tokens in",
@@ -46,7 +57,7 @@ def run(
     report = _read(store, lambda connection: spend(connection, by, **bounds))  # pyright: ignore[reportArgumentType]
     with until_the_reader_leaves():
         if as_json:
-            sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+            sys.stdout.write(_json(report))
         elif as_csv:
             sys.stdout.write(_csv(report))
         else:
@@ -66,11 +77,36 @@ def run_reconcile(
     )
     with until_the_reader_leaves():
         if as_json:
-            sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+            sys.stdout.write(_json(found))
         else:
             sys.stdout.write(_differences(found))
     if found.differences:
         raise SystemExit(1)
+
+
+def run_verify(store: str | None, *, as_json: bool) -> None:
+    """Print whether the ledger is as it was written; the status is 1 when it is not."""
+    found: Verified = _read(store, verify)
+    with until_the_reader_leaves():
+        if as_json:
+            sys.stdout.write(_json(found))
+        else:
+            sys.stdout.write("".join(f"{harmless(problem)}\n" for problem in found.problems))
+            if found.more_problems:
+                sys.stdout.write(f"and {found.more_problems:,} more\n")
+            whole = "the ledger is whole" if found.whole else "the ledger is NOT as it was written"
+            sys.stdout.write(
+                f"{whole}: {found.rows:,} rows, {found.entries:,} calls, {found.settled:,} settled,"
+                f" {found.in_doubt:,} in doubt, {found.open:,} under way\n"
+            )
+    if not found.whole:
+        raise SystemExit(1)
+
+
+def _json(report: object) -> str:
+    """Money as digits, `0.000000001` and never `1E-9`."""
+    values = msgspec.to_builtins(report, builtin_types=(Decimal,))
+    return json.dumps(values, indent=2, ensure_ascii=False, default=lambda usd: format(usd, "f")) + "\n"
 
 
 def _read(url: str | None, work: Callable[[Connection], Any]) -> Any:
