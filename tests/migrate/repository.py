@@ -147,11 +147,16 @@ async def main(text):
     return first, len(calls)
 '''
 RECOVERY = (
-    "from tta_dev_primitives.recovery import RetryPrimitive, RetryStrategy, TimeoutPrimitive\n"
-    "from tta_dev_primitives import CachePrimitive, FallbackPrimitive, RouterPrimitive",
+    """from tta_dev_primitives.recovery import RetryPrimitive, RetryStrategy, TimeoutPrimitive
+from tta_dev_primitives import CachePrimitive, FallbackPrimitive, RouterPrimitive""",
     "from tta_dev_primitives.recovery import *",
-    "try:\n    from tta_dev_primitives.recovery import (\n        CachePrimitive, FallbackPrimitive,\n"
-    "        RetryPrimitive, RetryStrategy, RouterPrimitive, TimeoutPrimitive,\n    )\nexcept ImportError:\n    raise",
+    """try:
+    from tta_dev_primitives.recovery import (
+        CachePrimitive, FallbackPrimitive,
+        RetryPrimitive, RetryStrategy, RouterPrimitive, TimeoutPrimitive,
+    )
+except ImportError:
+    raise""",
 )
 TEST = """
 import asyncio
@@ -233,7 +238,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     files["pipelines/python2.py"] = "import tta_dev_primitives\nprint 'x'\n"
     for name, text in files.items():
         _write(repo / name, text.replace("\n", "\r\n") if name.endswith("part1.py") else text)
-    cells = [
+    cells: list[dict[str, object]] = [
         {"cell_type": "code", "metadata": {}, "outputs": [], "source": ["%pwd\n", "import litellm"]},
         {
             "cell_type": "code", "metadata": {}, "outputs": [],

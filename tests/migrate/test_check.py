@@ -10,7 +10,7 @@ import pytest
 from tidyllm.migrate import MigrateError, apply, plan
 
 OLD = "from tidyllm.dspy_enhanced import DSPyEnhancedWrapper\n\nwrapper = DSPyEnhancedWrapper()\n"
-PYTEST = f"{sys.executable} -m pytest -q -p no:randomly"
+PYTEST = f"env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {sys.executable} -m pytest -q"
 
 
 def make(folder: Path, test: str) -> Path:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 from tidyllm.cli.migrate import app
 
-OLD = "from tidyllm.dspy_enhanced import DSPyEnhancedWrapper\n\na = DSPyEnhancedWrapper()\nb = DSPyEnhancedWrapper(**x)\n"
+IMPORT = "from tidyllm.dspy_enhanced import DSPyEnhancedWrapper\n\n"
+OLD = IMPORT + "a = DSPyEnhancedWrapper()\nb = DSPyEnhancedWrapper(**x)\n"
 
 
 def run(*words: object) -> Result:

@@ -120,7 +120,7 @@ def test_refuses_to_take_back_what_has_changed(tmp_path: Path) -> None:
     edited = tmp_path / "part0" / "file0.py"
     edited.write_text("mine = 1\n")
     after = tree(tmp_path)
-    with pytest.raises(MigrateError, match=r"1 file has changed since run .*part0/file0\.py"):
+    with pytest.raises(MigrateError, match=r"1 file has changed since .*part0/file0\.py"):
         rollback(tmp_path)
     assert tree(tmp_path) == after
 

@@ -208,7 +208,7 @@ def cell(*lines: str) -> dict[str, object]:
 
 def test_notebooks(tmp_path: Path) -> None:
     """Cells are converted together; magics, outputs and all other bytes stay."""
-    cells = [
+    cells: list[dict[str, object]] = [
         {"cell_type": "markdown", "metadata": {}, "source": ["DSPyEnhancedWrapper\n"]},
         cell(
             "%load_ext x\n",

@@ -13,8 +13,10 @@ from tests.migrate.pairs import before_and_after, untouched
 from tidyllm.migrate import PATTERNS, convert, load
 
 ALL = [load(name) for name in PATTERNS]
-TEXTS = [before for name in PATTERNS for _, before, _ in before_and_after(name)]
-TEXTS += [text for name in PATTERNS for _, text in untouched(name)]
+TEXTS = [
+    *(before for name in PATTERNS for _, before, _ in before_and_after(name)),
+    *(text for name in PATTERNS for _, text in untouched(name)),
+]
 
 NOISE = [
     "x   =  1  # kept\n",

@@ -5,23 +5,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.migrate.repository import build
 from tests.migrate.test_journal import tree
 from tidyllm.migrate import apply, plan, rollback, validate
 
 
-def test_from_one_end_to_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_one_end_to_the_other(tmp_path: Path) -> None:
     """About forty files. The repository's own tests pass before and after."""
     repo, old = build(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{repo}:{old}")
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     before = tree(repo)
     assert len(before) >= 40
 
     ready = plan(repo, processes=1)
-    done = apply(ready, f"{sys.executable} -m pytest -q tests")
+    done = apply(
+        ready,
+        f"env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONPATH={repo}:{old} {sys.executable} -B -m pytest -q tests",
+    )
     assert done.before is not None
     assert done.before.exit_code == 0, done.before.tail
     assert done.failures == (), done.after

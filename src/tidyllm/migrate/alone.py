@@ -58,7 +58,8 @@ class Alone(Ties):
             if new is None and not is_self and not node.attr.value.startswith("__"):
                 self.refuse(
                     node, holds.rules, f"{holds.rule.name}.{node.attr.value}",
-                    f"{holds.rule.name} has an attribute {node.attr.value!r} that the new one lacks", holds.rule.by_hand,
+                    f"{holds.rule.name} has an attribute {node.attr.value!r} that the new one lacks",
+                    holds.rule.by_hand,
                 )  # fmt: skip
                 key = self.resolver.variable(node.value)
                 if key is not None:

@@ -104,7 +104,7 @@ def rollback(path: Path) -> tuple[str, list[str]]:
         if changed:
             names = ", ".join(changed[:8]) + (f" and {len(changed) - 8} more" if len(changed) > 8 else "")
             raise MigrateError(
-                f"{len(changed)} file{'s have' if len(changed) > 1 else ' has'} changed since run {last.name}: {names}.",
+                f"{len(changed)} file{'s have' if len(changed) > 1 else ' has'} changed since {last.name}: {names}.",
                 "Put them back to what the run made of them, or undo it by your version control.",
             )
         last.undo()

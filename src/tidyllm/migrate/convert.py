@@ -54,7 +54,7 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
     findings = [
         Finding(
             entry.kind, entry.rules.pattern, entry.name, lines.of(entry.node), entry.reason, entry.by_hand
-        )  # pyright: ignore[reportArgumentType] - entries of kind "need" are never logged
+        )
         for entry in file.log
     ]
     changed = done.code

@@ -33,7 +33,7 @@ class Counts:
     by_pattern: tuple[tuple[str, int, int], ...]
     """Pattern, converted, could not."""
     attempts_worst_before: int
-    """Attempts on the wire that one call can come to when retries inside retries multiply, summed over retrying calls."""
+    """Attempts on the wire that a call can come to when retries inside retries multiply, summed over such calls."""
     attempts_worst_after: int
 
 

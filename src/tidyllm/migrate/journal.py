@@ -16,7 +16,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Journal:
         self.folder = root / FOLDER
 
     @contextlib.contextmanager
-    def locked(self, *, make: bool = False) -> Iterator[Journal]:
+    def locked(self, *, make: bool = False) -> Generator[Journal]:
         """While inside, no other process applies, heals or rolls back here.
 
         :raises MigrateError: another one does.

@@ -61,7 +61,7 @@ class Notebook:
             if kind != "code" or span is None:
                 continue
             value: object = json.loads(raw[span[0] : span[1]])
-            text = "".join(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
+            text = "".join(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType] - JSON
             if isinstance(text, str) and text.strip():
                 book._add(_Cell(number, text, span, isinstance(value, list)))
         return book

@@ -188,13 +188,15 @@ class Scopes:
         elif isinstance(node, cst.WithItem):
             if node.asname is not None:
                 self._target(node.asname.name, scope, node.item)
-        elif isinstance(node, cst.Global):
+        else:
+            self._rarer(node, scope)
+
+    def _rarer(self, node: cst.CSTNode, scope: Scope) -> None:
+        if isinstance(node, cst.Global | cst.Nonlocal):
             for one in node.names:
-                scope.globals.add(one.name.value)
                 self.not_read.add(id(one.name))
-        elif isinstance(node, cst.Nonlocal):
-            for one in node.names:
-                self.not_read.add(id(one.name))
+                if isinstance(node, cst.Global):
+                    scope.globals.add(one.name.value)
         elif isinstance(node, cst.MatchAs | cst.MatchStar) and node.name is not None:
             self._bind(scope, node.name.value, name=node.name)
         elif isinstance(node, cst.MatchMapping) and node.rest is not None:

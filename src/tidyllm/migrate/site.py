@@ -141,7 +141,11 @@ class Site:
             else:
                 return pairs
         is_dict = isinstance(value, cst.Call) and dotted(value.func) == "dict"
-        if is_dict and isinstance(value, cst.Call) and all(one.keyword and not one.star for one in value.args):
+        if (
+            is_dict
+            and isinstance(value, cst.Call)
+            and all(one.keyword and not one.star for one in value.args)
+        ):
             return {one.keyword.value: one for one in value.args if one.keyword is not None}
         raise CannotConvert(
             f"its arguments come from **{text_of(value)}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import libcst as cst
 
@@ -25,14 +26,12 @@ _MARK = "_tidyllm_need_{}_"
 class Entry:
     """One line of the log of a round."""
 
-    kind: str
-    """`converted`, `could_not`, or `need` for a name that has to be imported."""
+    kind: Literal["converted", "could_not"]
     rules: Rules
     name: str
     node: cst.CSTNode
     reason: str = ""
     by_hand: str = ""
-    need: int = -1
 
 
 @dataclass(slots=True, eq=False)

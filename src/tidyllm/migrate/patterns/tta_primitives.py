@@ -335,6 +335,7 @@ CALLS: dict[str, Callable[[Site], cst.BaseExpression]] = {
 }  # fmt: skip
 _STEPS = (
     "WorkflowPrimitive", "InstrumentedPrimitive", "LambdaPrimitive", "SequentialPrimitive", "ParallelPrimitive",
-    "ConditionalPrimitive", "RouterPrimitive", "CachePrimitive", "RetryPrimitive", "TimeoutPrimitive", "FallbackPrimitive",
+    "ConditionalPrimitive", "RouterPrimitive", "CachePrimitive", "RetryPrimitive", "TimeoutPrimitive",
+    "FallbackPrimitive",
 )  # fmt: skip
 METHODS = {f"{name}.execute": execute for name in _STEPS}
