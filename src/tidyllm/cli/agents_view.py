@@ -251,7 +251,8 @@ class LivePicture:
             case TurnStarted():
                 self._doing = f"{event.agent} is asking its model, turn {event.turn}"
             case AnswerPiece():
-                self._doing = f"{event.agent} writes: {_short(event.text)}"
+                data = event.text.lstrip().startswith(("{", "```"))
+                self._doing = f"{event.agent} answers" if data else f"{event.agent}: {_short(event.text)}"
             case ToolStarted():
                 given = ", ".join(str(value) for value in event.arguments.values())
                 self._doing = f"{event.agent} runs {event.tool} {_short(given, 60)}".rstrip()
@@ -261,6 +262,8 @@ class LivePicture:
                 pass
         line = self._words.of(event)
         if line is not None:
+            from rich.text import Text
+
             style = (
                 "bold"
                 if isinstance(event, PhaseChanged)
@@ -268,7 +271,7 @@ class LivePicture:
                 if isinstance(event, ToolFinished)
                 else ""
             )
-            self._console.print(harmless(line), style=style, markup=False, soft_wrap=False)
+            self._console.print(Text(harmless(line), style=style))
 
     def notice(self, text: str) -> None:
         self._console.print(harmless(text), markup=False, soft_wrap=True)
