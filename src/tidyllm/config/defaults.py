@@ -81,6 +81,10 @@ def provider_from(kind: str, environment: Mapping[str, str]) -> ProviderSettings
     return ProviderSettings(kind=kind, base_url=url, api_key=f"env:{key}" if url and has_key else None)
 
 
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""Without one of them a key of Bedrock leads nowhere."""
+
+
 def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Settings:
     """Providers whose key or address is set, and Ollama if it is up. With none of them: the offline model, also
     under the bare names of OpenAI's and Anthropic's models.
@@ -95,6 +99,7 @@ def found_in_environment(environment: Mapping[str, str], *, ollama: bool) -> Set
         if kind.base_url
         and kind.catalog is None
         and kind.name != "ollama"
+        and (kind.name != "bedrock" or any(environment.get(name) for name in _REGIONS))
         and (environment.get(kind.key_variable or "", "").strip() or address_of(kind.name, environment))
     ]
     if ollama:

@@ -327,11 +327,9 @@ def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes
 
 def _provider(name: str, settings: ProviderSettings, *, only_shown: bool) -> Provider:
     where = f"providers.{name}"
-    key: str | None = None
+    key: str | None = "not needed" if only_shown else None
     headers: dict[str, str] = {}
-    if only_shown:
-        key = "not needed"
-    else:
+    if not only_shown:
         if settings.api_key is not None:
             key = secret(settings.api_key, where=f"{where}.api_key")
         for header, value in settings.headers.items():
@@ -344,7 +342,10 @@ def _provider(name: str, settings: ProviderSettings, *, only_shown: bool) -> Pro
             api_key=key,
             headers=headers,
             formats=settings.formats,
+            regions=settings.called,
+            residency=settings.residency,
+            profile=settings.profile,
         )
     except ConfigError as error:
-        message = error.message.removeprefix(f"{error.where}: ")
-        raise ConfigError(message, where=where, hint=error.hint) from None
+        said = error.message.removeprefix(f"{error.where}: ")
+        raise ConfigError(said, where=where, hint=error.hint) from None

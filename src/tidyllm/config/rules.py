@@ -18,6 +18,7 @@ from tidyllm.config.schema import (
 from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
+from tidyllm.models.bedrock.places import allowed_regions, check_places
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
 from tidyllm.models.model_info import Ability
@@ -100,7 +101,7 @@ def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[P
         return
     if provider.base_url is not None:
         try:
-            target(provider.base_url)
+            target(provider.base_url.replace("{region}", "us-east-1"))
         except ConfigError as error:
             yield Problem((*where, "base_url"), error.message.removeprefix("base_url: "), error.hint)
     elif not kind.base_url:
@@ -114,11 +115,44 @@ def _provider(name: str, provider: ProviderSettings, where: Where) -> Iterator[P
             yield Problem((*where, "formats", place), message, did_you_mean(format, spoken))
     if provider.prompt_cache is not None and "anthropic" not in (provider.formats or spoken):
         yield Problem((*where, "prompt_cache"), f"kind {kind.name} has no place for marks.", _MARKS)
+    yield from _regions(provider, where)
     for header, value in provider.headers.items():
         try:
             sent_headers({header: value})
         except ConfigError as error:
             yield Problem((*where, "headers", header), error.message.removeprefix("headers: "), error.hint)
+
+
+def _regions(provider: ProviderSettings, where: Where) -> Iterator[Problem]:
+    """Where a service in several regions is called, and where data may go."""
+    if provider.kind != "bedrock":
+        for key in ("regions", "profile"):
+            if getattr(provider, key):
+                yield Problem((*where, key), f"kind {provider.kind} has none.", "Only kind bedrock has.")
+        return
+    if provider.region is not None and provider.regions:
+        hint = "Write all of them under regions."
+        yield Problem((*where, "region"), "region and regions cannot stand together.", hint)
+    try:
+        check_places(provider.called, provider.residency)
+    except ConfigError as error:
+        key = "region" if error.where == "regions" and provider.region is not None else error.where
+        message = error.message.removeprefix(f"{error.where}: ")
+        yield Problem((*where, key or "regions"), message, error.hint or "")
+
+
+def _leaves(bare: str, provider: ProviderSettings, where: Where) -> Iterator[Problem]:
+    """A model that none of the regions can call, or whose calls may leave the places that data must not leave."""
+    if provider.kind != "bedrock" or "*" in bare or not provider.called:
+        return  # the environment says the region, and what does not fit is refused when the route is built
+    try:
+        check_places(provider.called, provider.residency)
+    except ConfigError:
+        return  # which is a problem of its own
+    try:
+        allowed_regions(bare, provider.called, provider.residency)
+    except ConfigError as error:
+        yield Problem(where, error.message.removeprefix(f"{error.where}: "), error.hint or "")
 
 
 _MARKS = "They are for services that speak Anthropic's format."
@@ -219,6 +253,8 @@ def _target(target: str, name: str, settings: Settings, where: Where) -> Iterato
         yield Problem(where, f"target {target!r} may hold one '*'.")
     elif "*" in bare and "*" not in name:
         yield Problem(where, f"target {target!r} has a '*', but the name {name!r} has none.")
+    else:
+        yield from _leaves(bare, settings.providers[provider], where)
 
 
 def _limit(limit: LimitSettings, where: Where) -> Iterator[Problem]:

@@ -110,12 +110,23 @@ class ProviderSettings(_Section, frozen=True):
     """The wire formats it speaks; the first one is used for requests of ours."""
     region: str | None = None
     """Where it runs, as you call it: `eu-west-1`."""
+    regions: tuple[str, ...] = ()
+    """Of kind `bedrock`: the regions to call, in order; the next one where one throttles."""
     residency: tuple[str, ...] = ()
-    """Places that data sent to it never leave: `[eu]`."""
+    """Places that data sent to it never leave: `[eu]`. At kind `bedrock` a call that would is refused."""
+    profile: str | None = None
+    """Of kind `bedrock`: the profile of AWS's files whose credentials sign."""
     lenient: bool = False
     """Leave out (and report) what the provider has no place for, instead of refusing the request."""
     prompt_cache: PromptCacheSettings | None = None
     """For services that speak Anthropic's format; None places no marks."""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The regions to call, in order; none where the environment says, or the service has none to choose."""
+        if self.kind != "bedrock":
+            return self.regions
+        return self.regions or ((self.region,) if self.region else ())
 
 
 class RetrySettings(_Section, frozen=True):

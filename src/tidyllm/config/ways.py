@@ -49,7 +49,7 @@ def selector_of(
                 name=name,
                 info=target.info,
                 weight=settings.weights.get(name, 1.0),
-                region=None if at is None else at.region,
+                region=None if at is None else at.region or next(iter(at.regions), None),
                 residency=frozenset(() if at is None else at.residency),
             )
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidyllm.errors import ConfigError
 from tidyllm.models.catalog import Catalog, ModelInfo
 from tidyllm.models.model import Model
-from tidyllm.models.provider import Cloud, Provider, provider
+from tidyllm.models.provider import Provider, provider
 
 if TYPE_CHECKING:
     from tidyllm.models.http import Transport
@@ -101,9 +101,8 @@ def build(
 
         transport = OfflineTransport(keep=0)
     if service.cloud is not None:
-        return _at_bedrock(
-            bare, service, service.cloud, lenient, transport, catalog or Catalog.default(), own
-        )
+        known = (catalog or Catalog.default(), own)
+        return _at_bedrock(bare, service, service.cloud.regions, known, lenient=lenient, transport=transport)
     info = _info(bare, service, catalog or Catalog.default(), own)
     return Model(bare, service, transport=transport, info=info, lenient=lenient, touch=touch)
 
@@ -111,21 +110,20 @@ def build(
 def _at_bedrock(
     bare: str,
     service: Provider,
-    cloud: Cloud,
-    lenient: bool,
-    transport: Transport | None,
-    catalog: Catalog,
-    own: Container[str],
+    regions: tuple[str, ...],
+    known: tuple[Catalog, Container[str]],
+    **more: Any,
 ) -> Model:
     from tidyllm.models.bedrock.model import BedrockModel
     from tidyllm.models.bedrock.prices import info_at
 
+    catalog, own = known
     told = f"{service.name}/{bare}" in own
     infos = {
         region: info_at(bare, region, lambda name: _info(name, service, catalog, own), own=told)
-        for region in cloud.regions
+        for region in regions
     }
-    return BedrockModel(bare, service, transport=transport, infos=infos, lenient=lenient)
+    return BedrockModel(bare, service, infos=infos, **more)
 
 
 def _info(bare: str, service: Provider, catalog: Catalog, own: Container[str]) -> ModelInfo | None:

@@ -40,7 +40,7 @@ class BedrockModel(Model):
     """One model in the regions of its provider, in order. Make it with `tidyllm.model("bedrock/eu.anthropic.…")`.
 
     A region that throttles, has no capacity, or has not loaded the model is passed over for the next one; so is
-    one that asked for a pause (`Retry-After`) until that is over. What is wrong with the request itself is raised at once.
+    one that asked for a pause (`Retry-After`) until that is over. What is wrong with the request itself is raised.
 
     `infos`: what the catalogue knows of the model, by region, for the price differs.
 

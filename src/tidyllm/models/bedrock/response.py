@@ -94,13 +94,12 @@ def answer_extra(body: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 
 def _tool_call(call: dict[str, Any], where: str) -> ToolCall:
-    given: object = call.get("input")
+    given: object = call.get("input", {})
     name = text_in(call, "name")
     if not name:
         raise BadAnswer(f"the answer breaks its format: {where}.toolUse has no name.")
-    arguments = {} if given is None else given
     try:
-        raw = arguments if isinstance(arguments, str) else json_text(arguments, f"{where}.toolUse.input")
+        raw = given if isinstance(given, str) else json_text(given, f"{where}.toolUse.input")
     except Misfit as misfit:
         raise misfit.answer() from None
     return ToolCall.parse(text_in(call, "toolUseId"), name, raw)

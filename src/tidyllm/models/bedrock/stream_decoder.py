@@ -71,7 +71,10 @@ class BedrockStreamDecoder:
                 block = self._blocks.get(frequent.content_block_index)
                 if frequent.delta.text is not None and block is not None and block.is_text:
                     return [TextPiece(frequent.delta.text, frequent.content_block_index)]
-        data = _decoded(event)
+        return self._rare(event, _decoded(event))
+
+    def _rare(self, event: Event, data: dict[str, Any]) -> list[Piece]:
+        """All but the frequent deltas of a text."""
         if event.name == "messageStart":
             if self._started:
                 raise broken("a second messageStart")
