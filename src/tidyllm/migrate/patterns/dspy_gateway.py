@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from tidyllm.migrate.errors import CannotConvert
-from tidyllm.migrate.site import Site, expression, keyword, literal
+from tidyllm.migrate.site import Site, expression, keyword
 
 __all__ = ["CALLS"]
 
@@ -13,17 +13,13 @@ __all__ = ["CALLS"]
 def _wrapper(site: Site, default: str | None) -> cst.Call:
     """`UnifiedDSPyWrapper(UnifiedConfig(backend="gateway", route=…))`."""
     given = site.given()
-    for name in ("temperature", "max_tokens"):
-        if name in given and literal(given[name].value) is not None:
-            raise CannotConvert(
-                f"{name} belongs to the route", f"Write {name} into the route's entry in tidyllm.yaml."
-            )
     route = given.get("route") or given.get("model")
     args = [keyword("backend", expression('"gateway"'))]
     if route is not None:
         args.append(keyword("route", route.value))
     elif default is not None:
         args.append(keyword("route", expression(f'"{default}"')))
+    args += [keyword(name, given[name].value) for name in ("temperature", "max_tokens") if name in given]
     config = cst.Call(site.use("tidyllm.dspy.UnifiedConfig"), _commas(args))
     return cst.Call(site.use("tidyllm.dspy.UnifiedDSPyWrapper"), [cst.Arg(config)])
 
