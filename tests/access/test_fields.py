@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tidyllm.access import Conflict, KeySpec, OrganisationSpec, TeamSpec
 from tidyllm.access.fields import IP, checked
 from tidyllm.errors import ConfigError
+from tidyllm.money import Budget
 
 WRONG: dict[str, dict[str, Any]] = {
     "a line end in a name": {"name": "a\nb"},
@@ -37,6 +38,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a negative soft limit": {"soft_usd": -1.0},
     "an unknown window": {"window": "year"},
     "an empty rolling window": {"window": "rolling:0"},
+    "a rolling window below a minute": {"window": "rolling:59"},
     "a window with an end": {"window": "day\n"},
     "an expiry in the past": {"expires_in_seconds": -5},
     "an unknown role": {"role": "root"},
@@ -112,3 +114,14 @@ def test_any_text_is_taken_as_it_is_or_refused_in_one_line(text: str) -> None:
 def test_names_of_tags_that_are_the_gateways_own_are_no_keys_to_give(spec: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="the gateway's own"):
         checked(KeySpec(name="a", **spec))
+
+
+@given(
+    window=st.sampled_from(["none", "day", "week", "month"]) | st.integers(1, 10**9).map("rolling:{}".format)
+)
+def test_a_window_that_a_key_may_have_is_one_that_a_budget_can_keep(window: str) -> None:
+    try:
+        checked(KeySpec(name="service", window=window))
+    except ConfigError:
+        return
+    Budget(1, window)

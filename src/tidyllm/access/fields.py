@@ -46,7 +46,7 @@ _LABEL = rf"^[^{_UNSEEN}\u0020][^{_UNSEEN}]{{0,199}}$"
 _TEXT = rf"^[^{_UNSEEN}]{{0,500}}$"
 _MODEL = r"^[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}$"
 _ENDPOINT = r"^/[A-Za-z0-9._/-]{0,99}\*?$"
-_WINDOW = r"^(none|day|week|month|rolling:[1-9][0-9]{0,7})$"
+_WINDOW = r"^(none|day|week|month|rolling:([6-9][0-9]|[1-9][0-9]{2,7}))$"
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = rf"({_BYTE}\.){{3}}{_BYTE}(/(3[0-2]|[12]?[0-9]))?"
 _H = r"[0-9a-fA-F]{1,4}"
@@ -68,7 +68,7 @@ Endpoint = Annotated[str, msgspec.Meta(pattern=_ENDPOINT, min_length=1, max_leng
 IP = Annotated[str, msgspec.Meta(pattern=_IP, min_length=2, max_length=43)]
 """An address or a network of IPv4 or IPv6, `10.0.0.0/8`. Host bits after the prefix are taken as zero."""
 Window = Annotated[str, msgspec.Meta(pattern=_WINDOW, min_length=3, max_length=16)]
-"""What a budget spans: `none` (all time), `day`, `week`, `month`, `rolling:SECONDS`."""
+"""What a budget spans: `none` (all time), `day`, `week`, `month`, `rolling:SECONDS` of at least a minute, as budgets do."""
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 """US dollars as a number of JSON; kept to the billionth of a dollar, from then on as `Decimal`."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
@@ -85,7 +85,7 @@ _WHOLE: Mapping[str, tuple[re.Pattern[str], str]] = {
     "models": (re.compile(_MODEL), "the name of a model, with '*' for any characters"),
     "endpoints": (re.compile(_ENDPOINT), "a path like /v1/messages, or the beginning of one like /v1/*"),
     "ips": (re.compile(_IP), "an IPv4 or IPv6 address or network like 10.0.0.0/8 or 2001:db8::/32"),
-    "window": (re.compile(_WINDOW), "none, day, week, month or rolling:SECONDS"),
+    "window": (re.compile(_WINDOW), "none, day, week, month or rolling:SECONDS with 60 to 99999999 seconds"),
     "required_tags": (re.compile(_NAME), "1 to 64 letters, digits, '.', '_' or '-'"),
     "tags": (
         re.compile(_TEXT),
