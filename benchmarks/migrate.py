@@ -56,6 +56,7 @@ class Part{m}:
 
 def write(folder: Path, files: int) -> int:
     """Files of 200 lines; gives the lines of one."""
+    text = ""
     for number in range(files):
         text = HEAD.format(n=number)
         part = 0

@@ -82,9 +82,30 @@ class Ties:
                     self.taint((id(self.scopes.root), name), f"{name} comes from a file where it had to stay")
 
     def taint(self, key: Key, why: str) -> None:
-        if key not in self.tainted:
-            self.tainted[key] = why
-            self.again = True
+        """Leave a variable or class as it is, and with it its class, or what is made of it."""
+        if key in self.tainted:
+            return
+        self.tainted[key] = why
+        self.again = True
+        for value in self.scopes.assigned.get(key, ()):
+            for one in self.classes(value):
+                self.taint(one, why)
+        for other, values in self.scopes.assigned.items():
+            if any(key in self.classes(value) for value in values):
+                self.taint(other, why)
+
+    def classes(self, node: cst.CSTNode) -> list[Key]:
+        """The classes of this file, below legacy ones, that an expression makes objects of."""
+        found: list[Key] = []
+        if isinstance(node, cst.BaseCompoundStatement | cst.Lambda):
+            return found
+        if isinstance(node, cst.Call) and self.resolver.base_of(node.func) is not None:
+            key = self.resolver.variable(node.func)
+            if key is not None:
+                found.append(key)
+        for child in children(node):
+            found += self.classes(child)
+        return found
 
     def block(self, rules: Rules, name: str, why: str) -> None:
         """Leave every use of a legacy name in this file as it is."""
@@ -97,7 +118,7 @@ class Ties:
         """List a use that stays, and what must stay with it."""
         self.log.append(Entry("could_not", rules, name, node, reason, by_hand))
         why = f"it is used together with {name}, which could not be converted"
-        for key in (*self.targets(node), *self.held(node)):
+        for key in (*self.targets(node), *self.held(node), *self.classes(node)):
             self.taint(key, why)
 
     def targets(self, node: cst.CSTNode) -> list[Key]:
