@@ -7,7 +7,8 @@ import random
 import signal
 import subprocess
 import sys
-import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,19 +22,32 @@ from tidyllm.testing import ModelServer
 from tidyllm.testing.model_server import Asked
 
 
-def one_life(folder: Path, url: str, mode: str, name: str, seconds: float | None) -> Told | None:
-    """Run the team; kill it so many seconds after it began to work. What it told, if it came to its end."""
-    argv = [sys.executable, "-m", "tests.agents.repairing", str(folder), url, mode, *program(name).check]
+def one_life(
+    folder: Path, server: ModelServer, mode: str, name: str, death: tuple[int, float] | None
+) -> Told | None:
+    """Run the team. `death`: kill it after so many more questions, and so many seconds. What it told at its end."""
+    argv = [
+        sys.executable,
+        "-m",
+        "tests.agents.repairing",
+        str(folder),
+        server.openai_url,
+        mode,
+        *program(name).check,
+    ]
+    until = None if death is None else len(server.requests) + death[0]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
         if child.stdout.readline() != "ready\n":
             raise AssertionError(child.stderr.read())
-        timer = None if seconds is None else threading.Timer(seconds, os.kill, (child.pid, signal.SIGKILL))
-        if timer is not None:
-            timer.start()
+        while until is not None and death is not None and child.poll() is None:
+            if len(server.requests) >= until:
+                time.sleep(death[1])
+                os.kill(child.pid, signal.SIGKILL)  # it is not waited for yet, so the number is still its own
+                break
+            time.sleep(0.002)
         out, err = child.communicate()
-        if timer is not None:
-            timer.cancel()
     if child.returncode == -signal.SIGKILL:
         return None
     assert child.returncode == 0, err
@@ -46,7 +60,7 @@ def repeated(asked: list[Asked]) -> int:
     return len(bodies) - len(set(bodies))
 
 
-def survives(folder: Path, name: str, mode: str, player: str, kills: int, seed: int) -> int:
+def survives(folder: Path, name: str, mode: str, player: str, *, kills: int, seed: int) -> int:
     """Kill a team up to `kills` times and let it come to its end; how often it was killed."""
     tree = materialise(name, folder / "project")
     chance = random.Random(seed)
@@ -54,8 +68,8 @@ def survives(folder: Path, name: str, mode: str, player: str, kills: int, seed: 
     with ModelServer(player_for(name, player)) as server:
         told: Told | None = None
         while told is None:
-            seconds = chance.uniform(0.02, 1.8) if done < kills else None
-            told = one_life(folder, server.openai_url, mode, name, seconds)
+            death = (chance.randint(0, 3), chance.uniform(0, 0.4)) if done < kills else None
+            told = one_life(folder, server, mode, name, death)
             done += told is None
         assert (told.stop, told.exit_code) == ("finished", 0)
         assert repeated(server.requests) <= done, "only what was in flight may be asked again"
@@ -74,7 +88,11 @@ def test_a_team_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path: Path) ->
 @pytest.mark.proof
 @pytest.mark.parametrize("mode", ["orchestrated", "traditional"])
 @pytest.mark.parametrize("name", names())
-def test_every_program_is_repaired_by_a_team_that_is_killed(name: str, mode: str, tmp_path: Path) -> None:
+def test_every_program_is_repaired_by_a_team_that_is_killed(
+    name: str, mode: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     seed = names().index(name)
     player = "right" if (seed + (mode == "traditional")) % 2 else "wrong_first"
-    assert survives(tmp_path, name, mode, player, kills=4, seed=seed)
+    killed = survives(tmp_path, name, mode, player, kills=4, seed=seed)
+    record_property("kills", killed)
+    assert killed
