@@ -68,7 +68,7 @@ Endpoint = Annotated[str, msgspec.Meta(pattern=_ENDPOINT, min_length=1, max_leng
 IP = Annotated[str, msgspec.Meta(pattern=_IP, min_length=2, max_length=43)]
 """An address or a network of IPv4 or IPv6, `10.0.0.0/8`. Host bits after the prefix are taken as zero."""
 Window = Annotated[str, msgspec.Meta(pattern=_WINDOW, min_length=3, max_length=16)]
-"""What a budget spans: `none` (all time), `day`, `week`, `month`, `rolling:SECONDS` of at least a minute, as budgets do."""
+"""What a budget spans: `none` (all time), `day`, `week`, `month`, `rolling:SECONDS` (a minute or more)."""
 Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 """US dollars as a number of JSON; kept to the billionth of a dollar, from then on as `Decimal`."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
