@@ -15,11 +15,12 @@ from dspy import lm15 as _lm15
 from dspy._vendor.lm15.result import StreamAccumulator
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine, LM15Engine
 
-from tidyllm.dspy import lm
+import tidyllm.dspy
 from tidyllm.testing import ModelServer, Reply
 
 dspy: Any = cast("Any", _dspy)
 lm15: Any = cast("Any", _lm15)
+lm: Any = tidyllm.dspy.lm
 
 Which: TypeAlias = Literal["native", "ours"]
 BOTH: tuple[Which, Which] = ("native", "ours")

@@ -182,7 +182,7 @@ def sent(which: Any, question: Any) -> dict[str, Any]:
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:
-    """Spellings of one thing are one: the cap under its new name, one text for a list of one, a stream not asked for."""
+    """Spellings of one thing are one: the cap under its new name, no list of one, no stream."""
     plain = {name: value for name, value in body.items() if (name, value) != ("stream", False)}
     if "max_tokens" in plain:
         plain["max_completion_tokens"] = plain.pop("max_tokens")

@@ -15,12 +15,18 @@ import msgspec
 
 from tidyllm.config import Routes, Settings, load
 from tidyllm.config.defaults import found_in_environment, provider_from
-from tidyllm.config.schema import CacheSettings, ModelSettings, ProviderSettings, RetrySettings
+from tidyllm.config.schema import (
+    BreakerSettings,
+    CacheSettings,
+    ModelSettings,
+    ProviderSettings,
+    RetrySettings,
+)
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError
 from tidyllm.models.provider import KINDS
 
-__all__ = ["GATEWAY_KEY", "GATEWAY_URL", "Spec", "found"]
+__all__ = ["GATEWAY_KEY", "GATEWAY_URL", "Spec", "found", "patient"]
 
 GATEWAY_URL = "TIDYLLM_GATEWAY_URL"
 """The variable that says where the gateway is; default: this machine's, at its own port."""
@@ -61,9 +67,19 @@ def found(spec: Spec) -> Step[Any, Any]:
     return _BACKENDS[spec.backend](spec)
 
 
+def patient(breaker: BreakerSettings, retry: RetrySettings) -> BreakerSettings:
+    """A breaker that does not open before one call has made all its attempts: `max_retries=n` is n + 1 of them."""
+    return msgspec.structs.replace(breaker, failures=max(breaker.failures, retry.attempts))
+
+
 def _routed(spec: Spec, settings: ProviderSettings, service: str, model: str) -> Step[Any, Any]:
     retry = spec.retry or RetrySettings()
-    way = ModelSettings(route=(f"{service}/{model}",), retry=retry, cache=spec.cache)
+    way = ModelSettings(
+        route=(f"{service}/{model}",),
+        retry=retry,
+        cache=spec.cache,
+        breaker=patient(BreakerSettings(), retry),
+    )
     return Routes(Settings(providers={service: settings}, models={model: way}))[model]
 
 
@@ -176,7 +192,9 @@ def _of_file(spec: Spec, routes: Routes, name: str | None) -> Step[Any, Any]:
             where="UnifiedConfig.route",
             hint="Write it out in the file.",
         )
-    way = msgspec.structs.replace(way, retry=spec.retry or way.retry, cache=spec.cache or way.cache)
+    retry = spec.retry or way.retry
+    breaker = way.breaker if spec.retry is None else patient(way.breaker, retry)
+    way = msgspec.structs.replace(way, retry=retry, breaker=breaker, cache=spec.cache or way.cache)
     models = {**settings.models, chosen: way}
     return Routes(msgspec.structs.replace(settings, models=models), stores=routes.stores)[chosen]
 
