@@ -19,7 +19,8 @@ from tidyllm.models.message import Audio, File, Image, Opaque, Part, Text, Think
 
 __all__ = ["Blocks", "cache_point", "text_block", "tool_id"]
 
-_BAD_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_BAD_ID: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+_BAD_FOR_CLAUDE: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_ID: Final = 64
 _SOUNDS: Final = frozenset({
     "aac", "flac", "m4a", "mka", "mkv", "mp3", "mp4", "mpeg", "mpga", "ogg", "opus", "pcm", "wav", "webm", "x-aac",
@@ -77,6 +78,9 @@ class Blocks:
                 return self._sound(part, where)
         return None
 
+    def _id(self, id: str) -> str:
+        return tool_id(id, bad=_BAD_FOR_CLAUDE if self.name.maker == "anthropic" else _BAD_ID)
+
     def _tool_use(self, part: ToolCall, where: str) -> dict[str, Any]:
         arguments = part.arguments
         if not arguments and part.raw_arguments.strip() not in {"", "{}"}:
@@ -91,7 +95,7 @@ class Blocks:
                 )
                 decoded = {}
             arguments = decoded
-        return {"toolUse": {"toolUseId": tool_id(part.id), "name": part.name, "input": arguments}}
+        return {"toolUse": {"toolUseId": self._id(part.id), "name": part.name, "input": arguments}}
 
     def _tool_result(self, part: ToolResult, where: str) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
@@ -108,7 +112,7 @@ class Blocks:
                     content.append(block)
         return {
             "toolResult": {
-                "toolUseId": tool_id(part.call_id),
+                "toolUseId": self._id(part.call_id),
                 "content": content,
                 "status": "error" if part.is_error else "success",
             }
@@ -171,9 +175,9 @@ def cache_point(extra: dict[str, Any], where: str, losses: Losses, *, fits: bool
     return [{"cachePoint": point}]
 
 
-def tool_id(id: str) -> str:
+def tool_id(id: str, *, bad: re.Pattern[str] = _BAD_ID) -> str:
     """The id of a tool call in the letters and the length that Bedrock allows; its own ids stay as they are."""
-    fit = _BAD_ID.sub("_", id)
+    fit = bad.sub("_", id) or "_"
     if len(fit) <= _LONGEST_ID:
         return fit
     return f"{fit[:31]}_{hashlib.sha256(id.encode(errors='replace')).hexdigest()[:32]}"

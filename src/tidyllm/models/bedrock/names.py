@@ -26,10 +26,17 @@ GEOGRAPHIES: Final[dict[str, tuple[frozenset[str], ...] | None]] = {
 }
 """By the prefix of an inference profile: the places where it may send data, each by all its names; None: anywhere."""
 
-_ARN: Final = re.compile(r"arn:[a-z-]+:bedrock:([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)")
+_ARN: Final = re.compile(r"arn:[a-z-]+:(?:bedrock|sagemaker):([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)")
 _CODE: Final = re.compile(r"[a-z]{2}")
 _OF_ONE_REGION: Final = frozenset(
-    {"custom-model", "custom-model-deployment", "foundation-model", "imported-model", "provisioned-model"}
+    {
+        "custom-model",
+        "custom-model-deployment",
+        "endpoint",
+        "foundation-model",
+        "imported-model",
+        "provisioned-model",
+    }
 )
 _NAMED: Final = frozenset({"foundation-model", "inference-profile"})
 
