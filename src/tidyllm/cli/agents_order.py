@@ -28,7 +28,7 @@ from tidyllm.models import RequestLike, Response
 from tidyllm.models.model import Model
 from tidyllm.sandbox import DEFAULT_COMMANDS, guarantees, isolation
 
-__all__ = ["Order", "Plan", "folder_of", "plan"]
+__all__ = ["Order", "Plan", "caps", "folder_of", "plan"]
 
 _USD = Decimal(2)
 _TOKENS_UNPRICED = 2_000_000
@@ -95,7 +95,7 @@ def plan(order: Order) -> Plan:
     if isolation() is None:
         notes.append(f"No sandbox: {guarantees()}")
     step = _model(order)
-    usd, tokens = _caps(order, step, notes)
+    usd, tokens = caps(order.max_usd, order.max_tokens, step, notes)
     state = _state(order.state)
     return Plan(
         project=project,
@@ -193,26 +193,29 @@ def _model(order: Order) -> Step[RequestLike, Response]:
         raise ConfigError(error.message, where="--model", hint=error.hint) from None
 
 
-def _caps(
-    order: Order, step: Step[RequestLike, Response], notes: list[str]
+def caps(
+    said: str | None, max_tokens: int | None, step: Step[RequestLike, Response], notes: list[str]
 ) -> tuple[Decimal | None, int | None]:
-    """Dollars and tokens."""
+    """The caps on dollars and tokens: as `said`, or $2 where all prices are known, or tokens where one is not.
+
+    :raises ConfigError: `said` is no amount, or cannot be kept to.
+    """
     unpriced = [one.name for one in _models(step, set()) if not _is_priced(one)]
-    if order.max_usd is not None and order.max_usd.lower() == "none":
-        return None, order.max_tokens
-    if order.max_usd is not None:
-        usd = _dollars(order.max_usd)
+    if said is not None and said.lower() == "none":
+        return None, max_tokens
+    if said is not None:
+        usd = _dollars(said)
         if unpriced:
             raise ConfigError(
-                f"nobody knows what {unpriced[0]} costs, so --max-usd {order.max_usd} cannot be kept to.",
+                f"nobody knows what {unpriced[0]} costs, so --max-usd {said} cannot be kept to.",
                 where="--max-usd",
                 hint=f"Write `catalog: {{{unpriced[0]}: {{local: true}}}}` (or `prices: {{input: 1, output: 4}}`) "
                 "in tidyllm.yaml, or say --max-usd none, with --max-tokens if you like.",
             )
-        return usd, order.max_tokens
+        return usd, max_tokens
     if not unpriced:
-        return _USD, order.max_tokens
-    tokens = order.max_tokens or _TOKENS_UNPRICED
+        return _USD, max_tokens
+    tokens = max_tokens or _TOKENS_UNPRICED
     notes.append(f"Nobody knows what {unpriced[0]} costs: the cap is {tokens:,} tokens, not dollars.")
     return None, tokens
 

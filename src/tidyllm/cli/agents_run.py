@@ -40,6 +40,8 @@ FLOW = "agents"
 """The name of the flow: what `tidyllm runs list --flow` knows these runs by."""
 _ASKED = ("run_command", "delete_file", "move_file")
 """Tools that a person who said --ask decides on: what an edit does can be read, and is undone; these reach further."""
+_TWICE = 0.5
+"""Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ class _Work:
         self._view = view
         self._location = location
         self._stopped: signal.Signals | None = None
+        self._since = 0.0
 
     async def whole(self) -> int:
         talk = self._talk
@@ -230,7 +233,7 @@ class _Work:
                     if task.done() and isinstance(task.exception(), InputEnded):
                         self._view.notice(
                             "A question is open, and standard input is at its end. Answer it with "
-                            f"`tidyllm runs approve {run.id}`, or stop this and go on with --yes."
+                            f"`tidyllm runs approve {run.id} --answer TEXT`, or stop this and go on with --yes."
                         )
                         await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
                     elif task.done():
@@ -254,8 +257,11 @@ class _Work:
     def _signalled(self, stop: asyncio.Event) -> Callable[[signal.Signals], None]:
         def came(number: signal.Signals) -> None:
             if stop.is_set():
-                os._exit(128 + number)  # twice: at once, as after a crash
-            self._stopped = number
+                # Who passes signals on sends two of one: a person takes longer.
+                if clock.monotonic() - self._since > _TWICE:
+                    os._exit(128 + number)  # at once, as after a crash
+                return
+            self._stopped, self._since = number, clock.monotonic()
             self._view.notice("Stopping; once more to leave at once.")
             stop.set()
 

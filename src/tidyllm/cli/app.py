@@ -129,6 +129,57 @@ def chat(
 
 
 @app.command()
+def generate(
+    task: Annotated[str, typer.Argument(help="What the function shall do.")],
+    *,
+    review: Annotated[
+        bool, typer.Option("--review", help="Have it reviewed, and revised where that matters.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="A route of the configuration, or kind/model. Default: the first."
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE.py", help="Write it there, and its tests beside it."),
+    ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="USD", help="Dollars for all of it, or none. Default: 2.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    allow_unsandboxed: Annotated[
+        bool,
+        typer.Option("--allow-unsandboxed", help="Run tests with my own rights where there is no sandbox."),
+    ] = False,
+    config: Config = None,
+    env: Env = None,
+) -> None:
+    """Write one Python function with tests, run them in a sandbox, and print both.
+
+    Exit status: 0 the tests pass; 1 they fail, or there is no code; 2 wrong usage; 3 they could not run.
+    """
+    from tidyllm.cli.generate import Asked, run
+
+    raise typer.Exit(
+        run(
+            Asked(
+                task=task,
+                review=review,
+                model=model,
+                out=out,
+                max_usd=max_usd,
+                as_json=json,
+                allow_unsandboxed=allow_unsandboxed,
+                config=config,
+                env=env,
+            )
+        )
+    )
+
+
+@app.command()
 def models(
     config: Config = None,
     env: Env = None,
