@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -88,11 +87,9 @@ def test_a_team_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path: Path) ->
 @pytest.mark.proof
 @pytest.mark.parametrize("mode", ["orchestrated", "traditional"])
 @pytest.mark.parametrize("name", names())
-def test_every_program_is_repaired_by_a_team_that_is_killed(
-    name: str, mode: str, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_every_program_is_repaired_by_a_team_that_is_killed(name: str, mode: str, tmp_path: Path) -> None:
     seed = names().index(name)
     player = "right" if (seed + (mode == "traditional")) % 2 else "wrong_first"
     killed = survives(tmp_path, name, mode, player, kills=4, seed=seed)
-    record_property("kills", killed)
+    sys.stderr.write(f"{name}, {mode}: killed {killed} times\n")
     assert killed

@@ -83,7 +83,8 @@ class TeamWork:
         """Run the goal's check on the tree as it is."""
         assert self._check is not None
         state = self.state
-        order = CheckOrder(self._check, len(state.checks) + 1)
+        first = state.checks[0].output if state.checks else None
+        order = CheckOrder(self._check, len(state.checks) + 1, first)
         result = await self.tree.call(self._checker, order, self._name("check"))
         state.saw(result.tree)
         note = CheckNote(

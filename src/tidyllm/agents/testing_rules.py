@@ -7,6 +7,7 @@ was seen then.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
@@ -14,17 +15,18 @@ import msgspec
 from tidyllm.core import Context, Step
 from tidyllm.sandbox import Workspace
 
-__all__ = ["Check", "CheckOrder", "CheckResult", "Look", "Seen"]
+__all__ = ["Check", "CheckOrder", "CheckResult", "Look", "Seen", "counts_of", "doubts"]
 
 _KEPT = 24_000
 _VARIES = re.compile(r"\b\d+(?:\.\d+)?\s?m?s\b|0x[0-9a-fA-F]+|pytest-\d+|/tmp/\S+")
 
 
 class CheckOrder(msgspec.Struct, frozen=True):
-    """Which check, and for which time."""
+    """Which check, for which time, and what it printed at the first."""
 
     argv: tuple[str, ...]
     number: int = 1
+    first: str | None = None
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -53,8 +55,43 @@ class Seen(msgspec.Struct, frozen=True):
     """Number of the last change in the workspace's journal."""
 
 
+_COUNT = re.compile(r"\b(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+_SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+ ?m?s", re.MULTILINE)
+_ALL_RAN = re.compile(r"\[100%\]|\[\s*(\d+)/\1\]")
+
+
+def counts_of(output: str) -> dict[str, int]:
+    """What the last summary of pytest in a text counts; {} where there is none."""
+    found = _SUMMARY.findall(output)
+    return {} if not found else {what.rstrip("s"): int(number) for number, what in _COUNT.findall(found[-1])}
+
+
+def doubts(argv: Sequence[str], first: str | None, output: str) -> str:
+    """Why a run with exit code 0 is not believed; "" where it is. `first`: what the first run printed.
+
+    A program can end pytest from inside, or make tests skip themselves: the exit code is then 0 as well.
+    """
+    if not any(word.rpartition("/")[2] in ("pytest", "py.test") for word in argv):
+        return ""
+    now = counts_of(output)
+    if not now and not _ALL_RAN.search(output):
+        return "pytest printed no summary, so that it was ended before its end"
+    if now and not now.get("passed"):
+        return "no test passed"
+    before = {} if first is None else counts_of(first)
+    if not now or not before or before.get("error"):
+        return ""
+    ran = before.get("passed", 0) + before.get("failed", 0)
+    if now.get("passed", 0) < ran:
+        return (
+            f"{now.get('passed', 0)} tests passed, and at the beginning {ran} ran: skipped ones do not count"
+        )
+    return ""
+
+
 class Check(Step[CheckOrder, CheckResult]):
-    """Runs the check in the workspace's sandbox. It passes with exit code 0, in time, with protected files untouched.
+    """Runs the check in the workspace's sandbox. It passes with exit code 0, in time, with protected files untouched;
+    of pytest it must be seen that all tests ran.
 
     :raises CommandRefused: the workspace does not run such a command.
     """
@@ -73,11 +110,16 @@ class Check(Step[CheckOrder, CheckResult]):
             parts.append(f"[stopped: {result.killed}]")
         if result.restored:
             parts.append(f"[protected, changed by it and put back: {', '.join(result.restored)}]")
+        passed = result.ok
+        doubt = doubts(x.argv, x.first, result.stdout) if passed else ""
+        if doubt:
+            passed = False
+            parts.append(f"[exit code 0, but it is not believed: {doubt}]")
         output = "\n".join(part for part in parts if part)
         if len(output) > _KEPT:
             output = f"{output[: _KEPT // 4]}\n[...]\n{output[-_KEPT * 3 // 4 :]}"
         digest = sha256(_VARIES.sub("", output).encode()).hexdigest()[:16]
-        return CheckResult(result.ok, result.exit_code, output, self._workspace.tree_hash(), digest)
+        return CheckResult(passed, result.exit_code, output, self._workspace.tree_hash(), digest)
 
 
 class Look(Step[int, Seen]):
