@@ -66,6 +66,7 @@ class Ties:
         self.log: list[Entry] = []
         self.needs: dict[tuple[str, str], Need] = {}
         self.tainted: dict[Key, str] = {}
+        self._family: dict[Key, list[Key]] | None = None
         self.stuck: dict[int, tuple[str, str]] = {}
         """Nodes that must stay, and why, found in an earlier round."""
         self.blocked: dict[str, str] = {}
@@ -93,6 +94,28 @@ class Ties:
         for other, values in self.scopes.assigned.items():
             if any(key in self.classes(value) for value in values):
                 self.taint(other, why)
+        for child, bases in self._families().items():
+            if child == key:
+                for base in bases:
+                    self.taint(base, why)
+            elif key in bases:
+                self.taint(child, why)
+
+    def _families(self) -> dict[Key, list[Key]]:
+        """The classes of this file below legacy ones, each with those of its bases that are such classes too."""
+        if self._family is None:
+            self._family = {}
+            for scope in {id(one): one for one in self.scopes.of.values()}.values():
+                for name, bindings in scope.names.items():
+                    for node in (one.node for one in bindings):
+                        if isinstance(node, cst.ClassDef) and self.resolver.legacy_base(node) is not None:
+                            self._family[id(scope), name] = [
+                                key
+                                for arg in node.bases
+                                if self.resolver.base_of(arg.value) is not None
+                                and (key := self.resolver.variable(arg.value)) is not None
+                            ]
+        return self._family
 
     def classes(self, node: cst.CSTNode) -> list[Key]:
         """The classes of this file, below legacy ones, that an expression makes objects of."""

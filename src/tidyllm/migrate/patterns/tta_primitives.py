@@ -178,7 +178,7 @@ def router(site: Site) -> cst.BaseExpression:
         positional(routes.value, routes),
         keyword("by", for_context(site, given["router_fn"].value), given["router_fn"]),
     ]
-    default = given.get("default")
+    default = given.get("default") or given.get("default_route")
     if default is not None and literal(default.value) is not None:
         step = _route(routes.value, literal(default.value))
         if step is None:
