@@ -298,7 +298,7 @@ def _tell(asked: Asked, files: tuple[Path, Path], written: Written) -> None:
     if written.passed is False:
         _note(written.output)
     for one in written.findings:
-        _note(f"{one.severity}: {one.place}: {one.what}")
+        _note(f"found in review: {one.severity}: {one.place}: {one.what}")
     where = f" · {files[0]}, {files[1]}" if asked.out is not None else ""
     end = {True: "the tests pass", False: "the tests fail", None: "the tests could not run"}[written.passed]
     _note(
