@@ -15,6 +15,7 @@ from tests.models.upstreams import (
     CATALOG,
     CHAT,
     CHAT_STREAM,
+    PRICES,
     Heard,
     data,
     forward,
@@ -28,7 +29,7 @@ from tidyllm import model
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.errors import BadRequest, LimitExceeded, ModelError, StreamInterrupted, Unreachable, Unsupported
 from tidyllm.models import Catalog, Image, Message, Request, Tool
-from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.models.asked import Asked, bound_usd, uncounted_usd
 from tidyllm.models.pricing import cost_usd
 from tidyllm.models.response import Usage
 
@@ -372,6 +373,36 @@ def test_a_model_of_ones_own_machine_costs_nothing_however_long_its_answers_may_
     assert own is not None
     assert own.max_output_tokens is None
     assert bound_usd(b"x", Asked(), own) == 0
+
+
+FEES = CATALOG.with_({"up/priced": {**PRICES, "fees": {"web_search": "0.01"}}})
+SEARCHES: dict[str, Any] = {"tools": [{"type": "web_search"}], "max_tool_calls": 3, "max_output_tokens": 50}
+
+
+def test_tools_of_the_provider_without_known_fees_have_no_bound() -> None:
+    assert bound(b"x", **SEARCHES) is None
+    with_fees = bound_usd(b"x", Asked.of(SEARCHES), FEES.find("up/priced"))
+    without = bound_usd(b"x", Asked.of({**SEARCHES, "max_tool_calls": 0}), FEES.find("up/priced"))
+    assert with_fees is not None
+    assert without is not None
+    assert with_fees >= Decimal("0.03") > without
+
+
+def test_a_budget_takes_tools_that_no_usage_counts_as_used() -> None:
+    asked = Asked.of(SEARCHES)
+    assert uncounted_usd(asked, FEES.find("up/priced"), "openai_responses") == Decimal("0.03")
+    assert uncounted_usd(asked, FEES.find("up/priced"), "anthropic") == 0
+    assert uncounted_usd(Asked(), FEES.find("up/priced"), "openai_responses") == 0
+
+
+async def test_what_no_usage_counts_is_settled_with_the_tokens() -> None:
+    seen = Watched()
+    async with serve(play(json_body(CHAT))) as server:
+        priced = model_at(server)
+        priced.info = FEES.find("up/priced")
+        call: Any = forward(b'{"tools": [{"type": "web_search"}], "max_tool_calls": 3}')
+        await priced(call, seen.ctx)
+    assert seen.cap.settled == [Decimal("0.032")]
 
 
 def test_a_tier_without_a_price_has_no_bound() -> None:

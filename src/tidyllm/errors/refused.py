@@ -100,7 +100,7 @@ class PriceUnknown(Refused):
     default_hint = (
         "Tell the catalogue its prices and output cap: catalog: {'provider/model': {prices: {input: '1.25', "
         "output: '10'}, context_window_tokens: 128000, max_output_tokens: 16000}} (dollars per million tokens), "
-        "or send an output cap with the request."
+        "or send an output cap with the request. Tools that the provider runs need `fees` there, and max_tool_calls."
     )
 
     def __init__(self, budget: str, *, what: str) -> None:

@@ -15,7 +15,15 @@ from tidyllm.errors import BadRequest
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.models.pricing import STANDARD, at_most_usd
 
-__all__ = ["Asked", "InputCounter", "bound_tokens", "bound_usd", "closer_usd", "set_input_counter"]
+__all__ = [
+    "Asked",
+    "InputCounter",
+    "bound_tokens",
+    "bound_usd",
+    "closer_usd",
+    "set_input_counter",
+    "uncounted_usd",
+]
 
 InputCounter: TypeAlias = Callable[[bytes, ModelInfo], int | None]
 """The most tokens of input that a body can make at a model, closer than its bytes; None where it knows no better."""
@@ -275,6 +283,8 @@ def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | 
     possible = max(info.max_output_tokens or 0, info.context_window_tokens or most)
     most = (info.max_output_tokens or 0) if most < 0 else min(most, possible)  # Ollama's -1: without end
     calls = asked.own_calls or 0
+    if calls and not info.fees:
+        return None  # what a provider takes for each of its tools' calls is in no price of tokens
     if not asked.tiers and not calls:  # nearly always
         return at_most_usd(into, most * asked.answers, info)
     bounds: list[Decimal] = []
@@ -285,6 +295,14 @@ def _usd(into: int, asked: Asked, info: ModelInfo, operation: str) -> Decimal | 
         bounds.append(bound)
     fees = max(info.fees.values(), default=Decimal(0)) * calls
     return max(bounds) + fees
+
+
+def uncounted_usd(asked: Asked, info: ModelInfo | None, format: str) -> Decimal:
+    """The most that tools of the provider can cost by the piece where no usage tells how often they were used: only
+    Anthropic's does."""
+    if not asked.own_calls or info is None or format == "anthropic":
+        return Decimal(0)
+    return max(info.fees.values(), default=Decimal(0)) * asked.own_calls
 
 
 def _tiers(asked: Asked, info: ModelInfo) -> Iterator[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Budget, Context, Reservation
 from tidyllm.core.trace import format_traceparent
 from tidyllm.errors import BudgetExceeded, ModelError, TidyllmError, Unreachable
-from tidyllm.models.asked import Asked, bound_usd, closer_usd
+from tidyllm.models.asked import Asked, bound_usd, closer_usd, uncounted_usd
 from tidyllm.models.content import answered_content, asked_content
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward, Forwarded
@@ -54,6 +54,7 @@ class Attempt:
         "_span_id",
         "_started",
         "_stream",
+        "_uncounted",
         "request_id",
         "status",
     )  # fmt: skip
@@ -71,6 +72,7 @@ class Attempt:
         self._reservation: Reservation | None = None
         self._span_id = 0
         self._started = 0.0
+        self._uncounted = Decimal(0)
         self.request_id: str | None = None
         """The provider's id of this call, once it has answered."""
         self.status: int | None = None
@@ -87,6 +89,7 @@ class Attempt:
             return
         self._asked = asked = Asked.of(fields, format)
         if budget is not None and self._operation != "count_tokens":  # counting is free
+            self._uncounted = uncounted_usd(asked, self._model.info, format)
             bound = bound_usd(body, asked, self._model.info, operation=self._operation)
             try:
                 await self._put_aside(budget, bound)
@@ -145,7 +148,8 @@ class Attempt:
     async def succeeded(self, response: Response) -> None:
         """The answer is whole."""
         ended = self._ended(None, response)
-        await self._settle(response.cost_usd, ended)
+        cost = response.cost_usd
+        await self._settle(None if cost is None else cost + self._uncounted, ended)
 
     async def failed(self, error: BaseException, partial: Response | None = None) -> None:
         """It ended with `error`; `partial` is what had come of a stream."""
