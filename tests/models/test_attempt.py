@@ -388,6 +388,22 @@ def test_tools_of_the_provider_without_known_fees_have_no_bound() -> None:
     assert with_fees >= Decimal("0.03") > without
 
 
+def test_a_prompt_that_is_kept_at_the_provider_may_have_tools_in_it() -> None:
+    """Without them it has the bound of what is read from elsewhere: the window."""
+    stored = {"prompt": {"id": "pmpt_1"}, "max_output_tokens": 50}
+    body = b'{"prompt": {"id": "pmpt_1"}}'
+    assert bound(body, **stored) is None
+    assert bound(body, **stored, max_tool_calls=0) == Decimal("0.0105")
+
+
+def test_a_model_that_searches_by_itself_has_no_bound() -> None:
+    searching = CATALOG.with_({"up/priced": {**PRICES, "searches": True}}).find("up/priced")
+    assert bound_usd(b"x", Asked(max_tokens=50), searching) is None
+    known = CATALOG.find("openai/gpt-5-search-api")
+    assert known is not None
+    assert known.searches
+
+
 def test_a_budget_takes_tools_that_no_usage_counts_as_used() -> None:
     asked = Asked.of(SEARCHES)
     assert uncounted_usd(asked, FEES.find("up/priced"), "openai_responses") == Decimal("0.03")

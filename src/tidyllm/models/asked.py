@@ -68,7 +68,7 @@ _BACKSLASH = ord("\\")
 
 _OWN_WORK = ("mcp_servers", "web_search_options", "search_parameters", "plugins", "models", "compound_custom")
 """Top-level fields with which a provider works on its own, or lets a model of another price answer."""
-_WORK = frozenset({*_OWN_WORK, "tools", "reasoning"})
+_WORK = frozenset({*_OWN_WORK, "prompt", "tools", "reasoning"})
 _CALLERS = re.compile(
     r"|function|custom|(?:bash|text_editor|computer|memory)_.*|computer|(?:local_)?shell|apply_patch"
 )
@@ -215,6 +215,8 @@ def bound_tokens(body: bytes, asked: Asked, info: ModelInfo) -> int | None:
     if with_tools:
         into += _OF_TOOLS
     window = info.context_window_tokens
+    if info.searches:
+        return None
     if asked.own_calls == 0 and not elsewhere:
         return into
     if window is None or asked.own_calls is None:
@@ -265,7 +267,7 @@ def closer_usd(
     where the other one does not fit. None when the counter knows no better, and without counting when the answer alone
     does not fit into `room_usd`.
     """
-    if info is None or not _counters or asked.own_calls != 0:
+    if info is None or not _counters or asked.own_calls != 0 or info.searches:
         return None
     answer = _usd(0, asked, info, operation)
     if answer is None or answer > room_usd:
@@ -338,13 +340,14 @@ def _tools(body: Mapping[str, Any]) -> tuple[int | None, int]:
     thinks_often = isinstance(reasoning := _value(body, "reasoning"), dict) and reasoning.get("mode") == "pro"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if thinks_often or any(name in body and _value(body, name) for name in _OWN_WORK):
         return None, known
-    if not own:
+    stored = isinstance(_value(body, "prompt"), dict)  # kept at the provider, with tools perhaps
+    if not own and not stored:
         return 0, known
     caps = [cap for tool in own if (cap := tool.max_uses) is not None and cap >= 0]
     most = _number(body, "max_tool_calls")
     if most is not None and most >= 0:
         return min(int(most), _LARGEST), known
-    return (min(sum(caps), _LARGEST) if len(caps) == len(own) else None), known
+    return (min(sum(caps), _LARGEST) if len(caps) == len(own) and not stored else None), known
 
 
 def _value(body: Mapping[str, Any], name: str) -> object:

@@ -108,6 +108,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
       list.
     - `always`: tiers of `service` that apply to each call here, such as the region of the address.
     - `fees`: US dollars per use of what is billed by the piece and counted in the usage (`web_search`).
+    - `searches`: it searches by itself in each call and reads what it finds, so that no bound on its cost is known.
     - `bill`: the field of the usage in which the provider says what it charged, which then is the cost:
       `cost` (dollars, OpenRouter) or `cost_in_usd_ticks` (of 10⁻¹⁰ dollars, xAI).
     - `hours`: times of day that cost more.
@@ -125,6 +126,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     service: dict[str, Decimal | Prices] = {}
     always: tuple[str, ...] = ()
     fees: dict[str, Decimal] = {}
+    searches: bool = False
     bill: Bill | None = None
     hours: tuple[Hours, ...] = ()
     valid_until: dt.date | None = None
