@@ -22,7 +22,7 @@ from tidyllm.cli.agents_order import Order, Plan, plan
 from tidyllm.cli.agents_people import InputEnded, answering, answers_itself
 from tidyllm.cli.agents_told import told, told_json
 from tidyllm.cli.agents_view import JsonLines, View, chosen_view
-from tidyllm.cli.output import until_the_reader_leaves
+from tidyllm.cli.output import say
 from tidyllm.cli.settings import chosen_store
 from tidyllm.durable import Run, Runtime, workflow
 from tidyllm.durable.database import Connection
@@ -74,8 +74,7 @@ def run(order: Order, talk: Talk) -> int:
         chosen = plan(order)
         location = beside(chosen_store(talk.store))
         view = chosen_view(as_json=talk.as_json)
-        with until_the_reader_leaves():
-            return asyncio.run(_Work(chosen, talk, view, location).whole())
+        return asyncio.run(_Work(chosen, talk, view, location).whole())
     except TidyllmError as error:
         if view is not None:
             view.close()
@@ -186,7 +185,7 @@ class _Work:
             view.write(told_json(kept, result))
         else:
             view.close()
-            sys.stdout.write(told(kept, result, clock.monotonic() - began))
+            say(told(kept, result, clock.monotonic() - began))
         return result.exit_code
 
     def _greet(self, kept: Kept, standing: _Standing) -> None:

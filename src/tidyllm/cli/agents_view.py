@@ -34,7 +34,7 @@ from tidyllm.agents.coordinator_events import (
     TaskChanged,
     Warned,
 )
-from tidyllm.cli.output import harmless
+from tidyllm.cli.output import harmless, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,7 +142,7 @@ class Words:
             case Repaired():
                 return f"   {event.agent} could not be understood ({event.attempt}): {_short(event.problem)}"
             case Pruned():
-                return f"   {event.agent}: {event.messages} older messages went to the archive"
+                return f"   {event.agent}: {_number(event.messages, 'older message')} went to the archive"
             case Stopped() if event.stop != "done":
                 return f"   {event.agent} stopped: {event.stop}. {_short(event.detail)}".rstrip()
             case _:
@@ -187,8 +187,7 @@ class PlainLines:
         self._write(text)
 
     def _write(self, text: str) -> None:
-        sys.stdout.write(harmless(text) + "\n")
-        sys.stdout.flush()
+        say(harmless(text) + "\n")
 
     def pause(self) -> None: ...
 
@@ -210,8 +209,7 @@ class JsonLines:
 
     def write(self, fields: dict[str, Any]) -> None:
         """One line of ours."""
-        sys.stdout.write(msgspec.json.encode(fields).decode("utf-8", "replace") + "\n")
-        sys.stdout.flush()
+        say(msgspec.json.encode(fields).decode("utf-8", "replace") + "\n")
 
     def notice(self, text: str) -> None:
         sys.stderr.write(harmless(text) + "\n")

@@ -158,7 +158,7 @@ class _Chat:
         """What came, and how it ended: empty when whole."""
         done = self._talk.fit(self._facts.input_budget, self._facts.info)
         if done is not None:
-            _note(f"({done.messages} older messages no longer fit and went to the chat's archive)")
+            _note(f"(what no longer fits went to the chat's archive: {done.messages} of the older messages)")
         if not len(self._talk):
             raise ConfigError(
                 f"the question does not fit into {self._facts.input_budget:,} tokens, which is what "

@@ -13,11 +13,10 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tidyllm.agents import Agent, AgentLimits, AgentResult, Finding
-from tidyllm.cli.acting import show
 from tidyllm.cli.agents_order import caps
 from tidyllm.cli.agents_told import dollars
 from tidyllm.cli.chosen_model import chosen_model
-from tidyllm.cli.output import harmless, until_the_reader_leaves
+from tidyllm.cli.output import harmless, say
 from tidyllm.core import Step
 from tidyllm.errors import AgentStopped, CommandRefused, ConfigError, ModelNotFound, WorkspaceError
 from tidyllm.models import RequestLike, Response
@@ -288,13 +287,12 @@ def _write(file: Path, text: str) -> None:
 
 def _tell(asked: Asked, files: tuple[Path, Path], written: Written) -> None:
     if asked.as_json:
-        show(written)
+        say(msgspec.json.format(msgspec.json.encode(written), indent=2).decode() + "\n")
         return
     lines: list[str] = []
     if asked.out is None:
         lines = [f"# {files[0].name}", written.code, f"# {files[1].name}", written.tests]
-    with until_the_reader_leaves():
-        sys.stdout.write("\n".join(lines) if not sys.stdout.isatty() else harmless("\n".join(lines)))
+    say("\n".join(lines) if not sys.stdout.isatty() else harmless("\n".join(lines)))
     if written.passed is False:
         _note(written.output)
     for one in written.findings:

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["forgiving", "give_up", "harmless", "until_the_reader_leaves"]
+__all__ = ["forgiving", "give_up", "harmless", "say", "until_the_reader_leaves"]
 
 
 def forgiving() -> None:
@@ -37,6 +37,15 @@ def harmless(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+def say(text: str) -> None:
+    """Write `text` at once; to nobody when the reader has left, for work whose status matters more than its words."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up()
 
 
 @contextlib.contextmanager
