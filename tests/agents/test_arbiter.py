@@ -31,7 +31,7 @@ from tidyllm.agents.state import CheckNote, DecisionNote, WorkNote
 from tidyllm.agents.tasks import LEGAL
 from tidyllm.agents.traditional import has_work, next_by_rule
 from tidyllm.errors import BadAnswer, StepError
-from tidyllm.models import Request
+from tidyllm.models import JSONSchema, ModelInfo, Request
 from tidyllm.testing import Reply, scripted
 from tidyllm.testing.behaviours import BROKEN_DECISIONS
 
@@ -126,6 +126,20 @@ async def test_the_model_is_shown_the_schema_and_no_tools() -> None:
     assert asked.tools == ()
     assert "Prefer reviews." in words
     assert msgspec.json.encode(decision_schema()).decode()[:60] in words.replace("\\", "")
+
+
+async def test_a_model_that_keeps_to_schemas_gets_one_of_an_object() -> None:
+    model = scripted('{"decision": {"action": "finish", "reason": "r"}}')
+    model.info = ModelInfo(name="openai/gpt-5.1", abilities=frozenset({"structured_output"}))
+    verdict = await Arbiter(model)("Now what?")
+    assert verdict.decision == Finish("r")
+    asked = model.requests[0].output
+    assert isinstance(asked, JSONSchema)
+    assert (asked.strict, asked.schema["type"], list(asked.schema["properties"])) == (
+        True,
+        "object",
+        ["decision"],
+    )
 
 
 # -- tasks, the rule and guards

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tidyllm.agents.agent import Agent, AnyModel
-from tidyllm.agents.decision import Decision, decision_schema, read_decision
+from tidyllm.agents.decision import Decision, Wrapped, decision_schema, read_decision
 from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.orchestration_prompts import ARBITER, AS_JSON, WRONG
 from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
@@ -19,7 +19,8 @@ from tidyllm.agents.stop import StopReason
 from tidyllm.core import Context, Step
 from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Message
-from tidyllm.models.request import JSONSchema, Request
+from tidyllm.models.output import json_schema
+from tidyllm.models.request import Request
 
 __all__ = ["Arbiter", "Verdict"]
 
@@ -68,8 +69,7 @@ class Arbiter(Step[str, Verdict]):
         template = request or Request(())
         if probe.facts.structured:
             # Providers that keep to a schema want one of an object.
-            schema = JSONSchema(decision_schema(wrapped=True), name="next_decision")
-            template = msgspec.structs.replace(template, output=schema)
+            template = msgspec.structs.replace(template, output=json_schema(Wrapped))
         else:
             words.append(AS_JSON + msgspec.json.encode(decision_schema()).decode())
         self._agent: Agent[str] = Agent(

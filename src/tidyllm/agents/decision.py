@@ -63,8 +63,9 @@ class Finish(_Decision, frozen=True, tag="finish"):
 Decision: TypeAlias = ConsultSpecialist | ChangePhase | ContinuePhase | AskUser | Finish
 
 
+# For providers whose schemas must be of an object at their root.
 class Wrapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision as providers give it whose schemas must be of an object."""
+    """What is done next."""
 
     decision: Decision
 
@@ -111,6 +112,6 @@ def _pairs(text: str) -> Any:
     return json.loads(text, object_pairs_hook=checked)
 
 
-def decision_schema(*, wrapped: bool = False) -> dict[str, Any]:
-    """The JSON schema of a decision; `wrapped`: as the field `decision` of an object."""
-    return msgspec.json.schema(Wrapped if wrapped else Decision)
+def decision_schema() -> dict[str, Any]:
+    """The JSON schema of a decision."""
+    return msgspec.json.schema(Decision)
