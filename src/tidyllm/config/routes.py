@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tidyllm.config.marks import marks
+from tidyllm.config.providers import provider_of
 from tidyllm.config.read import read
 from tidyllm.config.schema import (
     BreakerSettings,
     CacheSettings,
     ExperimentSettings,
     ModelSettings,
-    ProviderSettings,
     Settings,
 )
-from tidyllm.config.secrets import secret
 from tidyllm.config.stores import Stores
 from tidyllm.config.ways import chosen, compared, experiment
 from tidyllm.core import Context, Step
@@ -34,7 +33,7 @@ from tidyllm.models.catalog import Catalog
 from tidyllm.models.factory import build, known_at
 from tidyllm.models.http import Transport
 from tidyllm.models.model import Model
-from tidyllm.models.provider import Provider, provider
+from tidyllm.models.provider import Provider
 from tidyllm.models.request import RequestLike
 from tidyllm.models.response import Response
 from tidyllm.resilience import Breakers, CircuitBreaker, Fallback, Limit, Limiter, Retry, Timeout
@@ -96,7 +95,7 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         self.stores = stores or (Stores(settings) if earlier is None else earlier.stores)
         self._limiters: dict[str, Limiter] = {} if earlier is None else earlier._limiters_for(settings)
         self.providers: dict[str, Provider] = {
-            name: _provider(name, one, only_shown=only_shown) for name, one in settings.providers.items()
+            name: provider_of(name, one, only_shown=only_shown) for name, one in settings.providers.items()
         }
         self.experiments: dict[str, Experiment] = {}
         """Those of routes with `ab`, by the name of the route."""
@@ -323,29 +322,3 @@ def load(path: str | Path = "tidyllm.yaml", *, env: str | None = None) -> Routes
             hint="Give load() its path; for a model without any file there is tidyllm.model('openai/gpt-5-mini').",
         )
     return Routes(read(path, env=env))
-
-
-def _provider(name: str, settings: ProviderSettings, *, only_shown: bool) -> Provider:
-    where = f"providers.{name}"
-    key: str | None = "not needed" if only_shown else None
-    headers: dict[str, str] = {}
-    if not only_shown:
-        if settings.api_key is not None:
-            key = secret(settings.api_key, where=f"{where}.api_key")
-        for header, value in settings.headers.items():
-            headers[header] = secret(value, where=f"{where}.headers.{header}")
-    try:
-        return provider(
-            settings.kind,
-            name=name,
-            base_url=settings.base_url,
-            api_key=key,
-            headers=headers,
-            formats=settings.formats,
-            regions=settings.called,
-            residency=settings.residency,
-            profile=settings.profile,
-        )
-    except ConfigError as error:
-        said = error.message.removeprefix(f"{error.where}: ")
-        raise ConfigError(said, where=where, hint=error.hint) from None

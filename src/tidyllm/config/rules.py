@@ -18,7 +18,6 @@ from tidyllm.config.schema import (
 from tidyllm.config.secrets import STRONG_KEY, is_strong
 from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
-from tidyllm.models.bedrock.places import allowed_regions, check_places
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.http_target import sent_headers, target
 from tidyllm.models.model_info import Ability
@@ -130,13 +129,15 @@ def _regions(provider: ProviderSettings, where: Where) -> Iterator[Problem]:
             if getattr(provider, key):
                 yield Problem((*where, key), f"kind {provider.kind} has none.", "Only kind bedrock has.")
         return
-    if provider.region is not None and provider.regions:
+    if provider.regions and provider.region not in {None, *provider.regions}:
         hint = "Write all of them under regions."
-        yield Problem((*where, "region"), "region and regions cannot stand together.", hint)
+        yield Problem((*where, "region"), f"{provider.region!r} is none of the regions.", hint)
+    from tidyllm.models.bedrock.places import check_places
+
     try:
         check_places(provider.called, provider.residency)
     except ConfigError as error:
-        key = "region" if error.where == "regions" and provider.region is not None else error.where
+        key = "region" if error.where == "regions" and not provider.regions else error.where
         message = error.message.removeprefix(f"{error.where}: ")
         yield Problem((*where, key or "regions"), message, error.hint or "")
 
@@ -145,6 +146,8 @@ def _leaves(bare: str, provider: ProviderSettings, where: Where) -> Iterator[Pro
     """A model that none of the regions can call, or whose calls may leave the places that data must not leave."""
     if provider.kind != "bedrock" or "*" in bare or not provider.called:
         return  # the environment says the region, and what does not fit is refused when the route is built
+    from tidyllm.models.bedrock.places import allowed_regions, check_places
+
     try:
         check_places(provider.called, provider.residency)
     except ConfigError:

@@ -6,13 +6,12 @@ The generators give batches: what one chunk of the network brought. What stood b
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from tidyllm.core import Alarm
 from tidyllm.errors import BadAnswer, ModelError, TimeoutExceeded, Unreachable
-from tidyllm.models.bedrock.eventstream import FrameParser
 from tidyllm.models.fold import unfold
 from tidyllm.models.format import ProviderFormat
 from tidyllm.models.formats import wire_format
@@ -22,6 +21,9 @@ from tidyllm.models.jsonl import LineParser
 from tidyllm.models.passthrough import StreamPassthrough, whole_answer
 from tidyllm.models.piece import Finish, Piece, Start, UsagePiece
 from tidyllm.models.sse import EventParser
+
+if TYPE_CHECKING:
+    from tidyllm.models.bedrock.eventstream import FrameParser
 
 __all__ = ["ContentReader", "error_body", "json_object", "read_events", "read_pieces"]
 
@@ -106,6 +108,8 @@ async def read_events(
 def _parser(format: str) -> LineParser | EventParser | FrameParser:
     """What cuts the bytes of a stream in this format into events."""
     if format == "bedrock":
+        from tidyllm.models.bedrock.eventstream import FrameParser
+
         return FrameParser()
     return LineParser() if format == "ollama" else EventParser()
 

@@ -75,7 +75,7 @@ async def between() -> AsyncGenerator[tuple[Running, Bedrock]]:
                 yield door, served
 
 
-PARAMETERS = {"type": "object", "properties": {}}
+PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 BODIES: dict[str, dict[str, Any]] = {
     "openai_chat": {
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Now?"}],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-import botocore.exceptions  # pyright: ignore[reportMissingTypeStubs]
+import botocore.exceptions
 import msgspec
 import pytest
 
@@ -72,9 +72,9 @@ async def test_every_recorded_answer_is_what_botocore_parses() -> None:
             errors += 1
             with pytest.raises(ModelError) as ours:
                 await asked(server, number, name)("Hi")
-            with pytest.raises(botocore.exceptions.ClientError) as theirs:  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            with pytest.raises(botocore.exceptions.ClientError) as theirs:
                 call(modelId=name, messages=HELLO)
-            said: dict[str, Any] = theirs.value.response  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportAttributeAccessIssue]
+            said: dict[str, Any] = cast(Any, theirs.value).response
             assert ours.value.status == said["ResponseMetadata"]["HTTPStatusCode"]
             assert ours.value.provider_message == exchange["body_json"]["message"] == said["Error"]["Message"]
             assert isinstance(ours.value, BadRequest)

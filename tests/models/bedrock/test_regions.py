@@ -151,7 +151,7 @@ async def test_a_region_that_asked_for_a_pause_is_left_alone_until_it_is_over() 
             clock.advance(10)
             with pytest.raises(RateLimited, match="all regions") as caught:
                 await one("Hi")
-            assert caught.value.retry_after == pytest.approx(20)  # pyright: ignore[reportUnknownMemberType]
+            assert caught.value.retry_after == pytest.approx(20)
             clock.advance(20)
             await one("Hi")
     assert there.asked == ["eu-central-1", "eu-west-1", "eu-west-1", "eu-central-1"]
@@ -377,7 +377,7 @@ def test_settings_name_regions_profile_and_residency(tmp_path: Any) -> None:
             f"us.{NOVA}",
             r"route\[0\]: .*may send data",
         ),
-        ("kind: bedrock, region: eu-west-1, regions: [eu-west-1]", NOVA, "cannot stand together"),
+        ("kind: bedrock, region: eu-west-2, regions: [eu-west-1]", NOVA, "none of the regions"),
         ("kind: bedrock, region: moon", NOVA, r"providers\.aws\.region: 'moon' is no region"),
         (
             "kind: openai, api_key: k, regions: [eu-west-1]",

@@ -94,8 +94,8 @@ def test_a_whole_request_is_converse_s() -> None:
         {"audio": {"format": "mp3", "source": {"bytes": "eA=="}}},
         {"image": {"format": "jpeg", "source": {"s3Location": {"uri": "s3://bucket/cat.jpeg"}}}},
     ]
-    schema = {"json": {"type": "object", "properties": {"a": {}}}}
-    spec = {"name": "add", "inputSchema": schema, "description": "Adds.", "strict": True}
+    schema: Any = {"json": {"type": "object", "properties": {"a": {}}}}
+    spec: Any = {"name": "add", "inputSchema": schema, "description": "Adds.", "strict": True}
     assert body["toolConfig"] == {
         "tools": [
             {"toolSpec": spec},
@@ -202,7 +202,7 @@ def test_a_result_may_hold_pictures_and_json() -> None:
     inner = (Text(text="a"), Image(data=PNG), Opaque(format="bedrock", data={"json": {"b": 1}}))
     turn = Message("tool", (ToolResult(call_id="1", content=inner),))
     [message] = encoded(Request((turn,))).body["messages"]
-    assert [list(one)[0] for one in message["content"][0]["toolResult"]["content"]] == [
+    assert [next(iter(one)) for one in message["content"][0]["toolResult"]["content"]] == [
         "text",
         "image",
         "json",

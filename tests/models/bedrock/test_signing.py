@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.auth  # pyright: ignore[reportMissingTypeStubs]
-import botocore.awsrequest  # pyright: ignore[reportMissingTypeStubs]
-import botocore.credentials  # pyright: ignore[reportMissingTypeStubs]
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import msgspec
 import pytest
 
@@ -20,6 +20,7 @@ from tests.models.raw_server import Connection, Seen, serve
 from tests.models.upstreams import json_body, play
 from tidyllm import model
 from tidyllm.errors import AuthError, ConfigError
+from tidyllm.models.bedrock.model import BedrockModel
 from tidyllm.models.model import Model
 
 ANSWER: dict[str, Any] = {
@@ -49,7 +50,7 @@ def signature(seen: Seen, secret: str, token: str | None = None) -> str:
     url = f"http://{seen.headers['host']}{path}"
     request = requests.AWSRequest(method="POST", url=url, headers=headers, data=seen.body)
     signer = auth.SigV4Auth(credentials.Credentials(KEY, secret, token), "bedrock", region)
-    when = datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    when = datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     request.context["timestamp"] = when.strftime("%Y%m%dT%H%M%SZ")
     signer._modify_request_before_signing(request)
     text = signer.string_to_sign(request, signer.canonical_request(request))
@@ -114,7 +115,9 @@ async def test_credentials_come_from_profiles_and_from_programs(tmp_path: Path) 
     assert "Credential=AKIAPROGRAM/" in program_s.headers["authorization"]
     assert program_s.headers["x-amz-security-token"] == "tok-1"
     with environment(**files, AWS_BEARER_TOKEN_BEDROCK=""):
-        assert [one.regions for one in [model("bedrock/a.b", profile="ours")]] == [("eu-north-1",)]  # pyright: ignore[reportAttributeAccessIssue]
+        found = model("bedrock/a.b", profile="ours")
+        assert isinstance(found, BedrockModel)
+        assert found.regions == ("eu-north-1",)
 
 
 async def test_a_container_s_own_service_gives_credentials() -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
 from zlib import crc32
 
-import botocore.config  # pyright: ignore[reportMissingTypeStubs]
-import botocore.serialize  # pyright: ignore[reportMissingTypeStubs]
-import botocore.session  # pyright: ignore[reportMissingTypeStubs]
-import botocore.validate  # pyright: ignore[reportMissingTypeStubs]
+import botocore.config
+import botocore.serialize
+import botocore.session
+import botocore.validate
 import msgspec
 
 from tidyllm.models import Image, Message, Opaque, Part, ProviderTool, Request, Text, Thinking, Tool, ToolCall
@@ -40,7 +40,7 @@ KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 
 @contextmanager
-def environment(**values: str) -> Iterator[None]:
+def environment(**values: str) -> Generator[None]:
     """The environment with these AWS variables and no others; no files of AWS but those named, no metadata service."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in before:
