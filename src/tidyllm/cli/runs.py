@@ -40,12 +40,13 @@ def _chosen(url: str | None) -> str | None:
 
 
 def _asking(url: str | None, work: Callable[[Connection], T]) -> T:
-    from tidyllm.durable.database import DatabaseError, connect
+    from tidyllm.durable.database import DatabaseError, check_schema, connect
     from tidyllm.durable.place import beside
     from tidyllm.errors import RunError, StoreDown
 
     at = connect(beside(_chosen(url)))
     try:
+        check_schema(at)
         return work(at)
     except DatabaseError as error:
         if "tidyllm_runs" in str(error) or "workflow_status" in str(error):
@@ -99,7 +100,7 @@ def show_(run: RunId, url: StoreURL = None, json: Json = False) -> None:
     head = found.run
     lines = [f"{head.id}  {head.flow}  {head.status}  version {head.version}"]
     if found.error is not None:
-        lines.append(f"  {found.error}")
+        lines.append(f"  {harmless(found.error)}")
     rows: list[tuple[str, str, str, str, str]] = []
     _rows(found.steps, 0, rows)
     rows.append(("in all", "", "", _count(found.tokens), _dollars(found.cost_usd)))
@@ -108,7 +109,7 @@ def show_(run: RunId, url: StoreURL = None, json: Json = False) -> None:
     lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [titles, *rows]]
     if found.in_doubt:
         lines += ["", "In doubt: in flight when their process died."]
-        lines += [f"  {path}" for path in found.in_doubt]
+        lines += [f"  {harmless(path)}" for path in found.in_doubt]
     _say("\n".join(lines) + "\n")
 
 
@@ -247,7 +248,7 @@ def doctor(
     elif not found:
         _say("No run is stranded.\n")
     else:
-        _say("".join(f"{one.id}  {one.flow}: {one.why}.\n  Do: {one.do}.\n" for one in found))
+        _say(harmless("".join(f"{one.id}  {one.flow}: {one.why}.\n  Do: {one.do}.\n" for one in found)))
     if found:
         raise typer.Exit(1)
 

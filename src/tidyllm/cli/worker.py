@@ -24,7 +24,7 @@ def load(name: str) -> Flow[Any, Any]:
     """
     from tidyllm.core import Step
     from tidyllm.durable.flow import flow_of
-    from tidyllm.errors import ConfigError
+    from tidyllm.errors import ConfigError, TidyllmError
 
     home, sign, attribute = name.partition(":")
     if not sign or not home or not attribute:
@@ -34,8 +34,12 @@ def load(name: str) -> Flow[Any, Any]:
         found: Any = import_module(home)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{name!r} cannot be loaded: {error}.", where="worker") from error
+    except TidyllmError:
+        raise
+    except Exception as error:  # whatever a program does when it is loaded
+        known = isinstance(error, ImportError | AttributeError)
+        said = str(error) if known else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{name!r} cannot be loaded: {said}.", where="worker") from error
     finally:
         sys.path.pop(0)
     if not isinstance(found, Step):

@@ -9,11 +9,16 @@ import msgspec
 from tidyllm.durable.database import Connection
 from tidyllm.errors import RunError
 
-__all__ = ["LARGE", "fetch", "keep", "name_of", "whole"]
+__all__ = ["LARGE", "fetch", "is_apart", "keep", "name_of", "whole"]
 
 LARGE = 8_192
 """Characters from which on a value is kept in a place of its own."""
 _MARK = '{"!blob":"'
+
+
+def is_apart(text: str) -> bool:
+    """Whether an answer is kept in a place of its own: a large one, and one that looks like the name of such."""
+    return len(text) > LARGE or text.startswith(_MARK)
 
 
 def name_of(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import importlib
+import math
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -25,6 +26,7 @@ _PLAIN = (str, int, float, bool, type(None))
 _TYPE = "!type"
 _VALUE = "value"
 _TUPLE = "tuple"
+_FLOAT = "float"
 _FIELDS = "fields"
 _sorted = msgspec.json.Encoder(enc_hook=enc_hook, order="deterministic")
 _encoder = msgspec.json.Encoder(enc_hook=enc_hook)
@@ -47,6 +49,8 @@ class Codec:
         try:
             if self._decoder is None:
                 return _tagged(value).decode()
+            if (lost := _lost(self.kind, value)) is not None:
+                raise TypeError(f"as {self.kind.__qualname__}, which was declared, it would lose {lost!r}")
             return _encoder.encode(value).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, UnregisteredType) as error:
             why = error.message.rstrip(".") if isinstance(error, UnregisteredType) else error
@@ -109,6 +113,15 @@ def digest(value: Any) -> str | None:
         return None
 
 
+def _lost(kind: Any, value: Any) -> str | None:
+    """A field that a value of a subclass has, and the declared class has not."""
+    if type(value) is kind or not isinstance(kind, type) or not isinstance(value, kind):
+        return None
+    known = _fields(cast("type[Any]", kind))
+    more = _fields(cast("type[Any]", type(value))) if known is not None else None
+    return next((name for name in more or () if name not in (known or ())), None)
+
+
 def _tagged(value: Any) -> bytes:
     return msgspec.json.encode(_marked(value))
 
@@ -116,6 +129,8 @@ def _tagged(value: Any) -> bytes:
 def _marked(value: Any) -> Any:
     """The value with names of classes where JSON needs them."""
     kind = cast("type[Any]", type(value))
+    if kind is float and not math.isfinite(value):
+        return {_TYPE: _FLOAT, _VALUE: repr(value)}
     if kind in _PLAIN:
         return value
     if kind is list:
@@ -163,6 +178,8 @@ def _untagged(found: Any) -> Any:
         return {key: _untagged(one) for key, one in named.items()}
     if named[_TYPE] == _TUPLE:
         return tuple(_untagged(one) for one in named[_VALUE])
+    if named[_TYPE] == _FLOAT:
+        return float(named[_VALUE])
     home, _, name = str(named[_TYPE]).partition(":")
     kind: Any = importlib.import_module(home)
     for part in name.split("."):

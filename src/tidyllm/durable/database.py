@@ -10,11 +10,11 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tidyllm.durable.tables import ddl
+from tidyllm.durable.tables import SCHEMA, ddl
 from tidyllm.errors import RunError, StoreDown
 from tidyllm.store.location import Location
 
-__all__ = ["Connection", "DatabaseError", "connect", "prepare"]
+__all__ = ["Connection", "DatabaseError", "check_schema", "connect", "prepare"]
 
 _BUSY_SECONDS = 30.0
 # Keys of advisory locks: any number, as long as nobody else in this database uses it.
@@ -158,16 +158,35 @@ def connect(location: Location, *, create: bool = False) -> Connection:
 
 
 def prepare(connection: Connection) -> None:
-    """Make our tables, where they are missing; several processes may do so at once."""
-    if connection.is_sqlite:
+    """Make our tables, where they are missing; several processes may do so at once.
+
+    :raises RunError: a newer program has written there.
+    :raises StoreDown: the database does not let us.
+    """
+    check_schema(connection)
+    try:
         with connection.transaction():
-            for statement in ddl("sqlite"):
+            if not connection.is_sqlite:
+                connection.rows("SELECT pg_advisory_xact_lock(?)", (_PREPARING,))
+            for statement in ddl("sqlite" if connection.is_sqlite else "postgresql"):
                 connection.run(statement)
+            connection.run("INSERT INTO {s}tidyllm_schema VALUES (?) ON CONFLICT DO NOTHING", (SCHEMA,))
+    except DatabaseError as error:
+        raise StoreDown(f"{connection.location.name} cannot be used for runs: {error}.") from error
+
+
+def check_schema(connection: Connection) -> None:
+    """:raises RunError: a newer program has written there, in tables that this one does not know."""
+    try:
+        found = connection.rows("SELECT max(version) FROM {s}tidyllm_schema")[0][0]
+    except DatabaseError:  # no such table: as it was before there were versions, or no runs at all
         return
-    with connection.transaction():
-        connection.rows("SELECT pg_advisory_xact_lock(?)", (_PREPARING,))
-        for statement in ddl("postgresql"):
-            connection.run(statement)
+    if found is not None and found > SCHEMA:
+        raise RunError(
+            f"the runs in {connection.location.name} have schema {found}, and this program knows {SCHEMA}: "
+            "they were written by a newer one.",
+            hint="Upgrade tidyllm here, or use another database.",
+        )
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:

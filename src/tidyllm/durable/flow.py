@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from collections.abc import Awaitable, Callable, Iterator
 from hashlib import blake2b
+from types import CodeType, ModuleType
 from typing import Any, Protocol, TypeVar, cast, overload
 
 from tidyllm.core import (
@@ -165,19 +166,30 @@ def _steps(step: Step[Any, Any]) -> Iterator[Step[Any, Any]]:
 
 
 def _mentioned(step: Step[Any, Any]) -> list[Step[Any, Any]]:
-    """Steps that the source of a function names: its globals and what it closes over."""
+    """Steps that the source of a function names: its globals, those of modules, and what it closes over."""
     function: Any = getattr(step, "function", None)
     code = getattr(function, "__code__", None)
     if code is None:
         return []
-    names = set(code.co_names)
+    names = _names_in(code)
     found = [value for name, value in function.__globals__.items() if name in names]
+    for module in [one for one in found if isinstance(one, ModuleType)]:
+        found += [value for name, value in vars(module).items() if name in names]
     for cell in function.__closure__ or ():
         try:
             found.append(cell.cell_contents)
         except ValueError:  # not filled yet
             continue
     return [one for one in found if isinstance(one, Step)]
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """Names that a function uses, and comprehensions and functions inside of it."""
+    found = set(code.co_names)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            found |= _names_in(inner)
+    return found
 
 
 def _sources(step: Step[Any, Any]) -> Iterator[str]:

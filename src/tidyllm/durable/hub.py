@@ -249,7 +249,8 @@ class Hub:
         finally:
             self.active.pop(run, None)
         text = flow.output.encode(answer)
-        return text if len(text) <= blobs.LARGE else await self.query(lambda at: blobs.keep(at, text))
+        flow.output.decode(text)  # what nobody could read is no answer
+        return await self.query(lambda at: blobs.keep(at, text)) if blobs.is_apart(text) else text
 
     async def _prepared(self, run: str, owner: str) -> tuple[Session, Flow[Any, Any], Any, Context]:
         rows, steps = await self.query(lambda at: (at.rows(_RUN, (run,)), at.rows(_STEPS, (run,))))

@@ -28,6 +28,8 @@ def runs_location(url: str | Path | None = None) -> Location:
         raise ConfigError(
             "runs outlive their process, so they cannot be kept in memory; give a path.", where="store"
         )
+    if at.path.is_dir():
+        raise ConfigError(f"{at.path} is a folder; give the path of a file.", where="store")
     if url is None or at.path.name == "store.db" or _is_store(at.path):
         return locate(at.path.with_name(RUNS))
     return at

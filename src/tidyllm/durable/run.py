@@ -115,8 +115,13 @@ class Run(Generic[O_co]):
         :raises RunError: no such question is open, or there are several.
         """
         path = question
+        open_ones = [one.path for one in await self.questions()]
+        if path is not None and path not in open_ones:
+            raise RunError(
+                f"run {self.id!r} asks nothing at {path!r}; open: {', '.join(open_ones) or 'none'}.",
+                run_id=self.id,
+            )
         if path is None:
-            open_ones = [one.path for one in await self.questions()]
             if len(open_ones) != 1:
                 what = (
                     f"{len(open_ones)} questions are open: {', '.join(open_ones)}"

@@ -96,12 +96,14 @@ class Session:
         token = set_current(place)
         try:
             text = codec.encode(await place.record(step, x))
+            # Before it counts as recorded: an answer that cannot be read again is none.
+            answer = codec.decode(text)
         except Exception as error:  # noqa: BLE001 - what a step raises is recorded
             raise await self._failed(call, error) from error.__cause__
         finally:
             reset_current(token)
         await self._end(call, DONE, text)
-        return codec.decode(text)
+        return answer
 
     async def stream(self, step: Step[I, Any], x: I, child: Context, /) -> AsyncGenerator[Any, None]:
         if self.stopped is not None:
@@ -270,8 +272,10 @@ class Session:
         if policy == "rerun":
             return
         if policy == "ask":
+            # Each death is a doubt of its own: "rerun" said of the first one does not answer the second.
+            number = "" if record.tries == 1 else f"#{record.tries}"
             answer = await self.question(
-                f"{record.path}/in-doubt",
+                f"{record.path}/in-doubt{number}",
                 f"{record.path!r} was in flight when its process died, and may have done its work. "
                 "Answer `rerun` to make the call again, anything else to fail it.",
             )

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ASKED", "DONE", "FAILED", "LEFT", "RUNNING", "STATUS", "ddl"]
+__all__ = ["ASKED", "DONE", "FAILED", "LEFT", "RUNNING", "SCHEMA", "STATUS", "ddl"]
+
+SCHEMA = 1
+"""Of the tables below; a higher one in a database was written by a newer program than this."""
 
 RUNNING, DONE, FAILED, ASKED, LEFT = range(5)
 """States of a record: begun and not ended; ended; failed; waits for a person; its reader left the stream early."""
@@ -23,6 +26,7 @@ STATUS: dict[str | None, str] = {
 """The engine's words for a run's status, and ours."""
 
 _TABLES = (
+    "CREATE TABLE IF NOT EXISTS {s}tidyllm_schema (version INTEGER PRIMARY KEY)",
     """CREATE TABLE IF NOT EXISTS {s}tidyllm_runs (
         id TEXT PRIMARY KEY, flow TEXT NOT NULL, version TEXT NOT NULL, input TEXT NOT NULL, tags TEXT NOT NULL,
         created DOUBLE PRECISION NOT NULL, deadline DOUBLE PRECISION, queue TEXT, forked_from TEXT, stopped TEXT)""",

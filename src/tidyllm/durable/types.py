@@ -136,11 +136,15 @@ def check_type(kind: Any, what: str) -> None:
             msgspec.json.Decoder(kind, dec_hook=dec_hook)
             return
         why = (
-            f"{bad.__module__}.{bad.__qualname__}"
-            if bad.__module__ != builtins.__name__
-            else bad.__qualname__
+            bad
+            if isinstance(bad, str)
+            else (
+                f"{bad.__module__}.{bad.__qualname__}"
+                if bad.__module__ != builtins.__name__
+                else bad.__qualname__
+            )
         )
-        why += " has no form in JSON"
+        why += " has no form in JSON" if isinstance(bad, type) else ""
     except (TypeError, ValueError, NotImplementedError) as error:
         why = str(error).splitlines()[0].rstrip(".")
     raise UnregisteredType(
@@ -149,8 +153,8 @@ def check_type(kind: Any, what: str) -> None:
     )
 
 
-def _foreign(info: Any, seen: set[int]) -> Iterator[type]:
-    """Classes in a type that nobody said how to save."""
+def _foreign(info: Any, seen: set[int]) -> Iterator[type | str]:
+    """Classes in a type that nobody said how to save, or what else cannot be."""
     if isinstance(info, msgspec.inspect.CustomType):
         if info.cls not in _custom:
             yield info.cls
@@ -161,11 +165,31 @@ def _foreign(info: Any, seen: set[int]) -> Iterator[type]:
     if not isinstance(info, msgspec.inspect.Type) or id(info) in seen:
         return
     seen.add(id(info))
+    if isinstance(info, msgspec.inspect.DictType) and not _is_key(info.key_type):
+        yield "a key of a dict can only be text, a number, or what has such a form in JSON"
     for name in getattr(info, "__struct_fields__", ()):
         value = getattr(info, name)
         parts: tuple[Any, ...] = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
         for part in parts:
             yield from _foreign(part.type if isinstance(part, msgspec.inspect.Field) else part, seen)
+
+
+_NO_KEYS = (
+    *(msgspec.inspect.BoolType, msgspec.inspect.NoneType, msgspec.inspect.DictType, msgspec.inspect.ListType),
+    *(
+        msgspec.inspect.SetType,
+        msgspec.inspect.FrozenSetType,
+        msgspec.inspect.TupleType,
+        msgspec.inspect.VarTupleType,
+    ),
+    *(msgspec.inspect.StructType, msgspec.inspect.DataclassType, msgspec.inspect.NamedTupleType),
+)
+
+
+def _is_key(info: Any) -> bool:
+    if isinstance(info, msgspec.inspect.UnionType):
+        return all(map(_is_key, info.types))
+    return not isinstance(info, _NO_KEYS)
 
 
 def _shown(kind: Any) -> str:

@@ -12,11 +12,13 @@ from tidyllm import clock
 from tidyllm.durable import leases
 from tidyllm.durable.database import Connection
 from tidyllm.durable.tables import ASKED, DONE, FAILED, LEFT, RUNNING, STATUS
+from tidyllm.errors import ConfigError
 
 __all__ = ["Listed", "Node", "Stranded", "Tree", "listed", "stranded", "tree"]
 
 _LIST = """SELECT r.id, r.flow, r.version, r.created, r.forked_from, r.stopped, w.status, w.completed_at, w.executor_id,
  w.updated_at FROM {s}tidyllm_runs r JOIN {e}workflow_status w ON w.workflow_uuid = r.id"""
+_STATUSES = ("queued", "running", "done", "failed", "cancelled", "stopped")
 _STATES = {RUNNING: "running", DONE: "done", FAILED: "failed", ASKED: "asks", LEFT: "left"}
 
 
@@ -72,7 +74,14 @@ class Stranded(msgspec.Struct, frozen=True):
 def listed(
     at: Connection, *, status: str | None = None, flow: str | None = None, limit: int = 50
 ) -> list[Listed]:
-    """Runs, the newest first."""
+    """Runs, the newest first.
+
+    :raises ConfigError: no run has such a status.
+    """
+    if status is not None and status not in _STATUSES:
+        raise ConfigError(
+            f"{status!r} is no status of a run; expected one of {', '.join(_STATUSES)}.", where="status"
+        )
     conditions: list[str] = []
     values: list[Any] = []
     if flow is not None:

@@ -1,0 +1,193 @@
+"""Values, databases and arguments at their edges: each is kept as it is, or refused in words."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.cli.command import run as command
+from tests.durable.crash import Gate, crash_at
+from tidyllm.core import Context, step
+from tidyllm.durable import Runtime, workflow
+from tidyllm.errors import RunError, UnregisteredType
+
+
+class Twice(Gate):
+    """Where a step waits to be interrupted, in its first two lives."""
+
+    async def wait(self) -> None:
+        self.visits += 1
+        if self.visits <= 2:
+            self.reached.set()
+            await asyncio.Event().wait()
+
+
+async def test_each_death_in_a_call_is_asked_about(tmp_path: Path) -> None:
+    gate = Twice()
+
+    @step(in_doubt="ask")
+    async def pay(x: int) -> int:
+        await gate.wait()
+        return x
+
+    @workflow
+    async def program(x: int, ctx: Context) -> int:
+        return await ctx.call(pay, x)
+
+    await crash_at(gate, tmp_path / "runs.db", program, 1, "one")
+    gate.reached.clear()
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(program, 1, id="one")
+        await asked(run, "program/pay/in-doubt")
+        await asyncio.wait_for(gate.reached.wait(), 20)
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(program, 1, id="one")
+        await asked(run, "program/pay/in-doubt#2")
+        assert await run.result() == 1
+    assert gate.visits == 3
+
+
+async def asked(run: Any, path: str) -> None:
+    """Wait for the question at `path`, and say that the call is to be made again."""
+    while not (found := await run.questions()):
+        await asyncio.sleep(0.01)
+    assert [one.path for one in found] == [path]
+    with pytest.raises(RunError, match=f"asks nothing at 'elsewhere'; open: {path}"):
+        await run.approve("elsewhere", "rerun")
+    await run.approve(path, "rerun")
+
+
+@dataclasses.dataclass
+class Base:
+    a: int
+
+
+@dataclasses.dataclass
+class More(Base):
+    b: int = 5
+
+
+@step
+async def more(x: int) -> Base:
+    return More(x)
+
+
+@step
+async def wrong(x: int) -> int:
+    return "x"  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize(("one", "said"), [(more, "it would lose 'b'"), (wrong, "Expected `int`, got `str`")])
+async def test_an_answer_that_is_not_what_was_declared_is_a_failure(
+    tmp_path: Path, one: Any, said: str
+) -> None:
+    @workflow
+    async def program(x: int, ctx: Context) -> str:
+        try:
+            return str(await ctx.call(one, x))
+        except UnregisteredType as error:
+            return error.message
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(program, 1)
+        assert said in await run.result()
+        assert [event.kind async for event in run.events()] == ["failed", "ended"]
+
+
+async def test_numbers_beyond_json_and_texts_that_look_like_ours_come_back(tmp_path: Path) -> None:
+    values: list[Any] = [[math.inf, -math.inf], {"!blob": "x"}, {"!type": "os:system", "value": "true"}]
+
+    @step
+    async def give(x: int):
+        return values[x]
+
+    @workflow
+    async def program(x: int, ctx: Context):
+        found = await ctx.call(give, x)
+        assert found == values[x]
+        return found
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        for number, value in enumerate(values):
+            assert await (await runtime.start(program, number)).result() == value
+
+
+class Socket: ...
+
+
+@step
+async def dial(x: int) -> Socket:
+    return Socket()
+
+
+@step
+async def grid(x: int) -> dict[tuple[int, int], str]:
+    return {(x, x): "here"}
+
+
+def test_a_step_is_checked_wherever_its_program_names_it() -> None:
+    steps = ModuleType("steps")
+    steps.dial = dial  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def in_a_comprehension(x: int, ctx: Context) -> int:
+        return len([await ctx.call(dial, n) for n in range(x)])
+
+    async def in_a_module(x: int, ctx: Context) -> int:
+        await ctx.call(steps.dial, x)
+        return x
+
+    async def by_its_keys(x: int, ctx: Context) -> int:
+        return len(await ctx.call(grid, x))
+
+    for function, said in (
+        (in_a_comprehension, "'dial'"),
+        (in_a_module, "'dial'"),
+        (by_its_keys, "a key of a dict"),
+    ):
+        with pytest.raises(UnregisteredType, match=said):
+            workflow(function)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["runs", "list", "--store", "runs.db", "--status", "running,done"],
+            "is no status of a run; expected one of",
+        ),
+        (["runs", "list", "--store", "/"], "/ is a folder"),
+        (["runs", "doctor", "broken:flow"], "'broken:flow' cannot be loaded: SyntaxError"),
+        (["worker", "loud:flow"], "'loud:flow' cannot be loaded: ValueError: too loud"),
+        (["runs", "list", "--store", "later.db"], "have schema 7, and this program knows 1"),
+        (["worker", "good:flow", "--store", "later.db"], "have schema 7, and this program knows 1"),
+        (["worker", "good:flow", "--store", "other.db"], "cannot be used for runs: no such column"),
+    ],
+)
+async def test_bad_arguments_and_databases_are_told_in_words(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "broken.py").write_text("def flow(:\n")
+    (tmp_path / "loud.py").write_text("raise ValueError('too loud')\n")
+    (tmp_path / "good.py").write_text(
+        "from tidyllm import step\n\n@step\nasync def flow(x: int) -> int:\n    return x\n"
+    )
+    for name, table in (
+        ("runs.db", "tidyllm_runs (id)"),
+        ("later.db", "tidyllm_runs (id)"),
+        ("other.db", "tidyllm_runs (id)"),
+    ):
+        with sqlite3.connect(tmp_path / name) as file:
+            file.execute(f"CREATE TABLE {table}")
+    with sqlite3.connect(tmp_path / "later.db") as file:
+        file.execute("CREATE TABLE tidyllm_schema (version INTEGER PRIMARY KEY)")
+        file.execute("INSERT INTO tidyllm_schema VALUES (7)")
+    ended = await command(tmp_path, *arguments)
+    assert (ended.status in (1, 2), ended.traceback) == (True, False)
+    assert said in " ".join(ended.err.split())
