@@ -22,10 +22,8 @@ from tidyllm.agents import (
     ProjectStopped,
     TaskStatus,
     Warned,
-    chosen_mode,
 )
 from tidyllm.agents.coordinator_events import ProjectEvent
-from tidyllm.agents.testing_rules import doubts
 from tidyllm.core import Context
 from tidyllm.errors import CommandRefused, ConfigError
 from tidyllm.models import Request
@@ -260,54 +258,6 @@ async def test_roles_have_models_of_their_own(tmp_path: Path) -> None:
     assert result.exit_code == 0
 
 
-EARLIER = "FF.\n2 failed, 1 passed in 0.02s"
-
-
-@pytest.mark.parametrize(
-    ("output", "doubt"),
-    [
-        ("...  [100%]\n3 passed in 0.01s", ""),
-        ("....  [100%]\n4 passed, 1 skipped in 0.01s", ""),
-        ("...  [100%]", ""),
-        ("", "ended before its end"),
-        ("cart.py says 3 passed", "ended before its end"),
-        ("sss  [100%]\n3 skipped in 0.01s", "no test passed"),
-        ("ss.  [100%]\n1 passed, 2 skipped in 0.01s", "3 ran"),
-        ("xx.  [100%]\n1 passed, 2 xfailed in 0.01s", "3 ran"),
-    ],
-)
-def test_exit_code_0_of_pytest_is_believed_only_if_all_tests_ran(output: str, doubt: str) -> None:
-    found = doubts(["python", "-m", "pytest", "-q"], EARLIER, output)
-    assert (doubt in found) if doubt else not found
-    assert doubts(["python", "check.py"], None, output) == ""
-
-
-async def test_a_program_that_ends_pytest_from_inside_has_not_passed(tmp_path: Path) -> None:
-    tree = project(tmp_path)
-    (tree / "lib.py").write_text("def f():\n    return 1\n")
-    (tree / "test_lib.py").write_text("import lib\n\n\ndef test_f():\n    assert lib.f() == 2\n")
-
-    def coding(request: Request) -> Reply:
-        if request.turns[-1].role == "tool":
-            return done(summary="All pass.")
-        ends = call("write_file", path="lib.py", text="import os\n\nos._exit(0)\n")
-        return Reply(tool_calls=(ends,))
-
-    check = (
-        "python",
-        "-m",
-        "pytest",
-        "-q",
-        "--disable-plugin-autoload",
-        "-p",
-        "no:cacheprovider",
-        "test_lib.py",
-    )
-    result = await worked(tmp_path, team_of(coding=coding, debugging=idle), check=check)
-    assert (result.stop, result.exit_code, result.checked) == ("no_progress", 1, False)
-    assert "not believed" in result.check_output
-
-
 def settings() -> Iterator[tuple[dict[str, Any], str]]:
     yield {"mode": "creative"}, "no mode"
     yield {"check": "pytest -q"}, "as words"
@@ -331,23 +281,6 @@ async def test_a_check_that_may_not_run_is_refused_before_anything_is_paid(tmp_p
     with pytest.raises(CommandRefused):
         await worked(tmp_path, model, check=("curl", "http://localhost"))
     assert model.requests == []
-
-
-def test_the_mode_is_what_the_flag_says_then_the_environment_then_the_file() -> None:
-    on, off = {"USE_ORCHESTRATION": "true"}, {"USE_ORCHESTRATION": "0"}
-    assert chosen_mode() == "orchestrated"
-    assert chosen_mode(False, on, True) == "traditional"
-    assert chosen_mode(None, off, True) == "traditional"
-    assert chosen_mode(None, {"USE_ORCHESTRATION": ""}, False) == "traditional"
-    assert chosen_mode("traditional", on) == "traditional"
-    wrong: list[tuple[Any, dict[str, str], Any]] = [
-        (None, {"USE_ORCHESTRATION": "maybe"}, None),
-        (True, {}, "perhaps"),
-        ("x", {}, None),
-    ]
-    for nonsense in wrong:
-        with pytest.raises(ConfigError, match="does not say whether"):
-            chosen_mode(*nonsense)
 
 
 async def test_a_goal_may_bring_its_state(tmp_path: Path) -> None:

@@ -62,15 +62,8 @@ if TYPE_CHECKING:
     from tidyllm.agents.project import Goal, ProjectResult, ProjectStop
     from tidyllm.agents.prompt_builder import BuiltPrompt, PromptBuilder, Section
     from tidyllm.agents.result import AgentResult, AgentTask, TreeUsage
-    from tidyllm.agents.reviewing import (
-        Draft,
-        ReviewLoop,
-        ReviewResult,
-        ReviewRound,
-        ReviewStop,
-        Ruling,
-        review_loop,
-    )
+    from tidyllm.agents.review_types import Draft, ReviewResult, ReviewRound, ReviewStop, Ruling
+    from tidyllm.agents.reviewing import ReviewLoop, review_loop
     from tidyllm.agents.specialist import Analysis, CodeWork, Finding, Reasoning, Specialist
     from tidyllm.agents.state import ProjectState
     from tidyllm.agents.stop import Stop, StopReason
@@ -271,13 +264,15 @@ _HOMES = {
         "Task",
         "TaskStatus",
     ),
-    "tidyllm.agents.reviewing": (
+    "tidyllm.agents.review_types": (
         "Draft",
-        "ReviewLoop",
         "ReviewResult",
         "ReviewRound",
         "ReviewStop",
         "Ruling",
+    ),
+    "tidyllm.agents.reviewing": (
+        "ReviewLoop",
         "review_loop",
     ),
     "tidyllm.agents.team": (
