@@ -13,6 +13,7 @@ import pytest
 from tests.store.servers import databases, store_url
 from tidyllm import Context
 from tidyllm.core import AttemptFinished, AttemptStarted
+from tidyllm.core.tags import EXPERIMENT_TAG
 from tidyllm.errors import ConfigError, Overloaded
 from tidyllm.money import Budget, Ledger
 from tidyllm.money.invoice import read_invoice, reconcile
@@ -103,6 +104,18 @@ def test_a_call_with_several_tags_counts_for_each(store: Store) -> None:
     by_name = {row.name: row.calls for row in found.rows}
     assert by_name == {"app=x": 2, "env=prod": 2, "app=y": 2, "(none)": 4}
     assert found.total.calls == 8
+
+
+async def test_an_arm_of_an_experiment_is_one_row_whoever_was_dealt_it(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    ledger = Ledger(store)
+    for who in ("7dc015824f846ee2", "98a7ef3bbe16d7a5"):
+        dealt = {EXPERIMENT_TAG: f"e1/cheap/{who}"}
+        await call(Budget(None, name="key:a", ledger=ledger), "mini", "0.25", **dealt)
+    await ledger.aclose()
+    rows = store.read_sync(lambda connection: spend(connection, "tag")).rows
+    assert [(row.name, row.calls) for row in rows] == [("tidyllm.experiment=e1/cheap", 2)]
+    await store.aclose()
 
 
 def test_the_time_bounds_what_is_shown(store: Store) -> None:

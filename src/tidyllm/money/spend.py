@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 from sqlalchemy import Connection
 
+from tidyllm.core.tags import EXPERIMENT_TAG
 from tidyllm.errors import ConfigError
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.nanos import from_nanos
@@ -119,8 +120,13 @@ def _names(by: str, name: Any) -> Iterable[str]:
         return (str(dt.date(1970, 1, 1) + dt.timedelta(days=int(name))),)
     if by == "tag" and name:
         tags: dict[str, str] = msgspec.json.decode(name, type=dict[str, str])
-        return tuple(f"{key}={value}" for key, value in tags.items())
+        return tuple(f"{key}={_arm(value) if key == EXPERIMENT_TAG else value}" for key, value in tags.items())
     return (str(name) if name else "(none)",)
+
+
+def _arm(tag: str) -> str:
+    """`experiment/arm`, without who was dealt it: an arm is one row, however many users it has."""
+    return tag.rpartition("/")[0] or tag
 
 
 def _sum(name: str, several: Iterable[Any]) -> SpendRow:
