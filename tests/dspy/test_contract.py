@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.dspy.both import SECRET, Seen, asked, call, dspy, lm15, streamed
@@ -123,7 +124,53 @@ def test_messages_are_the_same_on_the_wire() -> None:
     assert _plain(sent("ours", question)) == _plain(sent("native", question))
 
 
+def body(message: dict[str, Any]) -> Reply:
+    """An answer with just this message."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    whole = {"id": "c", "object": "chat.completion", "created": 1, "model": "any", "choices": [choice]}
+    return Reply(garbage=msgspec.json.encode(whole), content_type="application/json")
+
+
+def calling(name: str, arguments: str) -> Reply:
+    function = {"name": name, "arguments": arguments}
+    return body({"content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]})
+
+
+@pytest.mark.parametrize("arguments", ("", "{}", '{"a": [1, {"b": null}]}', "{broken", "[1]", '"text"'))
+def test_arguments_of_tools_are_read_the_same(arguments: str) -> None:
+    script = (calling("add", arguments),)
+    assert call("ours", "sync", script) == call("native", "sync", script)
+
+
+def test_parts_and_missing_text_are_read_the_same() -> None:
+    two = body({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]})
+    for one in (two, body({"content": None}), Reply(garbage=b'{"error": {"message": "x", "code": 500}}')):
+        assert call("ours", "sync", (one,)) == call("native", "sync", (one,))
+
+
+def test_a_tool_without_a_name_is_no_answer() -> None:
+    script = (calling("", "{}"),)
+    kinds = [call(which, "sync", script).outcome[0] for which in ("native", "ours")]
+    assert kinds == ["LMProviderError"] * 2
+
+
 # -- what differs, and why
+
+
+def test_a_refusal_ends_as_one() -> None:
+    """DSPy's engine says that it stopped, as if it were an answer."""
+    script = (body({"content": None, "refusal": "I will not."}),)
+    native, ours = (call(which, "sync", script).outcome for which in ("native", "ours"))
+    assert (native[1], native[2]) == (ours[1], "stop")
+    assert ours[2] == "content_filter"
+
+
+def test_sources_of_an_answer_are_citations() -> None:
+    """DSPy's engine leaves them out in the chat format; over LiteLLM, and by ours, a program sees them."""
+    source = {"type": "url_citation", "url_citation": {"url": "http://a", "title": "A"}}
+    script = (body({"content": "yes", "annotations": [source]}),)
+    assert [part.type for part in call("native", "sync", script).outcome[1]] == ["text"]
+    assert [part.type for part in call("ours", "sync", script).outcome[1]] == ["text", "citation"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -149,6 +196,14 @@ def test_a_stream_that_is_none_is_a_provider_s_error(body: bytes, mode: str) -> 
     """DSPy's engine lets a JSONDecodeError out, or calls it an assembly error, which is never tried again."""
     ours = streamed("ours", mode, (Reply(garbage=body),))
     assert ours.outcome == ("ProviderError", 200)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_wait_that_takes_too_long_is_a_timeout(mode: str) -> None:
+    """DSPy's engine calls its own clocks a failure of the transport. Both may be tried again."""
+    script = (Reply(stall_after=0),)
+    assert call("native", mode, script, timeout=0.2).outcome[0] == "LMTransportError"
+    assert call("ours", mode, script, timeout=0.2).outcome[0] == "LMTimeoutError"
 
 
 def test_a_developer_s_message_goes_out_as_one() -> None:

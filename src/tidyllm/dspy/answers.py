@@ -9,9 +9,11 @@ import base64
 from collections.abc import Iterator
 from typing import Any, cast
 
+import msgspec
 from dspy import lm15
 
 from tidyllm.dspy.questions import OURS
+from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Image, Opaque, Part, Text, Thinking, ToolCall
 from tidyllm.models.piece import Piece, TextPiece, ThinkingPiece, ToolCallPiece, WholePart
 from tidyllm.models.response import FinishReason, Response, Usage
@@ -100,7 +102,9 @@ def _add(part: Part, parts: list[Any]) -> None:
                 kept = (lm15.ContinuationState(OURS, "thinking", state),) if state else ()
                 parts.append(lm15.ThinkingPart(part.text, continuation=kept))
         case ToolCall():
-            parts.append(lm15.ToolCallPart(part.id or f"call_{len(parts)}", part.name, dict(part.arguments)))
+            if not part.name:
+                raise BadAnswer("the answer calls a tool without a name.")
+            parts.append(lm15.ToolCallPart(part.id or f"call_{len(parts)}", part.name, _arguments(part)))
         case Image():
             data = None if part.data is None else base64.b64encode(part.data).decode()
             kind = part.media_type or "image/png"
@@ -109,6 +113,16 @@ def _add(part: Part, parts: list[Any]) -> None:
             parts.append(lm15.RefusalPart(words))
         case _:
             pass  # what only its own provider understands; the conversation of a program has no use for it
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    """The arguments; what is no JSON object under the names that DSPy's own engine has for it."""
+    if call.valid:
+        return dict(call.arguments)
+    try:
+        return {"value": msgspec.json.decode(call.raw_arguments)}
+    except (msgspec.DecodeError, RecursionError):
+        return {"partial_json": call.raw_arguments}
 
 
 def _state(signature: str | None, encrypted: str | None, id: str | None) -> dict[str, Any]:
