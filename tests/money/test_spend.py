@@ -110,7 +110,7 @@ async def test_an_arm_of_an_experiment_is_one_row_whoever_was_dealt_it(tmp_path:
     store = Store.open(tmp_path / "s.db")
     ledger = Ledger(store)
     for who in ("7dc015824f846ee2", "98a7ef3bbe16d7a5"):
-        dealt = {EXPERIMENT_TAG: f"e1/cheap/{who}"}
+        dealt: Any = {EXPERIMENT_TAG: f"e1/cheap/{who}"}
         await call(Budget(None, name="key:a", ledger=ledger), "mini", "0.25", **dealt)
     await ledger.aclose()
     rows = store.read_sync(lambda connection: spend(connection, "tag")).rows

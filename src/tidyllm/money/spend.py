@@ -120,7 +120,9 @@ def _names(by: str, name: Any) -> Iterable[str]:
         return (str(dt.date(1970, 1, 1) + dt.timedelta(days=int(name))),)
     if by == "tag" and name:
         tags: dict[str, str] = msgspec.json.decode(name, type=dict[str, str])
-        return tuple(f"{key}={_arm(value) if key == EXPERIMENT_TAG else value}" for key, value in tags.items())
+        return tuple(
+            f"{key}={_arm(value) if key == EXPERIMENT_TAG else value}" for key, value in tags.items()
+        )
     return (str(name) if name else "(none)",)
 
 
