@@ -8,7 +8,6 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from tests.agents.programs import player_for
 from tests.agents.test_programs import repaired
@@ -66,19 +65,13 @@ async def test_after_a_crash_the_same_command_goes_on_and_asks_for_nothing_twice
         assert len(questions) - len(set(questions)) <= 2  # what was in flight, each time
 
 
-@pytest.mark.parametrize(
-    ("player", "stop"), [("looping", {"repeated"}), ("prose", {"malformed", "no_progress"})]
-)
-async def test_a_model_that_gets_nowhere_ends_with_the_reason(
-    player: str, stop: set[str], tmp_path: Path
-) -> None:
-    async with ModelServer(player_for("cart", player)) as server:
+async def test_a_model_that_gets_nowhere_ends_with_the_reason(tmp_path: Path) -> None:
+    async with ModelServer(player_for("cart", "looping")) as server:
         ground = Ground.of(tmp_path, "cart", server)
         before = bytes_of(ground.project)
         ended = await ground.run("--json", "--max-turns", "60")
-        assert ended.status == 1
-        assert not ended.traceback
-        assert events(ended.out)[-1]["stop"] in stop
+        assert (ended.status, ended.traceback) == (1, False)
+        assert events(ended.out)[-1]["stop"] == "repeated"
         assert bytes_of(ground.project) == before
 
 
