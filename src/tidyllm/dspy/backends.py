@@ -47,6 +47,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     api_key: str | None = None
     region: str | None = None
     regions: tuple[str, ...] = ()
+    residency: tuple[str, ...] = ()
     profile: str | None = None
     config: str | None = None
     retry: RetrySettings | None = None
@@ -107,19 +108,14 @@ def _bedrock(spec: Spec) -> Step[Any, Any]:
             where="UnifiedConfig.model",
             hint="Name a model id of Bedrock.",
         )
-    if "bedrock" not in KINDS:
-        raise ConfigError("this version has no provider 'bedrock'.", where="UnifiedConfig.backend")
-    fields = ProviderSettings.__struct_fields__
-    regions = (*((spec.region,) if spec.region else ()), *spec.regions)
-    said: dict[str, Any] = {"region": spec.region, "regions": regions, "profile": spec.profile}
-    given = {name: value for name, value in said.items() if value and name in fields}
-    unknown = [name for name, value in said.items() if value and name not in fields and name != "regions"]
-    if unknown or (len(regions) > 1 and "regions" not in fields):
-        raise ConfigError(
-            f"this version's provider 'bedrock' takes no {', '.join(unknown or ['regions'])}.",
-            where="UnifiedConfig",
-        )
-    settings = ProviderSettings(kind="bedrock", base_url=spec.base_url, **given)
+    regions = tuple(dict.fromkeys((*((spec.region,) if spec.region else ()), *spec.regions)))
+    settings = ProviderSettings(
+        kind="bedrock",
+        base_url=spec.base_url,
+        regions=regions,
+        residency=spec.residency,
+        profile=spec.profile,
+    )
     return _routed(spec, settings, "bedrock", model.removeprefix("bedrock/"))
 
 

@@ -116,7 +116,8 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
     - `route`: a route's name, here or at the gateway; `model`: a model's name.
     - `retry`, `cache`, `validation`: None: those of the route, no cache, no validation.
     - `base_url`, `api_key` (`env:NAME`, `file:PATH` or the key): of the gateway, or of a direct model.
-    - `region`, `regions` (others to fall back to), `profile`: of Bedrock.
+    - `region`, `regions` (others, where that one throttles), `residency` (places that data must not leave), `profile`:
+      of Bedrock.
     - `config`: the file of routes; default: `tidyllm.yaml` in the working folder.
     - `budget`: a cap on what everything made by the wrapper may spend.
     - `temperature`, `max_tokens`: for every call; None: the model's own.
@@ -135,6 +136,7 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     region: str | None = None
     regions: Sequence[str] = ()
+    residency: Sequence[str] = ()
     profile: str | None = None
     config: str | None = None
     budget: Budget | None = None

@@ -80,6 +80,7 @@ class UnifiedDSPyWrapper:
             api_key=config.api_key,
             region=config.region,
             regions=tuple(config.regions),
+            residency=tuple(config.residency),
             profile=config.profile,
             config=config.config,
             retry=None if config.retry is None else config.retry.settings(),
