@@ -67,6 +67,8 @@ def model(
     own: tuple[str, ...] = ()
     if like is not None:
         known, own = known.with_({name: {"like": like}}, where="model"), (name,)
+    if residency and kind != "bedrock":
+        raise ConfigError(f"where {name!r} sends data is not known here.", where="residency")
     formats = None if format is None else (format,)
     service = provider(
         kind,

@@ -201,8 +201,8 @@ class _InRegion(Model):
         async with answer:
             text = await error_body(answer)
         error = self.format.decode_error(answer.status, answer.headers, text)
-        if isinstance(error, AuthError):
-            self._signer.forget()
+        if isinstance(error, AuthError) and error.code != "AccessDeniedException":
+            self._signer.forget()  # the credentials themselves were refused
         # AWS quotes what was signed, and with what.
         Secrets(self.provider, (signed.signature, signed.headers.get("authorization", ""))).clean(error)
         raise error
