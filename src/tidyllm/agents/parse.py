@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tidyllm.agents.parse_json import Unreadable, read_json
+from tidyllm.agents.parse_json import Document, Unreadable, read_json
 from tidyllm.agents.parse_shape import Ask, asks_of, looks_like_a_call
 from tidyllm.agents.parse_tags import TagReader
 
@@ -24,12 +24,17 @@ _START = re.compile(
     r"|\[(?=\s*+[{\[\"'\d/#])"
     r"|<(?P<wrap>(?:antml:)?(?:tool_calls?|function_calls?|tool_use|tool_code))\s*+>"
     r"|<(?:antml:)?(?P<tag>function=|invoke\s)"
+    r"|<(?P<aside>think|thinking|reasoning|(?P<result>(?:tool|function)_(?:response|result|results|output)))\s*+>"
 )
 _THINKING = re.compile(r"\s*+<(think|thinking)>")
+_THOUGHT = re.compile(r"^[^\S\n]*+</(think|thinking)>[^\S\n]*+$", re.MULTILINE)
+_NOT_PROSE = re.compile(r"\s*+(?:```|[<{\[])")
 _FENCE_OPENS = re.compile(r"```[\w+-]*+[^\S\n]*+\n\s*+\Z")
 _FENCE_CLOSES = re.compile(r"\s*+```")
 _WORK = 4
 """How often the text may be read over, all in all: what begins many values and ends none would take for ever."""
+_MOST = 1_000_000
+"""Characters of an answer that is read for calls: more than any model writes, and a few seconds of work at worst."""
 _TRY = 50  # characters' worth of work that one try costs beside those it reads
 
 
@@ -54,13 +59,16 @@ def read_calls(text: str, schemas: Mapping[str, Mapping[str, Any]]) -> Reading:
 
     Calls of names that are not in `schemas` are read as well, where they are plainly calls.
     """
-    return _Scanner(text, schemas).read()
+    if len(text) > _MOST:
+        problem = f"The answer has {len(text):,} characters; at most {_MOST:,} are read for calls, and none was run."
+        return Reading(problems=(f"{problem} {HOW}",), text=text)
+    return _Scanner(Document(text), schemas).read()
 
 
 class _Scanner:
     """Goes through the text once and looks closer where a call may begin."""
 
-    def __init__(self, text: str, schemas: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, text: Document, schemas: Mapping[str, Mapping[str, Any]]) -> None:
         self._text = text
         self._schemas = schemas
         self._tags = TagReader(text, schemas)
@@ -72,6 +80,9 @@ class _Scanner:
         """Where the wrapping tag began that is open."""
         self._wrap = ""
         self._found_in_wrap = 0
+        self._made_up = ""
+        """The tag of a tool's result that the model wrote by itself."""
+        self._unended: set[str] = set()
 
     def read(self) -> Reading:
         text = self._text
@@ -87,6 +98,8 @@ class _Scanner:
                 self._unwrap(found.start())
                 self._wrap, self._wrapped_at, self._found_in_wrap = found["wrap"], found.start(), 0
                 at = found.end()
+            elif found["aside"]:
+                at = self._aside(found)
             elif found["tag"]:
                 at = self._tag(found.start())
             else:
@@ -98,9 +111,22 @@ class _Scanner:
         """Drafts of a model that thinks aloud, before its answer, are no calls."""
         opened = _THINKING.match(self._text)
         if opened is None:
-            return 0
+            # Some models are made to begin with a thought: only its end is written.
+            ended = None if _NOT_PROSE.match(self._text) else _THOUGHT.search(self._text)
+            return 0 if ended is None or f"<{ended[1]}>" in self._text[: ended.start()] else ended.end()
         end = self._text.find(f"</{opened[1]}>", opened.end())
         return len(self._text) if end < 0 else end + len(opened[1]) + 3
+
+    def _aside(self, found: re.Match[str]) -> int:
+        """Past what stands there for the model alone, or in a tool's name: calls in it are none."""
+        name = found["aside"]
+        end = -1 if name in self._unended else self._text.find(f"</{name}>", found.end())
+        if end < 0:
+            self._unended.add(name)
+            return found.end()  # a mention of the tag
+        if found["result"]:
+            self._made_up = name
+        return end + len(name) + 3
 
     # -- wrapping tags
 
@@ -140,8 +166,7 @@ class _Scanner:
         except Unreadable as why:
             if self._wrapped_at is not None or looks_like_a_call(self._text[at : at + 2_000], self._schemas):
                 return self._give_up(why.reason)
-            # The fast reader counts the lines before the place where it gives up.
-            self._work -= max(why.work, why.at - at) + _TRY + at // 4_000
+            self._work -= max(why.work, why.at - at) + _TRY
             return at + 1 if self._work > 0 else self._give_up("too many brackets that begin nothing")
         asks = asks_of(found.value, self._schemas, sure=self._wrapped_at is not None)
         if asks:
@@ -160,6 +185,12 @@ class _Scanner:
             self._found_in_wrap += 1
             if ask.problem:
                 self._problems.append(f"{ask.problem} {HOW}")
+                continue
+            if self._made_up:
+                self._problems.append(
+                    f"{ask.name[:100]} was not called: it stands after a <{self._made_up}> that you wrote yourself. "
+                    "Results come from the tools alone: write the call, and wait for its result."
+                )
                 continue
             try:
                 msgspec.json.encode(ask.arguments)

@@ -23,7 +23,7 @@ _BESIDE = frozenset(
     {"id", "type", "index", "call_id", "thought", "thoughts", "reasoning", "reason", "explanation"}
 )
 _NAME_KEY = re.compile(
-    rf"[\s\[{{]*+[\"'\u201c\u2018]?(?:{'|'.join((*_NAMES, *_LISTS, *_SINGLES))})[\"'\u201d\u2019]?\s*+:"
+    rf"[\s\[{{]{{0,40}}+[\"'\u201c\u2018]?(?:{'|'.join((*_NAMES, *_LISTS, *_SINGLES))})[\"'\u201d\u2019]?\s*+:"
 )
 _ARGUMENTS_KEY = re.compile(rf"[\"'\u201c\u2018](?:{'|'.join(_ARGUMENTS)})[\"'\u201d\u2019]\s*+:")
 _DEEPEST = 4  # lists of calls within wrappers within lists
@@ -76,6 +76,10 @@ def _ask_of(value: dict[str, Any], names: Mapping[str, Any], *, sure: bool) -> l
     argument_keys = [key for key in _ARGUMENTS if key in value]
     name_key = name_keys[0] if name_keys else None
     if name_key is None:
+        odd = next((key for key in ("tool", "tool_name", "name") if key in value), None)
+        arguments = [key for key in argument_keys if isinstance(value[key], dict)]
+        if odd is not None and arguments and value.keys() <= _BESIDE | {odd, arguments[0]}:
+            return [Ask(problem=f"A call names no tool: {odd!r} must be the name of one, in quotes.")]
         return [Ask(problem="A call names no tool.")] if sure else []
     name = cast("str", value[name_key])
     beside = value.keys() - (_BESIDE - _parameters(names.get(name))) - {name_key} - set(argument_keys)
