@@ -95,6 +95,8 @@ def plan(order: Order) -> Plan:
     if isolation() is None:
         notes.append(f"No sandbox: {guarantees()}")
     step = _model(order)
+    if any(one.provider.kind.name == "offline" for one in _models(step, set())):
+        notes.append(f"{step.name} only plays a model: name a real one with --model, or in tidyllm.yaml.")
     usd, tokens = caps(order.max_usd, order.max_tokens, step, notes)
     state = _state(order.state)
     return Plan(

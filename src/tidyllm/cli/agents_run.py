@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import msgspec
 
 from tidyllm import clock
 from tidyllm.agents.coordinator import Coordinator
+from tidyllm.agents.coordinator_events import ProjectEvent, Warned
 from tidyllm.agents.project import ProjectResult
 from tidyllm.cli.agents_kept import Kept, ids, keep, new, stem
 from tidyllm.cli.agents_order import Order, Plan, plan
@@ -33,6 +35,7 @@ from tidyllm.durable.views import tree
 from tidyllm.errors import ConfigError, RunDiverged, RunNotFound, TidyllmError
 from tidyllm.money import Budget
 from tidyllm.sandbox import Workspace
+from tidyllm.store.location import Location
 
 __all__ = ["FLOW", "Talk", "run"]
 
@@ -74,7 +77,9 @@ def run(order: Order, talk: Talk) -> int:
         chosen = plan(order)
         location = beside(chosen_store(talk.store))
         view = chosen_view(as_json=talk.as_json)
-        return asyncio.run(_Work(chosen, talk, view, location).whole())
+        logs = _Logs(view)
+        logging.getLogger("tidyllm").addHandler(logs)
+        return asyncio.run(_Work(chosen, talk, view, location, logs.told).whole())
     except TidyllmError as error:
         if view is not None:
             view.close()
@@ -105,8 +110,24 @@ def _standing(at: Connection, run: str) -> _Standing:
     return _Standing(unfinished=True, calls=calls, usd=tree(at, run).cost_usd or Decimal(0))
 
 
+class _Logs(logging.Handler):
+    """What is logged meanwhile goes where the run is shown, not across it."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+        self.told: set[str] = set()
+        """Warnings that the view has shown as events."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self.told:
+            self._view.notice(f"   note: {text}")
+
+
 class _Work:
-    def __init__(self, chosen: Plan, talk: Talk, view: View, location: Any) -> None:
+    def __init__(self, chosen: Plan, talk: Talk, view: View, location: Location, warned: set[str]) -> None:
+        self.warned = warned
         self._plan = chosen
         self._talk = talk
         self._view = view
@@ -167,7 +188,7 @@ class _Work:
             check=chosen.check,
             limits=chosen.limits,
             policies=dict.fromkeys(_ASKED, "ask") if chosen.options.ask else {},
-            observe=view.event,
+            observe=self._observe,
         )
         if chosen.max_usd is not None:
             left = max(chosen.max_usd - standing.usd, Decimal(0))
@@ -187,6 +208,11 @@ class _Work:
             view.close()
             say(told(kept, result, clock.monotonic() - began))
         return result.exit_code
+
+    def _observe(self, event: ProjectEvent) -> None:
+        if isinstance(event, Warned):
+            self.warned.add(event.text)
+        self._view.event(event)
 
     def _greet(self, kept: Kept, standing: _Standing) -> None:
         chosen, view = self._plan, self._view
