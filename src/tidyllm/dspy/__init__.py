@@ -50,7 +50,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME_OF[name]), name)
+    try:
+        value: object = getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "dspy":
+            raise
+        hint = "tidyllm.dspy needs DSPy 3.4 or newer: pip install 'tidyllm[dspy]'."
+        raise ModuleNotFoundError(hint, name="dspy") from error
     globals()[name] = value  # the next use does not come here
     return value
 
