@@ -10,9 +10,11 @@ import msgspec
 
 from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import EXTREME, Point
-from tidyllm.routing.features import hashed, shape, words_of
+from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
+from tidyllm.routing.heads import Net, leaning, mixed
 from tidyllm.routing.ridge import weighed
+from tidyllm.routing.signs import signs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Facts", "LearnedPolicy", "Prediction", "Weights"]
 
-TEMPERATURE = 0.03
-"""How sharply a prompt is given to the group it looks like most."""
+FAR = 4.0
+"""A sign further than this many spreads from the usual counts as this far."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,17 +59,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     groups: tuple[str, ...]
     group_quality: tuple[tuple[float, ...], ...]
     offset: tuple[float, ...]
-    slope: tuple[float, ...]
+    slope: tuple[float, float]
     singles: tuple[float, ...]
     curve: tuple[Point, ...]
     hindsight: tuple[Point, ...]
 
 
 class Weights:
-    """The numbers behind a policy. `words` are by family and place, `shapes` by sign of shape; columns are the routes'
-    quality, then the groups."""
+    """The numbers behind a policy. `words` are by family and place, `shapes` by `SHAPES` and `SIGNS`; their columns,
+    and what `net` makes of them, are told in `heads`."""
 
-    __slots__ = ("foreign", "mean", "rare", "shape_mean", "shape_spread", "shapes", "words")
+    __slots__ = ("foreign", "mean", "net", "rare", "shape_mean", "shape_spread", "shapes", "words")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Weights:
         rare: Sequence[Array32],
         shape_mean: Array,
         shape_spread: Array,
+        net: Net,
         foreign: Foreign,
     ) -> None:
         self.words = list(words)
@@ -86,6 +89,7 @@ class Weights:
         self.rare = list(rare)
         self.shape_mean = shape_mean
         self.shape_spread = shape_spread
+        self.net = net
         self.foreign = foreign
 
 
@@ -122,14 +126,16 @@ class LearnedPolicy:
 
         facts, weights = self.facts, self.weights
         words = words_of(prompt)
-        look = (np.array(shape(prompt)) - weights.shape_mean) / weights.shape_spread
+        look = standing(np.array([*shape(prompt), *signs(prompt)]), weights.shape_mean, weights.shape_spread)
         features = hashed(words)
         scores = weights.mean + look @ weights.shapes
         for family, values in enumerate(weighed(features, weights.rare)):
             scores = scores + values @ weights.words[family][features.places[family]]
-        expected, group = combined(facts, scores)
+        raw, likely = mixed(scores[None], weights.net, facts.group_quality)
+        expected = np.asarray(facts.offset) + leaning(raw)[0] @ np.asarray(facts.slope)
+        group = int(likely[0].argmax()) if facts.groups else None
         allowed = self._allowed(among)
-        foreign = weights.foreign.why(look, words)
+        foreign = weights.foreign.why(look[: len(SHAPES)], words)
         if foreign is not None:
             best = facts.routes.index(facts.safe)
             if best not in allowed:
@@ -232,23 +238,10 @@ class LearnedPolicy:
         return read(Path(path))
 
 
-def combined(facts: Facts, scores: Array) -> tuple[Array, int | None]:
-    """The expected quality by route from the raw scores of one prompt, and the group it looks like most."""
+def standing(measured: Array, middle: Array, spread: Array) -> Array:
+    """Shape and signs in spreads from their means. Signs are kept within `FAR`; shapes also tell what is foreign."""
     import numpy as np
 
-    count = len(facts.routes)
-    direct, likely = scores[:count], scores[count:]
-    group = None
-    if len(likely):
-        direct = mixed(direct[None], likely[None], np.asarray(facts.group_quality))[0]
-        group = int(likely.argmax())
-    return np.asarray(facts.offset) + np.asarray(facts.slope) * direct, group
-
-
-def mixed(direct: Array, likely: Array, means: Array) -> Array:
-    """Expected quality: four sevenths from the groups that a prompt looks like, the rest from its own words."""
-    import numpy as np
-
-    odds = np.exp((likely - likely.max(1, keepdims=True)) / TEMPERATURE)
-    odds /= odds.sum(1, keepdims=True)
-    return (4 * (odds @ means) + 3 * direct) / 7
+    found = (measured - middle) / spread
+    found[..., len(SHAPES) :] = np.clip(found[..., len(SHAPES) :], -FAR, FAR)
+    return found

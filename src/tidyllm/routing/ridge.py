@@ -23,6 +23,8 @@ __all__ = ["SHAPE_SHARE", "Likeness", "rarity", "solve", "standard", "weighed"]
 SHAPE_SHARE = 0.02
 """How much the shape of prompts counts beside their words."""
 _BLOCK = 4096
+_SPARE = 60
+"""Directions looked for beyond those wanted, so that the last of these are right as well."""
 
 
 def rarity(prompts: Sequence[Hashed], bits: int = BITS) -> list[Array32]:
@@ -95,6 +97,27 @@ class Likeness:
             block = np.zeros((len(sizes), len(used)), np.float32)
             block[rows[start:stop], place] = values[start:stop]
             self.table += block @ block.T
+
+    def space(self, rank: int) -> tuple[Array32, Array32]:
+        """Coordinates of the prompts along the `rank` directions in which they differ most, and the `alphas` of these:
+        `heads(alphas @ weights)` writes weights of the coordinates as weights of places and shapes.
+
+        By a randomised search of the largest directions, which is the same every time.
+        """
+        import numpy as np
+
+        count = len(self.table)
+        rank = min(rank, count // 2)
+        tried = (
+            np.random.default_rng(0).standard_normal((count, min(rank + _SPARE, count))).astype(np.float32)
+        )
+        for _ in range(4):
+            tried, _ = np.linalg.qr(self.table @ tried)
+        sizes, inside = np.linalg.eigh(tried.T @ (self.table @ tried))
+        best = np.argsort(-sizes)[:rank]
+        root = np.sqrt(np.maximum(sizes[best], 1e-3))
+        directions = tried @ inside[:, best]
+        return directions * root, directions / root
 
     def heads(self, alphas: Array) -> tuple[list[Array32], Array]:
         """The fit written as weights of places (by family) and of shapes, for each column of `alphas`."""

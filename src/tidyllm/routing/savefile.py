@@ -14,7 +14,10 @@ import msgspec
 from tidyllm.errors import ConfigError
 from tidyllm.routing.features import BITS, FAMILIES, SHAPES
 from tidyllm.routing.foreign import Foreign
+from tidyllm.routing.heads import NETS, Net, columns
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights
+from tidyllm.routing.net import HIDDEN
+from tidyllm.routing.signs import SIGNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 _FORMAT = "tidyllm routing policy"
-_VERSION = 1
+_VERSION = 2
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +45,13 @@ class _Foreign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seen: str
 
 
+class _Net(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One network: a row of `weights` for each hidden unit; columns are the routes, then the groups."""
+
+    weights: tuple[tuple[float, ...], ...]
+    offset: tuple[float, ...]
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: str
     version: int
@@ -51,6 +61,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shape_spread: tuple[float, ...]
     mean: tuple[float, ...]
     shapes: tuple[tuple[float, ...], ...]
+    net: tuple[_Net, ...]
     foreign: _Foreign
     rare: tuple[_Packed, ...]
     words: tuple[_Packed, ...]
@@ -70,11 +81,17 @@ def write(policy: LearnedPolicy, path: Path) -> None:
         format=_FORMAT,
         version=_VERSION,
         facts=policy.facts,
-        shape_names=SHAPES,
+        shape_names=(*SHAPES, *SIGNS),
         shape_mean=tuple(weights.shape_mean.tolist()),
         shape_spread=tuple(weights.shape_spread.tolist()),
         mean=tuple(weights.mean.tolist()),
-        shapes=tuple(map(tuple, weights.shapes.tolist())),
+        shapes=tuple(map(tuple, weights.shapes.round(6).tolist())),
+        net=tuple(
+            _Net(weights=tuple(map(tuple, each.tolist())), offset=tuple(offset.tolist()))
+            for each, offset in zip(
+                weights.net.weights.astype(float).round(6), weights.net.offset.astype(float), strict=True
+            )
+        ),
         foreign=_Foreign(
             inverse=tuple(map(tuple, weights.foreign.inverse.tolist())),
             far=weights.foreign.far,
@@ -130,6 +147,10 @@ def read(path: Path) -> LearnedPolicy:
             rare=[_unpack(each)[:, 0] for each in file.rare],
             shape_mean=np.array(file.shape_mean, float),
             shape_spread=np.array(file.shape_spread, float),
+            net=Net(
+                np.array([each.weights for each in file.net], float),
+                np.array([each.offset for each in file.net], float),
+            ),
             foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
         )
         _check(file, weights)
@@ -140,22 +161,21 @@ def read(path: Path) -> LearnedPolicy:
 
 def _check(file: _File, weights: Weights) -> None:
     """:raises ValueError: parts do not fit together."""
-    facts, columns = file.facts, len(file.facts.routes) + len(file.facts.groups)
+    facts, names, outputs = file.facts, (*SHAPES, *SIGNS), len(file.facts.routes) + len(file.facts.groups)
+    wide = columns(len(facts.routes), len(facts.groups))
     fits = (
-        file.shape_names == SHAPES
-        and weights.shapes.shape == (len(SHAPES), columns)
-        and weights.mean.shape == (columns,)
-        and weights.shape_mean.shape == weights.shape_spread.shape == (len(SHAPES),)
+        file.shape_names == names
+        and weights.shapes.shape == (len(names), wide)
+        and weights.mean.shape == (wide,)
+        and weights.shape_mean.shape == weights.shape_spread.shape == (len(names),)
+        and weights.net.weights.shape == (NETS, HIDDEN, outputs)
+        and weights.net.offset.shape == (NETS, outputs)
         and weights.foreign.inverse.shape == (len(SHAPES), len(SHAPES))
         and weights.foreign.seen.shape == (1 << 18,)
-        and [each.shape for each in weights.words] == [(1 << BITS, columns)] * FAMILIES
+        and [each.shape for each in weights.words] == [(1 << BITS, wide)] * FAMILIES
         and [each.shape for each in weights.rare] == [(1 << BITS,)] * FAMILIES
         and facts.safe in facts.routes
-        and len(facts.routes)
-        == len(facts.costs_usd)
-        == len(facts.offset)
-        == len(facts.slope)
-        == len(facts.singles)
+        and len(facts.routes) == len(facts.costs_usd) == len(facts.offset) == len(facts.singles)
         and all(len(each) == len(facts.routes) for each in facts.group_quality)
         and len(facts.group_quality) == len(facts.groups)
         and bool(facts.curve)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import apgr, curve, oracle
-from tidyllm.routing.features import hashed, shape, words_of
+from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
-from tidyllm.routing.learned import Facts, LearnedPolicy, Weights, mixed
+from tidyllm.routing.heads import fit_heads, leaning, mixed
+from tidyllm.routing.learned import Facts, LearnedPolicy, Weights, standing
 from tidyllm.routing.outcomes import Outcome, Outcomes
 from tidyllm.routing.ridge import Likeness, solve, standard
+from tidyllm.routing.signs import signs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +31,10 @@ MAX_ROWS = 10_000
 """The table of likeness grows with the square: 400 MB and minutes at this size. Of more rows a sample is used."""
 _FOLDS = 5
 _LOOSE, _TIGHT = 1.0, 8.0
-"""The two penalties: groups are told apart loosely, quality is fitted by a mixture of both, one to two."""
-_PRIOR = 10.0
+"""The two penalties of the ridge: a mixture of both is taken, one to two."""
+_RANK = 500
+"""Directions of meaning that the other fits see: with all of them they would learn prompts by heart."""
+_PRIOR = 20.0
 """A group's quality is pulled towards the mean as if by this many rows."""
 
 
@@ -69,15 +73,19 @@ def train(
     if (kinds >= 0).mean() < 0.5 or len(groups) < 2:
         groups, kinds = (), np.full(len(rows), -1)
     words = [words_of(row.prompt) for row in rows]
-    raw = np.array([shape(row.prompt) for row in rows])
+    raw = np.array([[*shape(row.prompt), *signs(row.prompt)] for row in rows])
     middle, spread = standard(raw)
-    shapes = (raw - middle) / spread
-    likeness = Likeness([hashed(each) for each in words], shapes)
+    looks = standing(raw, middle, spread)
+    shapes = looks[:, : len(SHAPES)]
+    seen = _Seen(
+        Likeness([hashed(each) for each in words], shapes), looks[:, len(SHAPES) :], real, kinds, len(groups)
+    )
     folds = _folds(rows, random)
-    direct, likely, means = _left_out(likeness.table, real, kinds, len(groups), folds)
-    score = _per_fold(direct, likely, means, folds) if groups else direct
+    score = np.zeros(real.shape)
+    for fold in range(_FOLDS):
+        score[folds == fold] = seen.left_out(folds == fold)
     offset, slope = _calibrated(score, real)
-    expected = offset + slope * score
+    expected = offset + leaning(score) @ slope
     missing = np.isnan(real)
     filled = np.where(missing, np.clip(expected, 0, 1), real)
     costs = tuple(outcomes.costs[route] for route in routes)
@@ -98,12 +106,12 @@ def train(
         groups=groups,
         group_quality=tuple(map(tuple, _means(real, kinds, len(groups)).tolist())),
         offset=tuple(offset.tolist()),
-        slope=tuple(slope.tolist()),
+        slope=(float(slope[0]), float(slope[1])),
         singles=tuple(singles.tolist()),
         curve=tuple(curve(expected, filled, costs, safe=safest, foreign=flagged)),
         hindsight=tuple(oracle(filled, costs)),
     )
-    weights = _weights(likeness, real, kinds, len(groups), (middle, spread), foreign)
+    weights = seen.weights((middle, spread), foreign)
     policy = LearnedPolicy(facts, weights)
     return (
         policy.for_share(share)
@@ -153,14 +161,6 @@ def _fit(table: Array32, real: Array, used: Flags, penalty: float) -> tuple[Arra
     return alphas, mean
 
 
-def _onehot(kinds: Array, count: int) -> Array:
-    import numpy as np
-
-    return np.where(
-        (kinds >= 0)[:, None], np.eye(count)[kinds] if count else np.zeros((len(kinds), 0)), np.nan
-    )
-
-
 def _means(real: Array, kinds: Array, count: int) -> Array:
     """The mean quality of each group by route, pulled towards the overall mean."""
     import numpy as np
@@ -173,51 +173,20 @@ def _means(real: Array, kinds: Array, count: int) -> Array:
     return found
 
 
-def _left_out(
-    table: Array32, real: Array, kinds: Array, count: int, folds: Array
-) -> tuple[Array, Array, list[Array]]:
-    """For each row what was predicted while its fold was left out, and the groups' quality without each fold."""
-    import numpy as np
-
-    direct = np.zeros(real.shape)
-    likely = np.zeros((len(real), count))
-    means: list[Array] = []
-    for fold in range(_FOLDS):
-        inside, outside = folds != fold, folds == fold
-        loose, mean = _fit(table, np.hstack([real, _onehot(kinds, count)]), inside, _LOOSE)
-        tight, _ = _fit(table, real, inside, _TIGHT)
-        scores = mean + table[outside] @ loose
-        routes = real.shape[1]
-        direct[outside] = (scores[:, :routes] + 2 * (mean[:routes] + table[outside] @ tight)) / 3
-        likely[outside] = scores[:, routes:]
-        means.append(_means(real[inside], kinds[inside], count))
-    return direct, likely, means
-
-
-def _per_fold(direct: Array, likely: Array, means: list[Array], folds: Array) -> Array:
-    import numpy as np
-
-    found = np.empty_like(direct)
-    for fold, mean in enumerate(means):
-        at = folds == fold
-        found[at] = mixed(direct[at], likely[at], mean)
-    return found
-
-
 def _calibrated(score: Array, real: Array) -> tuple[Array, Array]:
-    """The straight line by route that makes left-out scores an expected quality; never a falling one."""
+    """The offset by route and the two slopes that make left-out scores an expected quality; never falling ones."""
     import numpy as np
 
-    offset, slope = np.zeros(real.shape[1]), np.zeros(real.shape[1])
-    for route in range(real.shape[1]):
-        known = ~np.isnan(real[:, route])
-        x, y = score[known, route], real[known, route]
-        spread = float(((x - x.mean()) ** 2).sum())
-        slope[route] = (
-            max(float(((x - x.mean()) * (y - y.mean())).sum()) / spread, 0.0) if spread > 1e-12 else 0.0
-        )
-        offset[route] = y.mean() - slope[route] * x.mean()
-    return offset, slope
+    known = ~np.isnan(real)
+    parts, wanted = leaning(score), np.where(known, real, 0.0)
+    count = known.sum(0)
+    middle = (parts * known[..., None]).sum(0) / count[:, None]
+    mean = wanted.sum(0) / count
+    x: Array = (parts - middle)[known]
+    y: Array = (real - mean)[known]
+    fitted: list[float] = np.linalg.solve(x.T @ x + 1e-9 * np.eye(2), x.T @ y).tolist()
+    slope = np.array([max(each, 0.0) for each in fitted])
+    return mean - middle @ slope, slope
 
 
 def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
@@ -230,29 +199,54 @@ def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _weights(  # noqa: PLR0917 - the parts of one fit, used once
-    likeness: Likeness,
-    real: Array,
-    kinds: Array,
-    count: int,
-    scale: tuple[Array, Array],
-    foreign: Foreign,
-) -> Weights:
-    """The final fit, on all rows."""
-    import numpy as np
+class _Seen:
+    """All that was seen of the rows: how alike they are, their signs, the quality of each route, their groups."""
 
-    everything = np.ones(len(real), bool)
-    loose, mean = _fit(likeness.table, np.hstack([real, _onehot(kinds, count)]), everything, _LOOSE)
-    tight, _ = _fit(likeness.table, real, everything, _TIGHT)
-    routes = real.shape[1]
-    loose[:, :routes] = (loose[:, :routes] + 2 * tight) / 3
-    words, shapes = likeness.heads(loose)
-    return Weights(
-        words=words,
-        shapes=shapes,
-        mean=mean,
-        rare=likeness.rare,
-        shape_mean=scale[0],
-        shape_spread=scale[1],
-        foreign=foreign,
-    )
+    def __init__(self, likeness: Likeness, signs: Array, real: Array, kinds: Array, count: int) -> None:
+        self.likeness = likeness
+        self.signs = signs
+        self.real = real
+        self.kinds = kinds
+        self.count = count
+        self.space, self.directions = likeness.space(_RANK)
+
+    def _ridge(self, used: Flags) -> tuple[Array, Array]:
+        loose, mean = _fit(self.likeness.table, self.real, used, _LOOSE)
+        tight, _ = _fit(self.likeness.table, self.real, used, _TIGHT)
+        return (loose + 2 * tight) / 3, mean
+
+    def left_out(self, out: Flags) -> Array:
+        """The quality that is expected of the rows `out`, learned from all others."""
+        import numpy as np
+
+        alphas, mean = self._ridge(~out)
+        real, kinds = self.real[~out], self.kinds[~out]
+        by_space, by_sign, offset, net = fit_heads(
+            self.space[~out], self.signs[~out], real, kinds, self.count
+        )
+        scores = np.hstack(
+            [
+                mean + self.likeness.table[out] @ alphas,
+                self.space[out] @ by_space + self.signs[out] @ by_sign + offset,
+            ]
+        )
+        return mixed(scores, net, _means(real, kinds, self.count))[0]
+
+    def weights(self, scale: tuple[Array, Array], foreign: Foreign) -> Weights:
+        """The final fit, on all rows."""
+        import numpy as np
+
+        alphas, mean = self._ridge(np.ones(len(self.real), bool))
+        by_space, by_sign, offset, net = fit_heads(self.space, self.signs, self.real, self.kinds, self.count)
+        words, by_shape = self.likeness.heads(np.hstack([alphas, self.directions @ by_space]))
+        no_sign = np.zeros((len(by_sign), alphas.shape[1]))
+        return Weights(
+            words=words,
+            shapes=np.vstack([by_shape, np.hstack([no_sign, by_sign])]),
+            mean=np.concatenate([mean, offset]),
+            rare=self.likeness.rare,
+            shape_mean=scale[0],
+            shape_spread=scale[1],
+            net=net,
+            foreign=foreign,
+        )
