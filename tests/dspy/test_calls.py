@@ -174,6 +174,18 @@ def test_calls_from_threads_and_from_inside_a_loop_work() -> None:
     assert [*answers, asyncio.run(inside())] == [["yes"]] * 9
 
 
+def test_a_plain_function_used_as_a_step_may_ask_a_program() -> None:
+    """It runs on the loop that synchronous calls use, and waits for one of them."""
+    model = lm(lambda request: "yes")
+
+    @step(name="program")
+    def program(question: str) -> str:
+        return model(question)[0]
+
+    assert program.run_sync("?") == "yes"
+    assert (program >> (lambda text: f"{text}!")).run_sync("?") == "yes!"
+
+
 # -- money
 
 

@@ -1,4 +1,4 @@
-"""Twenty programs, each on DSPy's own engine and on ours, over one scripted server: same results, same requests.
+"""Twenty-five programs, each on DSPy's own engine and on ours, over one scripted server: same results, same requests.
 
 A program returns what it found; the test compares that, and every body that reached the server.
 """
@@ -195,6 +195,24 @@ def copro() -> Any:
     return compiled.signature.instructions
 
 
+def random_search() -> Any:
+    optimiser = dspy.BootstrapFewShotWithRandomSearch(
+        metric=_right, max_bootstrapped_demos=1, max_labeled_demos=1, num_candidate_programs=2, num_threads=1
+    )
+    return len(optimiser.compile(dspy.Predict(QA), trainset=_examples()).demos)
+
+
+def simba() -> Any:
+    optimiser = dspy.SIMBA(metric=_score, bsize=2, num_candidates=2, max_steps=1, num_threads=1)
+    return optimiser.compile(dspy.Predict(QA), trainset=_examples(), seed=0).signature.instructions
+
+
+def gepa() -> Any:
+    optimiser = dspy.GEPA(metric=_score, max_metric_calls=12, reflection_lm=dspy.settings.lm, num_threads=1)
+    compiled = optimiser.compile(dspy.Predict(QA), trainset=_examples(), valset=_examples())
+    return compiled.signature.instructions
+
+
 def evaluate() -> Any:
     run = dspy.Evaluate(devset=_examples(), metric=_right, num_threads=2, display_progress=False)
     return run(dspy.Predict(QA)).score
@@ -224,10 +242,16 @@ def _right(example: Any, found: Any, trace: Any = None) -> bool:
     return example.answer == found.answer
 
 
+def _score(
+    example: Any, found: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
+) -> float:
+    return float(_right(example, found))
+
+
 PROGRAMS: tuple[Callable[[], Any], ...] = (
     predict, chain_of_thought, typed_outputs, few_shot, history, several_answers, react, best_of_n, refine, parallel,
     batch, asynchronous, asyncified, streaming, json_adapter, save_and_load, bootstrap, labelled, copro, evaluate,
-    multi_chain, usage,
+    multi_chain, usage, random_search, simba, gepa,
 )  # fmt: skip
 
 
