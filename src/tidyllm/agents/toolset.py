@@ -22,6 +22,7 @@ from tidyllm.errors import (
     NobodyToAsk,
     PriceUnknown,
     RunError,
+    RunInDoubt,
     TidyllmError,
     TimeoutExceeded,
     ToolDenied,
@@ -39,6 +40,10 @@ __all__ = ["Approve", "Toolset"]
 Approve: TypeAlias = Callable[[Call, AgentTool], "bool | Awaitable[bool]"]
 """Says whether a call of a tool with policy "ask" may run."""
 
+_IN_DOUBT = (
+    "{} was under way when its process died, and nobody can say how far it got. Look at what is there now; "
+    "do it again only where that does no harm."
+)
 _YES = frozenset({"y", "yes", "ok", "okay", "true", "1", "allow", "approve", "approved"})
 _SLACK = 0.05  # seconds: timers of event loops ring a little early
 _SHOWN = 2_000
@@ -151,11 +156,16 @@ class Toolset:
         """Run one call, as the call `<tool>-<call id>` below `ctx`.
 
         Whatever keeps the tool from running or goes wrong in it is an answer with `ok=False` for the model. A budget
-        with nothing left, the run's deadline, errors of a durable run, and cancellation are not: they are raised.
+        with nothing left, the run's deadline, errors of a durable run, and cancellation are not: they are raised. A call
+        that was in flight at a crash and is not made again is an answer too, unless its tool says `in_doubt="fail"`.
         """
         try:
             chosen = await self._admit(call, ctx, approve or self.approve)
             text = await ctx.call(chosen, call.arguments, name=_segment(call))
+        except RunInDoubt:
+            if self[call.name].in_doubt == "fail":
+                raise
+            return ToolResult(call.id, call.name, _IN_DOUBT.format(call.name), ok=False, error="RunInDoubt")
         except (BudgetExceeded, PriceUnknown, RunError):
             raise
         except TimeoutExceeded as error:
