@@ -26,16 +26,17 @@ BACKENDS: tuple[str, ...] = ("auto", "gateway", "bedrock", "direct", "offline")
 class RetryConfig(msgspec.Struct, frozen=True):
     """How often a failed call is made again: `max_retries=n` is n + 1 attempts.
 
-    - `initial_delay`: the most seconds before the second attempt; `max_delay`: before any.
+    - `initial_delay`: the most seconds before the second attempt; `max_delay`: before any. The defaults are those of
+      the wrappers that this one takes the place of; routes of ours wait less.
     - `multiplier`: by which that grows. Pauses double; 1 keeps them at `initial_delay`.
     - `jitter`: pauses are always drawn evenly from 0 to that bound, so that callers do not come back together.
 
     :raises ConfigError: a number is out of range.
     """
 
-    max_retries: int = 2
-    initial_delay: float = 0.25
-    max_delay: float = 8.0
+    max_retries: int = 3
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
     multiplier: float = 2.0
     jitter: bool = True
 
