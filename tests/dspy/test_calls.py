@@ -322,6 +322,35 @@ async def test_a_stream_is_billed_and_told_in_history() -> None:
     assert model.history[-1]["cache_hit"] is False
 
 
+def _events(model: Any) -> list[Any]:
+    return list(model.engine.stream(asked()))
+
+
+def test_a_stream_is_tried_again_before_its_first_piece() -> None:
+    script = (Reply(status=500), Reply(text="one two", cut_after=0), Reply(text="one two"))
+    with ModelServer(*script) as server:
+        events = _events(make("ours", server.openai_url, retries=2))
+        assert len(server.requests) == 3
+    assert "".join(event.delta.text for event in events if event.type == "delta") == "one two"
+
+
+def test_a_stream_is_never_started_over_after_its_first_piece() -> None:
+    with ModelServer(Reply(text="one two three four", cut_after=3), "unused") as server:
+        with pytest.raises(lm15.TransportError):
+            _events(make("ours", server.openai_url, retries=2))
+        assert len(server.requests) == 1
+
+
+def test_a_kept_stream_is_given_again_and_says_so() -> None:
+    model = lm(AnswerCache(scripted("one two three")))
+    question = lm15.Request(model=model.model, messages=(lm15.Message.user("?"),))
+    first, second = (list(model.engine.stream(question)) for _ in range(2))
+    assert [one.type for one in first] == [one.type for one in second]
+    bills = [events[-1].provider_data["tidyllm"] for events in (first, second)]
+    assert [bill["cached"] for bill in bills] == [False, True]
+    assert second[-1].usage == lm15.Usage()
+
+
 def test_a_stream_that_is_left_early_hangs_up() -> None:
     with ModelServer(Reply(text="a b c d e f g h", piece_delay=0.02), "next") as server:
         made: Any = make("ours", server.openai_url)
