@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.access.places import both, store_in
+from tests.money.tamper import let_it_change
 from tests.store.servers import redis_url
 from tidyllm import Context
 from tidyllm.access import Limits, RedisLimits, Subject
@@ -97,6 +98,7 @@ async def test_of_a_long_ledger_only_the_last_minute_counts(tmp_path: Path) -> N
         ledger = Ledger(store)
         for _ in range(9):
             await call(ledger)
+        await store.write(let_it_change)
         await store.write(
             lambda connection: connection.exec_driver_sql("UPDATE ledger SET at = at - 62 WHERE seq < 15")
         )

@@ -111,6 +111,7 @@ async def test_a_row_that_is_missing_from_the_ledger_shows(tmp_path: Path) -> No
     assert (whole.status, whole.err) == (0, "")
     assert whole.out.startswith("the ledger is whole: 6 rows, 3 calls, 2 settled, 1 in doubt, 0 under way")
     with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as thief:
+        thief.execute("DROP TRIGGER ledger_no_delete")
         thief.execute("DELETE FROM ledger WHERE seq = 3")
     robbed = await run(tmp_path, "spend", "verify", "--store", "s.db", "--json")
     assert robbed.status == 1

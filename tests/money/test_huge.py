@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from tests.money.tamper import let_it_change
 from tests.store.servers import databases, store_url
 from tidyllm import Context
 from tidyllm.core import AttemptStarted
@@ -76,6 +77,7 @@ async def test_what_cannot_be_written_fails_alone(store: Store) -> None:
 
 
 def _as_an_earlier_version_left_it(connection: Connection) -> None:
+    let_it_change(connection)
     connection.exec_driver_sql("UPDATE budget_counters SET reserved_nanos = 1.6e19")
     connection.exec_driver_sql("UPDATE ledger SET reserved_nanos = 4000000000000000000")
 

@@ -16,10 +16,11 @@ from sqlalchemy import Connection
 
 from tests.models.raw_server import serve
 from tests.models.upstreams import CHAT, json_body, model_at, play
+from tests.money.tamper import let_it_change
 from tests.store.servers import databases, store_url
 from tidyllm import Context, Fallback, step
 from tidyllm.core import AttemptStarted
-from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown
+from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown, StoreError
 from tidyllm.money import Budget, Budgeted, Ledger
 from tidyllm.money.budget import Stacked
 from tidyllm.store import Store
@@ -212,6 +213,17 @@ async def test_a_ledger_that_signs_off_leaves_nothing_open(store: Store) -> None
     assert (found.open, found.in_doubt) == (0, 1)
 
 
+@pytest.mark.parametrize("change", ["UPDATE ledger SET cost_nanos = 1", "DELETE FROM ledger"])
+async def test_the_database_itself_refuses_to_change_the_ledger(store: Store, change: str) -> None:
+    async with ledger_of(store) as ledger:
+        await (await Budget(1, name="key:k", ledger=ledger).reserve(Decimal("0.1"), what="x")).settle(
+            Decimal("0.05")
+        )
+        await ledger.flush()
+        with pytest.raises(StoreError, match="the ledger is append-only"):
+            await store.write(lambda connection: connection.exec_driver_sql(change))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -231,6 +243,7 @@ async def test_whatever_is_missing_or_was_changed_shows(store: Store, change: st
         await (await budget.reserve(Decimal("0.1"), what="x")).settle(Decimal("0.05"))
         await ledger.flush()
     assert (await ledger.verify()).whole
+    store.write_sync(let_it_change)
     store.write_sync(lambda connection: connection.exec_driver_sql(change))
     assert any(says in problem for problem in (await ledger.verify()).problems)
 
