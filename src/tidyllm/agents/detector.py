@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -10,6 +11,9 @@ import msgspec
 from tidyllm.agents.stop import Stop, StopReason
 
 __all__ = ["Detector", "Done"]
+
+_SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
+"""How long something took: two runs of the same tests differ in nothing else, and are equal."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -49,8 +53,9 @@ class Detector:
         fresh = False
         within: set[bytes] = set()
         for call in calls:
-            key = _key(call.tool, call.arguments, call.result)
-            news = _key(call.tool, call.result) if call.reads or not call.ok else key
+            result = _SECONDS.sub("", call.result)
+            key = _key(call.tool, call.arguments, result)
+            news = _key(call.tool, result) if call.reads or not call.ok else key
             fresh = fresh or news not in self._seen
             self._seen.add(news)
             if key in within:
