@@ -13,9 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.dspy.both import BOTH, MODEL, Which, asked, dspy, lm, lm15, make, reply
+from tests.dspy.both import BOTH, MODEL, Which, dspy, lm, lm15, make
 from tidyllm import Context, Fallback, step
-from tidyllm.cache import AnswerCache
 from tidyllm.dspy import LM, scope
 from tidyllm.errors import ConfigError
 from tidyllm.models import Request, Response, Text, Usage
@@ -232,143 +231,6 @@ def test_a_budget_refuses_as_a_billing_error_which_nobody_retries(mode: str) -> 
 def test_two_budgets_hold_together() -> None:
     with scope(budget=Budget(100)), scope(budget=Budget("0.000001")), pytest.raises(dspy.LMBillingError):
         lm("openai/gpt-5-mini", api_key="k", base_url="https://api.openai.com/v1", max_tokens=20_000)("?")
-
-
-# -- answers that are kept
-
-
-def _numbered() -> Any:
-    count = iter(range(1_000))
-    return scripted(lambda request: f"answer {next(count)}")
-
-
-def test_equal_questions_are_one_call_and_a_hit_says_so() -> None:
-    model = lm(AnswerCache(_numbered()))
-    assert model("?") == model("?") == ["answer 0"]
-    first, second = model.history[-2:]
-    assert (first["cache_hit"], second["cache_hit"]) == (False, True)
-    assert (second["cost"], second["usage"]) == (0.0, {})
-
-
-@pytest.mark.parametrize("mode", ("sync", "async"))
-def test_n_answers_are_n_and_the_same_n_again(mode: str) -> None:
-    model = lm(AnswerCache(_numbered()))
-
-    def ask() -> Any:
-        return (
-            model("?", n=5, temperature=1.0)
-            if mode == "sync"
-            else asyncio.run(model.acall("?", n=5, temperature=1.0))
-        )
-
-    first = ask()
-    assert len(set(first)) == 5
-    assert ask() == first
-    assert model("?", temperature=1.0) == first[:1]  # the first candidate is the plain question
-
-
-def test_rollouts_are_answers_of_their_own_and_each_is_kept() -> None:
-    model = lm(AnswerCache(_numbered()), temperature=1.0)
-    rolls = [model("?", rollout_id=number)[0] for number in range(5)]
-    assert len(set(rolls)) == 5
-    assert [model.copy(rollout_id=number)("?")[0] for number in range(5)] == rolls
-    assert model("?")[0] not in rolls
-
-
-def test_a_rollout_s_candidates_are_others_than_those_of_another_rollout() -> None:
-    model = lm(AnswerCache(_numbered()), temperature=1.0)
-    answers = [one for number in (1, 2, 12) for one in model("?", n=3, rollout_id=number)]
-    assert len(set(answers)) == 9
-
-
-def test_cache_false_for_one_call_asks_again() -> None:
-    model = lm(AnswerCache(_numbered()))
-    assert model("?") != model("?", cache=False)
-    assert model("?", cache=True) == ["answer 0"]
-
-
-# -- streams
-
-
-async def _pieces(program: Any, **inputs: Any) -> tuple[list[str], Any]:
-    listener = dspy.streaming.StreamListener(signature_field_name="answer")
-    chunks: list[str] = []
-    last: Any = None
-    async for value in dspy.streamify(program, stream_listeners=[listener])(**inputs):
-        if isinstance(value, dspy.streaming.StreamResponse):
-            chunks.append(value.chunk)
-        else:
-            last = value
-    return chunks, last
-
-
-@pytest.mark.parametrize("which", BOTH)
-async def test_streamify_delivers_pieces(which: Which) -> None:
-    answer = "The capital of France is Paris and it has been so for a long time."
-    with ModelServer(reply(answer=answer)) as server:
-        model = make(which, server.openai_url)
-        with dspy.context(lm=model, adapter=dspy.ChatAdapter()):
-            chunks, last = await _pieces(dspy.Predict("question -> answer"), question="?")
-    assert len(chunks) > 3
-    assert "".join(chunks) == last.answer == answer
-
-
-async def test_a_stream_is_billed_and_told_in_history() -> None:
-    with ModelServer(reply(answer="Paris it is")) as server:
-        model = lm("openai/gpt-5-mini", base_url=server.openai_url, abilities=())
-        with dspy.context(lm=model, adapter=dspy.ChatAdapter()):
-            await _pieces(dspy.Predict("question -> answer"), question="?")
-    assert model.history[-1]["usage"]["completion_tokens"] > 0
-    assert model.history[-1]["cache_hit"] is False
-
-
-def _events(model: Any) -> list[Any]:
-    return list(model.engine.stream(asked()))
-
-
-def test_a_stream_is_tried_again_before_its_first_piece() -> None:
-    script = (Reply(status=500), Reply(text="one two", cut_after=0), Reply(text="one two"))
-    with ModelServer(*script) as server:
-        events = _events(make("ours", server.openai_url, retries=2))
-        assert len(server.requests) == 3
-    assert "".join(event.delta.text for event in events if event.type == "delta") == "one two"
-
-
-def test_a_stream_is_never_started_over_after_its_first_piece() -> None:
-    with ModelServer(Reply(text="one two three four", cut_after=3), "unused") as server:
-        with pytest.raises(lm15.TransportError):
-            _events(make("ours", server.openai_url, retries=2))
-        assert len(server.requests) == 1
-
-
-def test_a_kept_stream_is_given_again_and_says_so() -> None:
-    model = lm(AnswerCache(scripted("one two three")))
-    question = lm15.Request(model=model.model, messages=(lm15.Message.user("?"),))
-    first, second = (list(model.engine.stream(question)) for _ in range(2))
-    assert [one.type for one in first] == [one.type for one in second]
-    bills = [events[-1].provider_data["tidyllm"] for events in (first, second)]
-    assert [bill["cached"] for bill in bills] == [False, True]
-    assert second[-1].usage == lm15.Usage()
-
-
-def test_a_stream_that_is_left_early_hangs_up() -> None:
-    with ModelServer(Reply(text="a b c d e f g h", piece_delay=0.02), "next") as server:
-        made: Any = make("ours", server.openai_url)
-        events = made._engine_spec.stream(asked())
-        assert [next(events).type for _ in range(2)] == ["start", "delta"]
-        events.close()
-        assert made("?") == ["next"]
-
-
-async def test_a_step_without_pieces_streams_its_answer_whole() -> None:
-    made: Any = lm(lambda request: "all at once")
-    kinds = [
-        event.type
-        async for event in made._async_engine_spec.stream(
-            lm15.Request(model="f", messages=(lm15.Message.user("?"),))
-        )
-    ]
-    assert kinds == ["start", "delta", "end"]
 
 
 # -- the rest of what an answer holds
