@@ -358,7 +358,7 @@ def _summary(console: Console, plan: Plan) -> None:
         )
     _line(
         console,
-        f"{_many(len(plan.results), 'file')}: {changed} changed, {len(plan.results) - changed - problems} unchanged, "
+        f"{_many(len(plan.results), 'file')}: {changed} changed, {len(plan.unchanged)} unchanged, "
         f"{problems} left out. {_many(len(plan.converted), 'use')} converted, {len(plan.could_not)} could not.",
     )
 

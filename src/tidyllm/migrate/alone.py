@@ -10,7 +10,7 @@ import libcst as cst
 from tidyllm.migrate.resolve import Reference
 from tidyllm.migrate.rules import Rules
 from tidyllm.migrate.ties import Entry, Ties
-from tidyllm.migrate.tree import rebuilt
+from tidyllm.migrate.tree import dotted, rebuilt
 
 __all__ = ["Alone"]
 
@@ -30,7 +30,20 @@ class Alone(Ties):
         if id(node) in self.scopes.binding_names:
             return self._soft_binding(node)
         found = self.resolver.reference(node)
-        return node if found is None else self._alone(node, found)
+        if found is None:
+            self._whole_module(node)
+            return node
+        return self._alone(node, found)
+
+    def _whole_module(self, node: cst.Name) -> None:
+        """List a legacy module that is handed on: what is taken from it then is not seen."""
+        if not isinstance(self.scopes.parent(node), cst.Arg | cst.Assign):
+            return
+        origin = self.resolver.origin(node)
+        rules = None if origin is None else self.resolver.legacy_module(origin[0][0])
+        if rules is not None and rules.closed:
+            self.log.append(Entry("could_not", rules, node.value, node, "the module itself is passed on, and what is "
+                                  "taken from it is not seen", "Import the new names instead."))  # fmt: skip
 
     def _attribute(self, node: cst.Attribute) -> cst.CSTNode:
         found = self.resolver.reference(node)
@@ -92,6 +105,15 @@ class Alone(Ties):
         if rule is not None and rule.keep:
             return node
         blocked = self.blocked.get(f"{rules.pattern}.{found.name}", "")
+        hint = rules.settings.get("hint") if rule is not None and rule.arguments else None
+        if hint and not found.ambiguous and self._is_hint(node):
+            self.log.append(Entry("converted", rules, found.name, node))
+            home, _, last = str(hint).rpartition(".")
+            if isinstance(node, cst.Attribute) and found.qualified.rpartition(".")[0] == home:
+                return node.with_changes(attr=cst.Name(last))
+            new = self.use(str(hint), found.bindings)
+            assert isinstance(node, cst.Name | cst.Attribute)
+            return new.with_changes(lpar=node.lpar, rpar=node.rpar)
         if rule is None or not rule.to or found.ambiguous:
             reason = (
                 rule.reason
@@ -108,9 +130,29 @@ class Alone(Ties):
             self.log.append(Entry("could_not", rules, found.name, node, blocked, rule.by_hand))
             return node
         self.log.append(Entry("converted", rules, found.name, node))
+        if self._is_test(node):
+            self.checked[rules.pattern, found.name] = rules
         new = self.use(rule.to, found.bindings, alias=isinstance(node, cst.Name))
         old = node if isinstance(node, cst.Name | cst.Attribute) else new
         return new.with_changes(lpar=old.lpar, rpar=old.rpar)
+
+    def _is_hint(self, node: cst.CSTNode) -> bool:
+        here = self.scopes.parent(node)
+        while isinstance(here, cst.BaseExpression | cst.BaseElement | cst.SubscriptElement | cst.Index):
+            if isinstance(here, cst.Call):
+                return False
+            here = self.scopes.parent(here)
+        return isinstance(here, cst.Annotation) or self._is_test(node)
+
+    def _is_test(self, node: cst.CSTNode) -> bool:
+        """Whether objects are tested against this class: `isinstance(x, X)`, `case X():`, `except X:`."""
+        here = self.scopes.parent(node)
+        while isinstance(here, cst.Element | cst.Tuple | cst.BinaryOperation):
+            here = self.scopes.parent(here)
+        if isinstance(here, cst.MatchClass | cst.ExceptHandler):
+            return True
+        above = self.scopes.parent(here) if isinstance(here, cst.Arg) else None
+        return isinstance(above, cst.Call) and dotted(above.func) in {"isinstance", "issubclass"}
 
     def _soft_binding(self, node: cst.Name) -> cst.CSTNode:
         """`X = None` beside an import of `X` takes its new name."""

@@ -30,6 +30,7 @@ class Converted:
     tainted: frozenset[str]
     exports: tuple[tuple[str, str], ...]
     kept: frozenset[str]
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> Converted:
@@ -69,12 +70,17 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
         for one in bindings
         if one.kind == "import" and file.resolver.legacy(one.origin) is not None
     )
+    imported = _still_imported(done) if file.needs or exports else []
     kept = frozenset(
-        facts.absolute(one.origin)
-        for one in _still_imported(done)
-        if file.resolver.legacy(one.origin) is not None
+        facts.absolute(one.origin) for one in imported if file.resolver.legacy(one.origin) is not None
     )
-    return Converted(changed, tuple(unique), tainted, exports, kept)
+    here = {one.local: one.origin for one in imported}
+    renamed: list[tuple[str, str]] = []
+    for name, origin in exports:
+        legacy = file.resolver.legacy(origin) if name not in here else None
+        to = legacy[1].to if legacy is not None and legacy[1] is not None else ""
+        renamed += [(name, local) for local, one in here.items() if to and one == to][:1]
+    return Converted(changed, tuple(unique), tainted, exports, kept, tuple(renamed))
 
 
 def _still_imported(module: cst.Module) -> list[_Origin]:
@@ -86,7 +92,8 @@ def _still_imported(module: cst.Module) -> list[_Origin]:
             if not isinstance(node.names, cst.ImportStar):
                 for alias in node.names:
                     name = _dotted(alias.name)
-                    found.append(_Origin(f"{base}{name}" if base.endswith(".") else f"{base}.{name}"))
+                    local = alias.evaluated_alias or name
+                    found.append(_Origin(f"{base}{name}" if base.endswith(".") else f"{base}.{name}", local))
             return
         if isinstance(node, cst.BaseExpression):
             return
@@ -100,6 +107,7 @@ def _still_imported(module: cst.Module) -> list[_Origin]:
 @dataclass(frozen=True)
 class _Origin:
     origin: str
+    local: str
 
 
 def _dotted(node: cst.CSTNode) -> str:

@@ -39,5 +39,7 @@ class FileResult:
     """Module-level names that hold what could not be converted: those who import them must not be converted either."""
     exports: tuple[tuple[str, str], ...] = ()
     """Legacy names that this file passes on: its own name for each, and where it comes from."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Names at the top of this file that came from an import, and what they are called now."""
     imported: tuple[tuple[str, str], ...] = ()
     kept: frozenset[str] = frozenset()

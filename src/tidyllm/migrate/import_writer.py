@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import libcst as cst
 
 from tidyllm.migrate.scope import ImportNode
-from tidyllm.migrate.tree import rebuilt
+from tidyllm.migrate.tree import comments, rebuilt
 
 __all__ = ["MARKS", "Change", "Writer"]
 
@@ -227,15 +227,9 @@ def _inside(old: cst.CSTNode, new: Sequence[cst.CSTNode]) -> list[cst.EmptyLine]
     if old in new:
         return []
     above = len(old.leading_lines) if isinstance(old, cst.SimpleStatementLine) else 0
-    words = [comment.value for child in list(old.children)[above:] for comment in _all_comments(child)]
-    kept = {comment.value for one in new for comment in _all_comments(one)}
+    words = [comment.value for child in list(old.children)[above:] for comment in comments(child)]
+    kept = {comment.value for one in new for comment in comments(one)}
     return [cst.EmptyLine(comment=cst.Comment(word)) for word in words if word not in kept]
-
-
-def _all_comments(node: cst.CSTNode) -> list[cst.Comment]:
-    if isinstance(node, cst.Comment):
-        return [node]
-    return [one for child in node.children for one in _all_comments(child)]
 
 
 def _comments(line: cst.SimpleStatementLine) -> list[cst.EmptyLine]:

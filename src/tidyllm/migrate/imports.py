@@ -14,6 +14,7 @@ import libcst as cst
 from tidyllm.migrate.import_writer import MARKS, Change, Writer
 from tidyllm.migrate.rewrite import Entry, Need, Rewriter
 from tidyllm.migrate.scope import ImportNode, Scope
+from tidyllm.migrate.texts import NAMES, is_annotation
 from tidyllm.migrate.tree import children, dotted
 
 __all__ = ["settle"]
@@ -69,8 +70,9 @@ def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[s
         if isinstance(node, cst.SimpleString):
             value = node.value.strip("rRbBuU").strip("'\"")
             inside = set(MARKS.findall(value)) & marks
-            if inside:
+            if inside or is_annotation(file, node):
                 seen.update(inside)
+                used.update(_quoted(file, scopes.of.get(id(node), root), value))
             elif value in root.names and _in_all(file, node):
                 used.update(
                     (id(one.statement), value) for one in root.names[value] if one.statement is not None
@@ -104,6 +106,18 @@ def _used(file: Rewriter, tree: cst.Module) -> tuple[set[tuple[int, str]], set[s
 
     look(tree)
     return used, seen
+
+
+def _quoted(file: Rewriter, scope: Scope, hint: str) -> set[tuple[int, str]]:
+    """The imports that a type hint in quotes refers to."""
+    found: set[tuple[int, str]] = set()
+    for match in NAMES.finditer(hint):
+        base = match[0].partition(".")[0]
+        holder = scope.holder(base)
+        for one in holder.names[base] if holder is not None else ():
+            if one.statement is not None:
+                found.add((id(one.statement), base))
+    return found
 
 
 def _from_star(file: Rewriter, node: cst.Name) -> bool:

@@ -85,6 +85,12 @@ def imported_names(
     package = package_of(path, root).split(".")
     found: set[str] = set()
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    texts = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    # `patch("app.core.Name")`, and `setattr(app.core, "Name", …)`
+    found.update(text for text in texts if "." in text and text.replace(".", "a").isidentifier())
+    attributes |= {text for text in texts if text.encode() in names}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(f"{alias.name}.{name}" for alias in node.names for name in attributes)

@@ -20,6 +20,10 @@ from tidyllm.migrate.source import Source
 __all__ = ["converted", "relevant", "selected"]
 
 
+_LARGEST = 1_000_000
+"""Characters. A syntax tree takes some hundred times the memory of its text; what is larger was not written by hand."""
+
+
 def selected(data: bytes, library: Sequence[Rules], extra: Sequence[bytes] = ()) -> list[Rules]:
     """The patterns whose words are in the file at all."""
     passed_on = any(word in data for word in extra)
@@ -59,6 +63,10 @@ def converted(
         source = Source.decode(data)
         book = Notebook.read(source.text) if path.suffix == ".ipynb" else None
         text = source.text if book is None else book.module()
+        if len(text) > _LARGEST:
+            raise MigrateError(
+                f"it holds {len(text) / 1e6:.1f} MB of code, and at most {_LARGEST / 1e6:.0f} MB is looked at."
+            )
         _parses(text, notebook=book is not None)
         with _deep():
             done = convert(text, wanted, facts)
@@ -88,6 +96,7 @@ def converted(
         tainted=done.tainted,
         exports=done.exports,
         kept=done.kept,
+        renamed=done.renamed,
         problem="; ".join(why for _, why in book.skipped) if book is not None else "",
     )
 

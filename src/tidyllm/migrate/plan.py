@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import multiprocessing
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -71,10 +72,15 @@ class Plan:
         """The lines of a unified diff of one file."""
         if result.after is None:
             return []
-        before = Source.decode(result.before).text.splitlines(keepends=True)
-        after = Source.decode(result.after).text.splitlines(keepends=True)
+        before = _lines(Source.decode(result.before).text)
+        after = _lines(Source.decode(result.after).text)
         lines = difflib.unified_diff(before, after, f"a/{result.path}", f"b/{result.path}")
         return [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as Python and git count them: a form feed ends none."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
 def plan(
@@ -204,6 +210,7 @@ class _Work:
             self.foreign,
             known.tainted,
             known.keep,
+            known.renamed,
         )
 
 
@@ -231,10 +238,12 @@ def _links(
     exports: dict[str, str] = {}
     tainted: set[str] = set()
     kept: set[str] = set()
+    renamed: dict[str, str] = {}
     for path, result in results.items():
         for module in module_names(path, root):
             if not any(rules.module(module) for rules in library):
                 exports.update((f"{module}.{name}", origin) for name, origin in result.exports)
+            renamed.update((f"{module}.{old}", f"{module}.{new}") for old, new in result.renamed)
             tainted.update(f"{module}.{name}" for name in result.tainted)
         kept |= result.kept
     known = exports.keys() | tainted
@@ -257,6 +266,7 @@ def _links(
             keep=frozenset(
                 name.rpartition(".")[2] for name in kept & exports.keys() if any(map(name.startswith, here))
             ),
+            renamed={name: renamed[name] for name in sorted(mine & renamed.keys())},
         )
         if seen.get(path, Facts()) != new:
             seen[path] = facts[path] = new

@@ -30,6 +30,8 @@ class Facts:
     """Dotted names in the tree that hold what could not be converted."""
     keep: frozenset[str] = frozenset()
     """Names that this file must go on passing on."""
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Names in modules of the tree that are called something else now."""
 
     def absolute(self, origin: str) -> str:
         """A relative name made absolute."""

@@ -20,7 +20,7 @@ from tidyllm.migrate.scope import Binding
 from tidyllm.migrate.site import Site
 from tidyllm.migrate.texts import converted_text
 from tidyllm.migrate.ties import Entry, Need
-from tidyllm.migrate.tree import rebuilt
+from tidyllm.migrate.tree import children, comments, rebuilt
 
 __all__ = ["Action", "Entry", "Need", "Rewriter"]
 
@@ -36,11 +36,24 @@ class Rewriter(Alone):
         for _ in range(_ROUNDS):
             self.log, self.needs, self.again = [], {}, False
             done = self.rewrite(self.module)
+            if self.checked:
+                self._tested(done)
             if not self.again:
                 assert isinstance(done, cst.Module)
                 return done
         self.log = []
         return self.module
+
+    def _tested(self, node: cst.CSTNode) -> None:
+        """An object that stays is not tested against a class that does not."""
+        if isinstance(node, cst.Import | cst.ImportFrom):
+            return
+        found = None if id(node) in self.scopes.not_read else self.resolver.reference(node)
+        if found is not None and (found.rules.pattern, found.name) in self.checked:
+            why = f"objects are tested for {found.name}, and another use of it has to stay"
+            self.block(found.rules, found.name, why)
+        for child in children(node):
+            self._tested(child)
 
     # -- the walk
 
@@ -221,6 +234,7 @@ class Rewriter(Alone):
             self.stuck[id(node)] = error.reason, error.by_hand
             self.refuse(node, rules, name, error.reason, error.by_hand)
             return node
+        done = _with_comments(node, done)
         if done is not node:
             self.log.append(Entry("converted", rules, name, node))
         return done
@@ -317,6 +331,27 @@ def _other_quotes(old: cst.FormattedString, new: cst.CSTNode) -> cst.CSTNode:
         return rebuilt(node, change)
 
     return rebuilt(new, change)
+
+
+def _with_comments(old: cst.Call, new: cst.BaseExpression) -> cst.BaseExpression:
+    """Comments of arguments that are gone stand above those that are left."""
+    if new is old or not isinstance(new, cst.Call):
+        return new
+    had = comments(old)
+    if not had:
+        return new
+    have = [one.value for one in comments(new)]
+    lost = [one for one in had if one.value not in have]
+    if not lost or not isinstance(new.whitespace_before_args, cst.SimpleWhitespace):
+        return new
+    first, *rest = lost
+    above = cst.ParenthesizedWhitespace(
+        cst.TrailingWhitespace(cst.SimpleWhitespace("  "), first),
+        [cst.EmptyLine(whitespace=cst.SimpleWhitespace("    "), comment=one) for one in rest],
+        indent=True,
+        last_line=cst.SimpleWhitespace("    "),
+    )
+    return new.with_changes(whitespace_before_args=above)
 
 
 def plain_call(site: Site) -> cst.BaseExpression:

@@ -10,27 +10,32 @@ from tidyllm.migrate.site import literal
 from tidyllm.migrate.ties import Entry, Ties
 from tidyllm.migrate.tree import last_name
 
-__all__ = ["converted_text"]
+__all__ = ["NAMES", "converted_text", "is_annotation"]
+
+NAMES = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+"""Dotted names in a type hint that is written as a text."""
 
 
 def converted_text(file: Ties, node: cst.SimpleString) -> cst.CSTNode:
     """The text as it has to be, or as it is."""
     text = literal(node)
-    if isinstance(text, str) and _is_annotation(file, node):
+    if isinstance(text, str) and is_annotation(file, node):
         return _annotation(file, node)
     if not isinstance(text, str) or not text.isascii() or not text.replace(".", "a").isidentifier():
         return node
     above = file.scopes.parent(node)
     if isinstance(above, cst.Expr) or (isinstance(above, cst.DictElement) and above.key is node):
         return node
-    new = _public(file, node, text) if "." not in text else _path(file, node, text)
+    new = _public(file, node, text) if "." not in text else None
+    if new is None:
+        new = _attribute_of(file, node, text) or _path(file, node, text)
     if new is None:
         return node
     opening = node.prefix + node.quote
     return node.with_changes(value=f"{opening}{new}{node.quote}")
 
 
-def _is_annotation(file: Ties, node: cst.CSTNode) -> bool:
+def is_annotation(file: Ties, node: cst.CSTNode) -> bool:
     here: cst.CSTNode | None = node
     while here is not None and not isinstance(here, cst.BaseSmallStatement | cst.BaseCompoundStatement):
         if isinstance(here, cst.Annotation):
@@ -46,19 +51,19 @@ def _annotation(file: Ties, node: cst.SimpleString) -> cst.CSTNode:
     scope = file.scopes.of[id(node)]
 
     def change(match: re.Match[str]) -> str:
-        holder = scope.holder(match[0])
-        imports = (
-            [one for one in holder.names[match[0]] if one.kind == "import"] if holder is not None else []
-        )
-        legacy = file.resolver.legacy(imports[0].origin) if len(imports) == 1 else None
+        base, _, rest = match[0].partition(".")
+        holder = scope.holder(base)
+        imports = [one for one in holder.names[base] if one.kind == "import"] if holder is not None else []
+        origin = ".".join([imports[0].origin, rest] if rest else [imports[0].origin]) if imports else ""
+        legacy = file.resolver.legacy(origin) if len(imports) == 1 else None
         if legacy is None or legacy[1] is None or not legacy[1].to or legacy[1].keep:
             return match[0]
         if f"{legacy[0].pattern}.{legacy[1].name}" in file.blocked:
             return match[0]
         file.log.append(Entry("converted", legacy[0], legacy[1].name, node))
-        return file.use(legacy[1].to, imports, alias=True).value
+        return file.use(legacy[1].to, imports, alias=not rest).value
 
-    value = re.sub(r"(?<![\w.])[A-Za-z_]\w*", change, node.value[len(node.prefix) :])
+    value = NAMES.sub(change, node.value[len(node.prefix) :])
     return node if node.prefix + value == node.value else node.with_changes(value=node.prefix + value)
 
 
@@ -93,8 +98,23 @@ def _public(file: Ties, node: cst.SimpleString, text: str) -> str | None:
     return None
 
 
+def _attribute_of(file: Ties, node: cst.SimpleString, text: str) -> str | None:
+    """`setattr(app.core, "Name", …)`: the name of something in a module of the tree that is called otherwise now."""
+    above = file.scopes.parent(node)
+    call = file.scopes.parent(above) if isinstance(above, cst.Arg) else None
+    if not file.facts.renamed or not isinstance(call, cst.Call) or len(call.args) < 2 or call.args[1] is not above:
+        return None
+    origin = file.resolver.origin(call.args[0].value)
+    if origin is None:
+        return None
+    new = file.facts.renamed.get(f"{file.facts.absolute(origin[0][0])}.{text}")
+    return None if new is None else new.rpartition(".")[2]
+
+
 def _path(file: Ties, node: cst.SimpleString, text: str) -> str | None:
     """A dotted path to a legacy name, or to a legacy module where modules are named."""
+    if text in file.facts.exports:
+        return file.facts.renamed.get(text)  # it is replaced where another module has it
     found = file.resolver.legacy(text)
     if found is not None:
         rules, rule, _ = found

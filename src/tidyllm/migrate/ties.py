@@ -71,6 +71,8 @@ class Ties:
         """Nodes that must stay, and why, found in an earlier round."""
         self.blocked: dict[str, str] = {}
         """Legacy names that must stay everywhere in this file, and why."""
+        self.checked: dict[tuple[str, str], Rules] = {}
+        """Names that objects are tested against (`isinstance`): all their uses are converted, or none."""
         self.again = False
         self._taint_imports()
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import libcst as cst
 
-__all__ = ["children", "dotted", "last_name", "name_occurrences", "rebuilt", "text_of"]
+__all__ = ["children", "comments", "dotted", "last_name", "name_occurrences", "rebuilt", "text_of"]
 
 _NO_MEANING = (
     "whitespace",
@@ -112,6 +112,13 @@ def last_name(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Attribute):
         return node.attr.value
     return node.value if isinstance(node, cst.Name) else ""
+
+
+def comments(node: cst.CSTNode) -> list[cst.Comment]:
+    """All comments in the node, in the order of the source."""
+    if isinstance(node, cst.Comment):
+        return [node]
+    return [one for child in node.children for one in comments(child)]
 
 
 _EMPTY = cst.Module(body=[])

@@ -14,10 +14,12 @@ from tidyllm.migrate.rewrite import Entry, Rewriter
 from tidyllm.migrate.rules import Rules
 from tidyllm.migrate.scope import Binding
 from tidyllm.migrate.site import Site, expression, keyword, literal
-from tidyllm.migrate.tree import children, dotted, rebuilt
+from tidyllm.migrate.tree import children, comments, dotted, last_name, rebuilt
 
 __all__ = ["CALLS", "function_definition"]
 
+_STEADY = keyword("rng", expression("lambda: 1.0"))
+"""Pauses that are not left to chance."""
 _BY_HAND = "Wrap the call in Retry(step, attempts=..., base=..., cap=..., on=...) by hand."
 
 
@@ -51,6 +53,18 @@ def function_definition(file: Rewriter, rules: Rules, node: cst.FunctionDef) -> 
         return None
     file.log.append(Entry("converted", rules, f"retry of {node.name.value}", node.name))
     return done
+
+
+def _names(node: cst.CSTNode, name: str) -> bool:
+    return (isinstance(node, cst.Name) and node.value == name) or any(_names(one, name) for one in children(node))
+
+
+def _is_watched(node: cst.CSTNode, name: str) -> bool:
+    """Whether what the decorator added to the function is read: `ask.retry.statistics`, `ask.retry_with(…)`."""
+    if isinstance(node, cst.Attribute) and node.attr.value in {"retry", "retry_with", "statistics"}:
+        if last_name(node.value) == name:
+            return True
+    return any(_is_watched(one, name) for one in children(node))
 
 
 def _callee(node: cst.BaseExpression) -> cst.BaseExpression:
@@ -105,7 +119,7 @@ class _Options:
                 raise CannotConvert(f"its argument {name!r} has no counterpart", _BY_HAND)
         if "stop" not in given:
             raise CannotConvert("it tries again for ever", "Say how often: Retry(step, attempts=...).")
-        if "RetryError" in self.file.scopes.root.names and literal(given.get("reraise")) is not True:
+        if _names(self.file.module, "RetryError") and literal(given.get("reraise")) is not True:
             raise CannotConvert("RetryError is caught", "Catch the error of the last attempt instead.")
         attempts = self._one(given["stop"], "stop_after_attempt", "max_attempt_number")
         args = [keyword("attempts", attempts), *self._wait(given.get("wait"), literal(attempts))]
@@ -143,11 +157,12 @@ class _Options:
                 raise CannotConvert("its pauses have no counterpart", _BY_HAND)
             given[orders[kind][place] if arg.keyword is None else arg.keyword.value] = arg.value
         if kind == "wait_fixed":
-            return [keyword("base", given["wait"]), keyword("cap", given["wait"])]
+            return [keyword("base", given["wait"]), keyword("cap", given["wait"]), _STEADY]
         if kind == "wait_random":
             most = given.get("max", expression("1"))
             return [keyword("base", most), keyword("cap", most)]
-        return self._exponential(given, attempts)
+        args = self._exponential(given, attempts)
+        return [*args, _STEADY] if kind == "wait_exponential" else args
 
     def _exponential(self, given: Mapping[str, cst.BaseExpression], attempts: object) -> list[cst.Arg]:
         if "exp_base" in given and literal(given["exp_base"]) != 2:
@@ -186,6 +201,10 @@ def _wrapped(
     options: list[cst.Arg],
     bindings: tuple[Binding, ...],
 ) -> cst.FunctionDef:
+    if _is_watched(file.module, node.name.value):
+        raise CannotConvert("its schedule or its statistics are read", "Read the events of the run instead.")
+    if node.decorators[-1] is not decorator:
+        raise CannotConvert("another decorator stands below it", "Put the one of tenacity right above def.")
     _movable(file, node)
     assert isinstance(node.body, cst.IndentedBlock)
     done = rebuilt(node.body, file.rewrite)
@@ -195,7 +214,7 @@ def _wrapped(
     if not body:
         raise CannotConvert("it does nothing")
     name = "attempt"
-    while any(name in scope.names for scope in (file.scopes.of[id(node.body)], file.scopes.root)):
+    while file.scopes.of[id(node.body)].holder(name) is not None:
         name += "_"
     is_async = node.asynchronous is not None
     inner = cst.FunctionDef(
@@ -219,6 +238,7 @@ def _wrapped(
     last = cst.SimpleStatementLine([cst.Return(answer)], leading_lines=[cst.EmptyLine(indent=False)])
     decorators = [one for one in node.decorators if one is not decorator]
     first = node.decorators[0]
+    words = [cst.EmptyLine(comment=one) for one in comments(decorator.with_changes(leading_lines=[]))]
     changed = node.with_changes(
         decorators=decorators, body=done.with_changes(body=[*head, inner, last], footer=[])
     )
@@ -230,6 +250,8 @@ def _wrapped(
             )
         else:
             changed = changed.with_changes(leading_lines=[*node.leading_lines, *first.leading_lines])
+    if words:
+        changed = changed.with_changes(lines_after_decorators=[*words, *changed.lines_after_decorators])
     return changed
 
 
@@ -258,9 +280,19 @@ def _movable(file: Rewriter, node: cst.FunctionDef) -> None:
                 f"it gives its own parameter {name!r} another value", "Use another name for it."
             )
 
+    own = {
+        name
+        for name, bindings in inside.names.items()
+        if any(isinstance(one.node, cst.Param) for one in bindings)
+    }
+
     def look(one: cst.CSTNode) -> None:
         if isinstance(one, cst.FunctionDef | cst.Lambda | cst.ClassDef):
             return
+        if isinstance(one, cst.Del) and any(_names(one, name) for name in own):
+            raise CannotConvert("it deletes its own parameter", "Leave the parameter alone.")
+        if isinstance(one, cst.Call) and dotted(one.func) in {"locals", "vars"} and not one.args:
+            raise CannotConvert("it looks at its own variables", "Name the variables.")
         if isinstance(one, cst.Yield):
             raise CannotConvert("it is a generator")
         if isinstance(one, cst.Call) and dotted(one.func) == "super" and not one.args:

@@ -118,6 +118,8 @@ def timeout(site: Site) -> cst.BaseExpression:
     first = _first(site, given, "primitive")
     if "timeout_seconds" not in given:
         raise site.refuse("its timeout_seconds is missing")
+    if literal(given["timeout_seconds"].value) in (None, 0):
+        raise site.refuse("its time limit is None or 0", "Leave it out, or give it seconds above 0.")
     total = keyword("total", given["timeout_seconds"].value, given["timeout_seconds"])
     other = given.get("fallback")
     if other is None or literal(other.value) is None:
@@ -141,10 +143,10 @@ def fallback(site: Site) -> cst.BaseExpression:
     given = site.given()
     first = _first(site, given, "primary")
     args = [first]
-    if "fallback" in given:
+    if "fallback" in given and literal(given["fallback"].value) is not None:
         args.append(positional(given["fallback"].value, given["fallback"]))
     many = given.get("fallbacks")
-    if many is not None:
+    if many is not None and literal(many.value) is not None:
         if isinstance(many.value, cst.List | cst.Tuple):
             args += [_element(one) for one in many.value.elements]
         else:
@@ -226,6 +228,8 @@ def cache(site: Site) -> cst.BaseExpression:
     args = [_first(site, given, "primitive")]
     time = given.get("ttl_seconds") or given.get("ttl")
     if time is not None:
+        if literal(time.value) in (None, 0):
+            raise site.refuse("its ttl_seconds is None or 0", "Say how many seconds an answer is kept.")
         args.append(keyword("ttl_seconds", time.value, time))
     key = given.get("cache_key_fn")
     if key is not None:
