@@ -11,13 +11,17 @@ import msgspec
 
 from tidyllm.errors import WorkspaceError
 from tidyllm.sandbox import histories, restore
-from tidyllm.sandbox.paths import split
+from tidyllm.sandbox.paths import Tree, split
 from tidyllm.sandbox.protect import Protection, section_changed
 from tidyllm.sandbox.records import Delta, Entry, State
 from tidyllm.sandbox.snapshot import Manifest, compare
+from tidyllm.sandbox.uproot import uproot
 
 if TYPE_CHECKING:
     from tidyllm.sandbox.editor import Editor
+
+
+_DEEPEST = 3_800  # characters of a path: what lies deeper is removed as it is
 
 
 class Pending(msgspec.Struct, frozen=True):
@@ -58,6 +62,7 @@ def settle(editor: Editor, intent: Entry, pending: Pending, *, note: str = "", r
         else:
             before[path] = state
     after = editor.snapshots.take(keep=True, strict=False)
+    odd = _drop_odd(editor.tree)
     times = editor.snapshots.times
     protection = Protection(pending.globs, pending.baseline, tests=pending.tests)
     deltas = compare(before, after)
@@ -83,7 +88,8 @@ def settle(editor: Editor, intent: Entry, pending: Pending, *, note: str = "", r
         and protection.reason(path)
         and path not in by_path
     ]
-    notes = [f"removed the special file {delta.path}" for delta in special]
+    notes = [f"removed {shown}: its name is no text, or it lies too deep to be kept" for shown in odd]
+    notes += [f"removed the special file {delta.path}" for delta in special]
     notes += [f"the protected file {path} was touched, and holds what it held before" for path in touched]
     lost = [delta.path for delta in deltas if delta.before is not None and delta.before.kind == "ignored"]
     notes += [f"{path} was removed and cannot be restored: no snapshot looks into it" for path in lost]
@@ -124,11 +130,24 @@ def _forbidden(editor: Editor, protection: Protection, delta: Delta) -> bool:
     return bool(section_changed(delta.path, contents[0], contents[1]))
 
 
+def _drop_odd(tree: Tree) -> list[str]:
+    """Remove what no snapshot can hold: there was none before the command."""
+    found = sorted(tree.odd)
+    for path in found:
+        head, name = split(path)
+        with tree.folder(head) as folder:
+            uproot(folder, name)
+    return [ascii(path[-200:]) for path in found]
+
+
 def _unlock(root: Path) -> None:
     """Give ourselves back the right to look: a command may have taken it away from its own files."""
     if os.geteuid() == 0:
         return
     for folder, names, files in os.walk(root):
+        if len(folder) > _DEEPEST:
+            names.clear()
+            continue
         for name in names:
             place = Path(folder, name)
             if not place.is_symlink() and not os.access(place, os.R_OK | os.X_OK | os.W_OK):
@@ -167,4 +186,9 @@ def heal_commands(editor: Editor) -> None:
 def state_before(editor: Editor) -> tuple[Manifest, dict[str, int]]:
     """A snapshot with all contents, and the times by which a touch is seen."""
     manifest: dict[str, State] = editor.snapshots.take(keep=True)
+    if editor.tree.odd:
+        names = ", ".join(ascii(path[-200:]) for path in sorted(editor.tree.odd)[:5])
+        raise WorkspaceError(
+            f"{names}: no snapshot can hold a name that is no text, or what lies so deep; rename or move it"
+        )
     return manifest, dict(editor.snapshots.times)

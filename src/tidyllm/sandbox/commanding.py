@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tidyllm.sandbox.editor import Editor
 from tidyllm.sandbox.isolate import guarantees, isolation
 from tidyllm.sandbox.records import CommandResult, Entry
 from tidyllm.sandbox.runner import Ran, environment, order_for, run
+from tidyllm.sandbox.uproot import uproot
 
 
 class Commanding:
@@ -160,9 +161,9 @@ def _with(result: CommandResult, aftermath: Aftermath) -> CommandResult:
 
 def _remove(place: Path) -> None:
     """A folder with all it holds, also what a program has locked against its owner."""
-    for folder, names, _ in os.walk(place):
-        for name in names:
-            inner = Path(folder, name)
-            if not inner.is_symlink() and not os.access(inner, os.W_OK | os.X_OK | os.R_OK):
-                inner.chmod(0o700)
-    shutil.rmtree(place, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        parent = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            uproot(parent, place.name)
+        finally:
+            os.close(parent)

@@ -19,6 +19,7 @@ from tidyllm.errors import EditConflict, OutsideWorkspace, WorkspaceError
 from tidyllm.sandbox.records import State
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONGEST = 3_000  # bytes below the root: with that, and a name beside, no path passes the kernel's 4,096
 _CONTROL = frozenset(map(chr, [*range(32), 127]))
 
 IGNORED = frozenset({".git", ".hg", ".svn", ".venv", "__pycache__", "node_modules"})
@@ -42,6 +43,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
+        self.odd: list[str] = []
         try:
             self._fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -209,7 +211,11 @@ class Tree:
             return
 
     def walk(self) -> Iterator[tuple[str, os.stat_result, str]]:
-        """Everything below the root, folders before what they hold: path, stat, and a link's target."""
+        """Everything below the root, folders before what they hold: path, stat, and a link's target.
+
+        What has a name that is no text, or lies deeper than a path may say, is left out; `odd` names it afterwards.
+        """
+        self.odd.clear()
         stack: list[str] = ["."]
         while stack:
             rel = stack.pop()
@@ -222,6 +228,9 @@ class Tree:
                         except FileNotFoundError:
                             continue
                         path = name if rel == "." else f"{rel}/{name}"
+                        if not is_unicode(name) or len(os.fsencode(path)) > _LONGEST:
+                            self.odd.append(path)
+                            continue
                         yield path, about, link
                         if stat.S_ISDIR(about.st_mode) and name not in IGNORED:
                             stack.append(path)
