@@ -16,7 +16,7 @@ from benchmarks.table import Table
 
 NAMES = (
     "steps", "in_flight", "gateway", "everything", "streams", "startup", "routing", "prefix_cache", "growth",
-    "ledger_rows", "durable", "agents",
+    "ledger_rows", "durable", "agents", "dspy_engine", "migrate",
 )  # fmt: skip
 DOCS = ROOT / "docs"
 
