@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,6 +88,38 @@ async def test_closing_while_the_server_is_away_ends_and_counts_what_is_lost(ser
             store.append_soon(notes, note(f"n{number}"))
         await store.aclose()
         assert store.lost == 3
+
+
+async def test_a_file_that_stays_locked_is_told_after_the_patience_and_posts_are_kept(tmp_path: Path) -> None:
+    url = tmp_path / "store.db"
+    with (
+        opened(str(url), patience=0.2) as store,
+        closing(sqlite3.connect(url, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        store.append_soon(notes, note("posted"))
+        for _ in range(2):
+            with pytest.raises(StoreDown, match=r"locked|cannot be reached"):
+                await store.append(notes, note("told"))
+        other.execute("COMMIT")
+        while await store.read(names) != ["posted"]:
+            await asyncio.sleep(0.01)
+        assert store.lost == 0
+
+
+async def test_closing_waits_for_a_lock_rather_than_to_lose_what_was_posted(tmp_path: Path) -> None:
+    url = tmp_path / "store.db"
+    with (
+        opened(str(url), patience=0.01) as store,
+        closing(sqlite3.connect(url, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        store.append_soon(notes, note("posted"))
+        closes = asyncio.create_task(store.aclose())
+        await asyncio.sleep(0.3)
+        other.execute("COMMIT")
+        await closes
+        assert store.lost == 0
 
 
 async def test_a_full_disk_is_a_store_that_is_away(tmp_path: Path) -> None:

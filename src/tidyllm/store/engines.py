@@ -13,10 +13,12 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from tidyllm.store.location import Location
 
-__all__ = ["BUSY_SECONDS", "reader_engine", "writer_engine"]
+__all__ = ["BUSY_SECONDS", "WAIT", "reader_engine", "writer_engine"]
 
 BUSY_SECONDS = 30.0
-"""How long one process waits for another's transaction on the same file."""
+"""How long one process waits for another's transaction on the same file, if it does not say otherwise."""
+WAIT = "tidyllm.wait"
+"""In `Connection.info`: how many seconds the next transaction waits for the lock to write."""
 _CONNECT_SECONDS = 5
 _CHECKPOINT_PAGES = 8_000
 """Of 4 KiB, in a log that is used again from its beginning: 32 MiB."""
@@ -105,12 +107,13 @@ def _begin_immediate(connection: Connection) -> None:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     waited, step = 0.0, 0.0002
+    most: float = connection.info.get(WAIT, BUSY_SECONDS)
     while True:
         try:
             driver.execute("BEGIN IMMEDIATE")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= BUSY_SECONDS:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= most:
                 # Through SQLAlchemy, so that the error has the shape of all others.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return

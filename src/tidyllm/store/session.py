@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tidyllm.errors import StoreDown, StoreError
+from tidyllm.store.engines import WAIT
 from tidyllm.store.inserts import Inserts
 
 __all__ = ["Session"]
@@ -33,10 +34,14 @@ class Session:
         self.doubtful: str | None = None
         """Postgres: the transaction whose commit began and was never answered."""
 
-    def begin(self, *, alone: bool) -> Connection:
-        """A connection with a transaction; `alone`: no other process is in such a one at the same time."""
+    def begin(self, *, alone: bool, wait: float) -> Connection:
+        """A connection with a transaction; `alone`: no other process is in such a one at the same time.
+
+        `wait`: seconds for which another program's lock on a SQLite file is waited for.
+        """
         if self._connection is None:
             self._connection = self._engine.connect()
+        self._connection.info[WAIT] = wait
         self._transaction = self._connection.begin()
         if alone and self._postgres:
             self._connection.execute(_ALONE)

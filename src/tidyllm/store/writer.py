@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Table
 
 from tidyllm import clock
 from tidyllm.errors import StoreDown
+from tidyllm.store.engines import BUSY_SECONDS
 from tidyllm.store.failures import kind_of, ours
 from tidyllm.store.inserts import Row
 from tidyllm.store.item import Item, deliver
@@ -69,6 +70,7 @@ class Writer:
         self._closing = False
         self._down_since: float | None = None
         self._tried_at = 0.0
+        self._began: float | None = None
         self._busy = False
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
@@ -184,13 +186,14 @@ class Writer:
         tries = 0
         while batch:
             self._busy = True
+            last = self._closing
             try:
                 self._together(batch)
             except BaseException as error:  # noqa: BLE001 - a work may raise anything; whoever waits for it gets that
                 tries += 1
                 kind = kind_of(error)
                 if kind == "down":
-                    batch = self._outlast(batch, error)
+                    batch = self._outlast(batch, error, last=last)
                 elif kind == "again" and tries < _TRIES:
                     continue
                 else:
@@ -209,7 +212,11 @@ class Writer:
         if session.doubtful is not None and session.committed():
             return
         try:
-            connection = session.begin(alone=any(item.work is not None for item in batch))
+            self._began = clock.monotonic()
+            connection = session.begin(
+                alone=any(item.work is not None for item in batch), wait=self._wait(self._began)
+            )
+            self._began = None
             rows: dict[Table, list[Row]] = {}
             for item in batch:
                 if item.work is None:
@@ -228,6 +235,13 @@ class Writer:
             session.rollback()
             raise
 
+    def _wait(self, now: float) -> float:
+        """How long another program's lock is waited for: who waits is told in time, what is kept tries again."""
+        if self._closing:
+            return BUSY_SECONDS  # what is not written now is lost
+        away = self._down_since is not None and now - self._tried_at < self._patience
+        return min(self._patience, _NEWS) if away else self._patience
+
     def _apart(self, batch: list[Item], error: BaseException) -> None:
         """After a failure: works each alone, runs of rows by halves, in order; what fails alone has failed."""
         if len(batch) == 1:
@@ -241,11 +255,12 @@ class Writer:
         for part in _parts(batch):
             self._write(part)
 
-    def _outlast(self, batch: list[Item], error: BaseException) -> list[Item]:
-        """The database is away: wait a little; returns what is still to be written."""
+    def _outlast(self, batch: list[Item], error: BaseException, *, last: bool) -> list[Item]:
+        """The database is away: wait a little; returns what is still to be written, unless this try was the last."""
         now = self._tried_at = clock.monotonic()
+        began, self._began = self._began, None
         if self._down_since is None:
-            self._down_since = now
+            self._down_since = now if began is None else began  # a wait for a lock was a part of it
             _log.warning("store %s is away: %s", self._name, ours(error, self._name))
         session = self._session
         session.drop()
@@ -256,7 +271,7 @@ class Writer:
             if item.future is not None and (self._closing or now - since >= self._patience):
                 item.fail(ours(error, self._name) if session.doubtful is None else self._unknown(error))
                 gone.append(item)
-            elif self._closing:
+            elif last:
                 self._lose(item, ours(error, self._name))
             else:
                 kept.append(item)
