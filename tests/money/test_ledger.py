@@ -248,6 +248,29 @@ async def test_whatever_is_missing_or_was_changed_shows(store: Store, change: st
     assert any(says in problem for problem in (await ledger.verify()).problems)
 
 
+async def test_rows_beside_each_other_that_were_changed_are_one_line_of_at_most_twenty(memory: Store) -> None:
+    ledger = Ledger(memory)
+    for _ in range(60):
+        await (await Budget(1, name="key:k", ledger=ledger).reserve(Decimal("0.1"), what="x")).settle(
+            Decimal(0)
+        )
+    memory.write_sync(let_it_change)
+    changes = "UPDATE ledger SET model = 'other' WHERE seq BETWEEN 5 AND 41 OR seq = 50"
+    memory.write_sync(lambda connection: connection.exec_driver_sql(changes))
+    assert (await ledger.verify()).problems == [
+        "writer 1: rows 5 to 41 were changed, or do not follow the ones before them",
+        "writer 1: row 50 was changed, or does not follow the one before it",
+    ]
+    memory.write_sync(
+        lambda connection: connection.exec_driver_sql(
+            "UPDATE ledger SET model = 'new' WHERE seq > 50 AND seq % 2 = 0"
+        )
+    )
+    found = await ledger.verify()
+    assert (len(found.problems), found.whole) == (20, False)
+    assert found.more_problems > 0
+
+
 async def test_a_hit_is_written_down_with_what_it_saved(store: Store) -> None:
     async with ledger_of(store) as ledger:
         ledger.hit(Context.new(), target="up", model="priced", saved_usd=Decimal("0.002"))

@@ -13,7 +13,7 @@ from tidyllm.money.row import COLUMNS, DOUBT, GENESIS, INTENT, SETTLEMENT, chain
 
 __all__ = ["Verified", "verify"]
 
-_MOST = 1_000
+_MOST = 20
 """Problems that are listed; the rest is counted."""
 _SELECT = f"SELECT {', '.join((*COLUMNS, 'hash'))} FROM ledger ORDER BY writer, seq"  # noqa: S608 - our own names
 _ENDS = (
@@ -50,6 +50,15 @@ class Verified(msgspec.Struct):
         else:
             self.more_problems += 1
 
+    def unchained(self, writer: int, first: int, last: int) -> None:
+        """Note rows that stand together, as one problem."""
+        if first == last:
+            self.wrong(f"writer {writer}: row {first} was changed, or does not follow the one before it")
+        else:
+            self.wrong(
+                f"writer {writer}: rows {first} to {last} were changed, or do not follow the ones before them"
+            )
+
 
 def verify(connection: Connection) -> Verified:
     """Walk the whole ledger, row by row: memory does not grow with it. About a million rows in ten seconds."""
@@ -74,27 +83,35 @@ def _walk(connection: Connection, found: Verified) -> Iterator[tuple[Any, ...]]:
         for number, seq, head in connection.exec_driver_sql("SELECT id, seq, head FROM ledger_writers")
     }
     writer, seq, head = 0, 0, GENESIS
+    first = last = 0  # rows of this writer that do not fit, one after the other
     ended: dict[int, tuple[int, bytes]] = {}
     result = connection.execution_options(yield_per=5_000).exec_driver_sql(_SELECT)
     for given in result:
         row: tuple[Any, ...] = tuple([bytes(one) if type(one) is memoryview else one for one in given[:-1]])
         found.rows += 1
         if row[0] != writer:
+            if first:
+                found.unchained(writer, first, last)
             ended[writer] = seq, head
-            writer, seq, head = row[0], 0, GENESIS
+            writer, seq, head, first = row[0], 0, GENESIS, 0
         if row[1] != seq + 1:
             found.wrong(f"writer {writer}: rows {seq + 1} to {row[1] - 1} are missing")
             seq = row[1]
         else:
             seq += 1
             if chained(head, row) != bytes(given[-1]):
-                found.wrong(f"writer {writer}: row {seq} was changed, or does not follow the one before it")
+                if first and last + 1 < seq:
+                    found.unchained(writer, first, last)
+                    first = 0
+                first, last = first or seq, seq
         head = bytes(given[-1])
         yield row
+    if first:
+        found.unchained(writer, first, last)
     ended[writer] = seq, head
-    for number, (last, hash_) in writers.items():
-        if ended.get(number, (0, GENESIS)) != (last, hash_):
-            found.wrong(f"writer {number}: its last row is {ended.get(number, (0,))[0]}, it wrote {last}")
+    for number, (wrote, hash_) in writers.items():
+        if ended.get(number, (0, GENESIS)) != (wrote, hash_):
+            found.wrong(f"writer {number}: its last row is {ended.get(number, (0,))[0]}, it wrote {wrote}")
     for number in sorted(set(ended) - set(writers) - {0}):
         found.wrong(f"writer {number} is not in the list of writers")
 
