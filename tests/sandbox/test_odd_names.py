@@ -45,3 +45,20 @@ async def test_a_tree_with_such_a_name_is_told_before_a_command(tmp_path: Path) 
             await ws.run(["echo", "x"])
         (tmp_path / "tree" / "caf\udce9").unlink()
         assert (await ws.run(["echo", "x"])).stdout == "x\n"
+
+
+async def test_nothing_hides_from_undo_behind_a_name_of_ours(tmp_path: Path) -> None:
+    program = "import os\nos.mkdir('.tidyllm-beside-a')\nopen('.tidyllm-beside-a/b.py', 'w').close()\n"
+    with workspace(tmp_path, {"make.py": program}) as ws:
+        assert (await ws.run(["python", "make.py"])).exit_code == 0
+        assert not (tmp_path / "tree" / ".tidyllm-beside-a").exists()
+
+
+@pytest.mark.parametrize(
+    "path", [".tidyllm-beside-x", "a/.tidyllm-beside-x/b", "x" * 256, "é" * 128, "a/" * 1600 + "b"]
+)
+def test_a_path_that_nothing_could_keep_is_refused(tmp_path: Path, path: str) -> None:
+    with workspace(tmp_path) as ws:
+        with pytest.raises(WorkspaceError, match=r"too long for a path|the workspace's own"):
+            ws.write(path, "x")
+        assert ws.changes() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidyllm.errors import WorkspaceError
+from tidyllm.errors import EditConflict, WorkspaceError
 from tidyllm.sandbox import histories, restore
 from tidyllm.sandbox.paths import Tree, split
 from tidyllm.sandbox.protect import Protection, section_changed
@@ -131,11 +132,11 @@ def _forbidden(editor: Editor, protection: Protection, delta: Delta) -> bool:
 
 
 def _drop_odd(tree: Tree) -> list[str]:
-    """Remove what no snapshot can hold: there was none before the command."""
+    """Remove what no snapshot can hold: there was none before the command. And what hides from it by its name."""
     found = sorted(tree.odd)
-    for path in found:
+    for path in [*found, *tree.temporary]:
         head, name = split(path)
-        with tree.folder(head) as folder:
+        with contextlib.suppress(FileNotFoundError, EditConflict), tree.folder(head) as folder:
             uproot(folder, name)
     return [ascii(path[-200:]) for path in found]
 

@@ -20,7 +20,10 @@ from tidyllm.sandbox.records import State
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST = 3_000  # bytes below the root: with that, and a name beside, no path passes the kernel's 4,096
+_NAME = 255
 _CONTROL = frozenset(map(chr, [*range(32), 127]))
+
+_BESIDE = ".tidyllm-beside-"
 
 IGNORED = frozenset({".git", ".hg", ".svn", ".venv", "__pycache__", "node_modules"})
 """Folders that no snapshot looks into: histories, installed packages and caches. They are not restored by undo."""
@@ -44,6 +47,7 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
         self.odd: list[str] = []
+        self.temporary: list[str] = []
         try:
             self._fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -79,7 +83,13 @@ class Tree:
         if real != str(self.root) and not real.startswith(str(self.root).rstrip("/") + "/"):
             raise OutsideWorkspace(f"{text!r} leads to a place outside the workspace {self.root}")
         rel = os.path.relpath(real, self.root)
+        if len(os.fsencode(rel)) > _LONGEST or any(len(os.fsencode(name)) > _NAME for name in rel.split("/")):
+            raise OutsideWorkspace(
+                f"{text[:80]!r}… is too long for a path; give each name at most {_NAME} bytes"
+            )
         for name in (*rel.split("/"), *text.split("/")):
+            if name.startswith(_BESIDE):
+                raise OutsideWorkspace(f"{text!r}: names that begin with {_BESIDE} are the workspace's own")
             if is_history(name):
                 raise OutsideWorkspace(
                     f"{text!r} leads into {name}, which belongs to version control, not to the work"
@@ -216,6 +226,7 @@ class Tree:
         What has a name that is no text, or lies deeper than a path may say, is left out; `odd` names it afterwards.
         """
         self.odd.clear()
+        self.temporary.clear()
         stack: list[str] = ["."]
         while stack:
             rel = stack.pop()
@@ -228,6 +239,8 @@ class Tree:
                         except FileNotFoundError:
                             continue
                         path = name if rel == "." else f"{rel}/{name}"
+                        if is_temporary(path):
+                            self.temporary.append(path)
                         if not is_unicode(name) or len(os.fsencode(path)) > _LONGEST:
                             self.odd.append(path)
                             continue
@@ -240,9 +253,6 @@ class Tree:
                 raise WorkspaceError(
                     f"{rel} cannot be read: {error.strerror}; nothing can be kept of it"
                 ) from error
-
-
-_BESIDE = ".tidyllm-beside-"
 
 
 def temporary(name: str) -> str:
