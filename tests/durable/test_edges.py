@@ -16,7 +16,7 @@ from tests.cli.command import run as command
 from tests.durable.crash import Gate, crash_at
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
-from tidyllm.errors import RunError, UnregisteredType
+from tidyllm.errors import RunError, TimeoutExceeded, UnregisteredType
 
 
 class Twice(Gate):
@@ -191,3 +191,49 @@ async def test_bad_arguments_and_databases_are_told_in_words(
     ended = await command(tmp_path, *arguments)
     assert (ended.status in (1, 2), ended.traceback) == (True, False)
     assert said in " ".join(ended.err.split())
+
+
+async def test_what_could_never_run_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        acts: list[tuple[str, Any]] = [
+            ("is no id", lambda: runtime.start(wrong, 1, id="a\0b")),
+            ("without a queue", lambda: runtime.start(wrong, 1, priority=3)),
+            ("priority is -5", lambda: runtime.start(wrong, 1, queue="q", priority=-5)),
+            ("is no number of seconds", lambda: runtime.start(wrong, 1, timeout=math.nan)),
+            ("^concurrency is 0", lambda: runtime.queue("q", concurrency=0)),
+            ("rate: the number of runs is 0", lambda: runtime.queue("q", rate=(0, 1.0))),
+            ("rate: 0 is no time", lambda: runtime.queue("q", rate=(1, 0))),
+            ("'nonsense' is no schedule", lambda: runtime.schedule("s", "nonsense", wrong, 1)),
+            (
+                "'Mars/X' is no time zone",
+                lambda: runtime.schedule("s", "* * * * *", wrong, 1, timezone="Mars/X"),
+            ),
+        ]
+        for said, act in acts:
+            with pytest.raises(RunError, match=said):
+                await act()
+
+
+async def test_a_program_that_swallows_its_interruption_begins_no_other_step(tmp_path: Path) -> None:
+    visits = 0
+
+    @step
+    async def long(x: int) -> int:
+        nonlocal visits
+        visits += 1
+        await asyncio.Event().wait()
+        return x
+
+    @workflow
+    async def stubborn(x: int, ctx: Context) -> int:
+        for _ in range(3):
+            try:
+                await ctx.call(long, x)
+            except (asyncio.CancelledError, TimeoutExceeded):
+                continue
+        return x
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(stubborn, 1, timeout=0.3)
+        assert await run.result(20) == 1
+    assert visits == 1

@@ -12,8 +12,10 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
 from secrets import token_hex
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from dbos import DBOS, DBOSClient, SetEnqueueOptions, SetWorkflowID
@@ -24,7 +26,7 @@ from sqlalchemy import event
 
 from tidyllm.durable.database import Connection
 from tidyllm.durable.serializer import Ended, JsonSerializer
-from tidyllm.errors import StoreDown
+from tidyllm.errors import RunError, StoreDown
 from tidyllm.store.location import Location
 
 __all__ = ["Engine", "enqueue", "queue_of", "sql_engine"]
@@ -60,6 +62,12 @@ async def _scheduled(when: Any, plan: Any) -> Any:
 # Registered once a process: the engine's registry is global, and outlives its instances.
 _RUN = DBOS.workflow(name="tidyllm.run", max_recovery_attempts=None)(_run)
 _SCHEDULED = DBOS.workflow(name="tidyllm.scheduled")(_scheduled)
+
+
+def _is_cron(text: str) -> bool:
+    """Whether the engine's own reader takes it: it would say so only after an older schedule is gone."""
+    reader: Any = import_module("croniter").croniter
+    return bool(reader.is_valid(text, second_at_beginning=True))
 
 
 def queue_of(flow: str) -> str:
@@ -211,6 +219,15 @@ class Engine:
         listening.extend(name for name in names if name not in listening)
 
     async def make_schedule(self, name: str, cron: str, flow: str, text: str, timezone: str | None) -> None:
+        if not _is_cron(cron):
+            raise RunError(
+                f"{cron!r} is no schedule; expected five fields, such as '0 * * * *', or six with seconds first."
+            )
+        try:
+            if timezone is not None:
+                ZoneInfo(timezone)
+        except (ValueError, OSError, KeyError) as error:
+            raise RunError(f"{timezone!r} is no time zone; expected a name such as 'Europe/Oslo'.") from error
         await self.drop_schedule(name)
         await DBOS.create_schedule_async(
             schedule_name=name,

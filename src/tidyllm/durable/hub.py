@@ -35,6 +35,7 @@ from tidyllm.errors import (
     StoreDown,
     TidyllmError,
 )
+from tidyllm.errors.extras import installed
 from tidyllm.store.location import Location
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ class Hub:
         self.engine.adopt_loop()
 
     def _launch(self) -> None:
-        from tidyllm.durable.engine import Engine
+        with installed("durable"):
+            from tidyllm.durable.engine import Engine
 
         # Our own connections: the journal's, one to read and change by, and one for the heart alone.
         self.asking = connect(self.location, create=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from tidyllm import clock
 from tidyllm.core import Budget, Step
 from tidyllm.durable import blobs, leases
+from tidyllm.durable.asked import check_queue, check_start
 from tidyllm.durable.database import Connection
 from tidyllm.durable.flow import flow_of
 from tidyllm.durable.forking import copy_records
@@ -120,7 +121,7 @@ class Runtime:
         whose process died, or that was cancelled or stopped, goes on here. `timeout`: seconds from now until it is
         interrupted, waiting in a queue included. `priority`: lower is sooner.
 
-        :raises RunError: that id belongs to a run of another flow, or with another input.
+        :raises RunError: that id belongs to a run of another flow, or with another input; or an argument is none.
         :raises UnregisteredType: the input cannot be saved.
         """
         await self._open()
@@ -128,6 +129,7 @@ class Runtime:
         program.check()
         self.register(program)
         run = id or token_hex(16)
+        check_start(run, priority, queue, timeout)
         text = program.input.encode(input)
         deadline = None if timeout is None else clock.now() + clock.seconds(timeout)
 
@@ -247,7 +249,11 @@ class Runtime:
         rate: tuple[int, float] | None = None,
     ) -> None:
         """Make or change a queue: `concurrency` runs at once over all workers, `worker_concurrency` in each, at most
-        `rate` (`(number, seconds)`) begun in so many seconds."""
+        `rate` (`(number, seconds)`) begun in so many seconds.
+
+        :raises RunError: with these numbers it would never begin a run.
+        """
+        check_queue(name, concurrency, worker_concurrency, rate)
         await self._open()
         await self._hub.engine.make_queue(
             name, concurrency=concurrency, worker_concurrency=worker_concurrency, rate=rate
@@ -264,6 +270,8 @@ class Runtime:
     ) -> None:
         """Start a run of `flow` whenever `cron` says so (five fields, or six with seconds first; UTC by default), by
         whoever serves that flow. A schedule of that name is replaced; a time fires once, however many processes watch.
+
+        :raises RunError: `cron` or `timezone` cannot be read; a schedule of that name stays as it was.
         """
         await self._open()
         program = flow_of(flow)

@@ -29,6 +29,7 @@ from tidyllm.errors import (
     StepError,
     StoreDown,
     TidyllmError,
+    TimeoutExceeded,
     UnregisteredType,
 )
 
@@ -91,7 +92,7 @@ class Session:
         record, mark = self._known(path, step, x)
         if record is not None and record.ended:
             return self._again(record, codec)
-        call = await self._begin(path, step, mark, record)
+        call = await self._begin(path, step, mark, record, child)
         place = self._placed(child, path)
         token = set_current(place)
         try:
@@ -119,7 +120,7 @@ class Session:
             for piece in step.split(self._again(record, codec)):
                 yield piece
             return
-        call = await self._begin(path, step, mark, record)
+        call = await self._begin(path, step, mark, record, child)
         passed: list[Any] = []
         pieces = self._placed(child, path).record_stream(step, x)
         whole = False
@@ -292,8 +293,14 @@ class Session:
         await self._end(call, FAILED, encode_error(error))
         raise error
 
-    async def _begin(self, path: str, step: Step[Any, Any], mark: str | None, record: Record | None) -> _Call:
+    async def _begin(
+        self, path: str, step: Step[Any, Any], mark: str | None, record: Record | None, child: Context
+    ) -> _Call:
         """The intent: it is written before the step is called."""
+        if (
+            child.remaining is not None and child.remaining <= 0
+        ):  # also for a program that swallows its interruption
+            raise TimeoutExceeded("deadline", 0.0, what=f"step {path!r}")
         if record is not None and record.state == RUNNING:
             await self._settle_doubt(record, step)
         started = clock.now()
