@@ -16,7 +16,10 @@ from tests.cli.command import run as command
 from tests.durable.crash import Gate, crash_at
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
-from tidyllm.errors import RunError, TimeoutExceeded, UnregisteredType
+from tidyllm.durable.acts import cancel, prune
+from tidyllm.durable.database import connect
+from tidyllm.durable.place import runs_location
+from tidyllm.errors import RunDiverged, RunError, TimeoutExceeded, UnregisteredType
 
 
 class Twice(Gate):
@@ -237,3 +240,33 @@ async def test_a_program_that_swallows_its_interruption_begins_no_other_step(tmp
         run = await runtime.start(stubborn, 1, timeout=0.3)
         assert await run.result(20) == 1
     assert visits == 1
+
+
+async def test_a_stopped_run_outlives_pruning_until_somebody_gives_it_up(tmp_path: Path) -> None:
+    @step
+    async def same(x: float) -> float:
+        return x
+
+    lives: list[float] = []
+
+    @workflow
+    async def moody(x: int, ctx: Context) -> float:
+        lives.append(len(lives))
+        found = await ctx.call(same, lives[-1])
+        await ctx.ask("Go on?")
+        return found
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(moody, 1, id="one")
+        while not await run.questions():
+            await asyncio.sleep(0.01)
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        with pytest.raises(RunDiverged, match="with another input than was recorded"):
+            await (await runtime.start(moody, 1, id="one")).result()
+    at = connect(runs_location(tmp_path / "runs.db"))
+    everything = ("done", "failed", "cancelled")
+    assert prune(at, -3600, everything).runs == 0
+    assert cancel(at, "one")
+    assert not cancel(at, "one")
+    assert prune(at, -3600, everything).runs == 1
+    at.close()

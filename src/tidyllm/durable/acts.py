@@ -45,7 +45,11 @@ def cancel(at: Connection, run: str) -> bool:
     """
     outcome(at, run)
     now = int(clock.now() * 1000)
-    return at.run(_CANCEL, (now, now, run)) == 1
+    # A stopped run is the engine's CANCELLED already: from now on it is one that nobody mends.
+    given_up = at.run(
+        "UPDATE {s}tidyllm_runs SET stopped = NULL WHERE id = ? AND stopped IS NOT NULL", (run,)
+    )
+    return at.run(_CANCEL, (now, now, run)) + given_up > 0
 
 
 def questions(at: Connection, run: str) -> list[tuple[str, str]]:
@@ -109,13 +113,17 @@ def fork(at: Connection, run: str, from_step: str | None, new: str | None = None
 def prune(
     at: Connection, older_than: float, statuses: Sequence[str] = ("done",), *, dry_run: bool = False
 ) -> Pruned:
-    """Remove runs that ended more than `older_than` seconds ago, and large values that nobody refers to any more."""
+    """Remove runs that ended more than `older_than` seconds ago, and large values that nobody refers to any more.
+
+    Runs that were stopped (their program has changed) can go on once that is mended: they stay, unless cancelled.
+    """
     words = {"done": "SUCCESS", "failed": "ERROR", "cancelled": "CANCELLED"}
     chosen = [words[one] for one in statuses]
     marks = ", ".join("?" for _ in chosen)
     rows = at.rows(
         "SELECT workflow_uuid FROM {e}workflow_status"  # noqa: S608 - marks only
-        f" WHERE status IN ({marks}) AND COALESCE(completed_at, updated_at) < ?",
+        f" WHERE status IN ({marks}) AND COALESCE(completed_at, updated_at) < ? AND NOT EXISTS"
+        " (SELECT 1 FROM {s}tidyllm_runs r WHERE r.id = workflow_uuid AND r.stopped IS NOT NULL)",
         (*chosen, int((clock.now() - older_than) * 1000)),
     )
     runs = [str(row[0]) for row in rows]
