@@ -11,11 +11,11 @@ from sqlalchemy import Connection, insert, select, text
 
 from tests.store.servers import databases, store_url
 from tests.store.stores import fresh, note, notes
-from tidyllm.errors import ConfigError, StoreDown, StoreError
+from tidyllm.errors import StoreDown, StoreError
 from tidyllm.store import Store
 from tidyllm.store.backup import backup, continue_numbers, restore
 from tidyllm.store.check import check
-from tidyllm.store.schema import HEAD
+from tidyllm.store.schema import HEAD, VERSION_TABLE
 from tidyllm.store.tables import metadata
 
 on_each = pytest.mark.parametrize("dialect", databases())
@@ -150,9 +150,19 @@ def test_what_cannot_be_copied_is_said(tmp_path: Path) -> None:
         backup(tmp_path / "copy.db", tmp_path / "missing")
     with pytest.raises(StoreError, match="is not a SQLite file"):
         restore(tmp_path / "noise", tmp_path / "store.db")
-    with pytest.raises((StoreDown, ConfigError)):
+    with pytest.raises(StoreError, match=r"there is no folder .*/no/such\. Make it"):
         backup(tmp_path / "no" / "such" / "folder.db", filled(tmp_path / "store.db"))
     assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_backup_of_a_newer_version_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    copy = tmp_path / "newer.db"
+    with closing(Store.open(copy)) as store:
+        store.write_sync(lambda c: c.execute(text(f"UPDATE {VERSION_TABLE} SET version_num='0999_future'")))
+    with pytest.raises(StoreError) as refused:
+        restore(copy, tmp_path / "store.db")
+    assert str(refused.value).startswith(f"sqlite:///{copy} has schema '0999_future'")
+    assert not (tmp_path / "store.db").exists()
 
 
 @on_each

@@ -39,10 +39,16 @@ def backup(target: Path, url: str | Path | None = None, *, force: bool = False) 
     The file appears when it is complete, readable by its owner only. Durable runs in `runs.db` beside a SQLite store go
     into a second file beside the first (`runs_copy`); those in a Postgres database are not copied.
 
-    :raises StoreError: there is no healthy store of this version at `url`, or `target` exists and not `force`.
+    :raises StoreError: there is no healthy store of this version at `url`, or no folder for `target`, or it exists and
+        not `force`.
     :raises StoreDown: the store cannot be reached, or there is no room for the copy.
     """
     location = locate(url)
+    if not target.absolute().parent.is_dir():
+        raise StoreError(
+            f"{target} cannot be written: there is no folder {target.absolute().parent}.",
+            hint="Make it, or choose another place.",
+        )
     runs = _runs_of(location)
     for file in [target, *([runs_copy(target)] if runs else [])]:
         if file.exists() and not force:
@@ -112,7 +118,7 @@ def restore(source: Path, url: str | Path | None = None, *, force: bool = False)
         with tempfile.TemporaryDirectory(prefix="tidyllm-restore-") as folder:
             ready = Path(folder) / "store.db"
             _copy_pages(source, ready)
-            Store.open(ready).close()  # refuses what is not a store, and brings it to today's schema
+            _renew(ready, source)
             if location.path is not None:
                 _into_file(ready, location, location.path, force=force)
                 if runs is not None:
@@ -123,6 +129,15 @@ def restore(source: Path, url: str | Path | None = None, *, force: bool = False)
         raise StoreDown(f"{source} cannot be restored: {error.strerror}.") from error
     except SQLAlchemyError as error:
         raise mapped(error, location.name) from error
+
+
+def _renew(ready: Path, source: Path) -> None:
+    """Bring the copy of `source` to today's schema. :raises StoreError: `source` is no store, or a newer one."""
+    try:
+        Store.open(ready).close()
+    except StoreError as error:  # of the copy; who asked has given another name
+        told = error.message.replace(locate(ready).name, locate(source).name).replace(str(ready), str(source))
+        raise type(error)(told, hint=error.hint) from error.__cause__
 
 
 def _into_file(ready: Path, location: Location, path: Path, *, force: bool) -> None:
