@@ -124,12 +124,24 @@ async def body(request: Request, kind: type[T]) -> T:
 
 def _decoded(raw: bytes) -> object:
     try:
-        return msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw)
+        json.loads(raw.decode(), object_pairs_hook=_once, parse_int=float)
+        return value
     except msgspec.ValidationError:  # a number beyond all floats: as infinity, which its field then refuses
         try:
-            return json.loads(raw, parse_int=float)
+            return json.loads(raw, object_pairs_hook=_once, parse_int=float)
         except ValueError as error:
             raise BadRequest(f"the body is not JSON: {error}.", field="body") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object in which each name stands once: of two, whoever reads the body could mean either."""
+    values: dict[str, object] = {}
+    for name, value in pairs:
+        if name in values:
+            raise BadRequest(f"{name[:100]!r} comes twice.", field=name[:100])
+        values[name] = value
+    return values
 
 
 def _whole(value: object) -> object:
