@@ -114,3 +114,15 @@ async def test_a_check_reads_the_policy_of_a_choice(tmp_path: Path) -> None:
     ended = await run(tmp_path, "check")
     assert ended.status == 2
     assert "models.auto.choose.policy: policy.json: cannot be read" in ended.err
+
+
+async def test_a_check_warns_of_a_policy_that_prefers_what_may_not_be_chosen(tmp_path: Path) -> None:
+    trained = await run(lines(tmp_path), "route", "train", "outcomes.jsonl", *COSTS, "--quality", "0.9")
+    assert trained.status == 0, trained.err
+    auto = "  auto: {choose: {among: [%s], by: learned, policy: policy.json}}\n"
+    (tmp_path / "tidyllm.yaml").write_text(CONFIG + auto % "fast")
+    ended = await run(tmp_path, "check")
+    assert ended.status == 0, ended.err
+    assert "it prefers 'premium', which is not among fast. (warning)" in ended.err
+    (tmp_path / "tidyllm.yaml").write_text(CONFIG + auto % "fast, premium")
+    assert "prefers" not in (await run(tmp_path, "check")).err
