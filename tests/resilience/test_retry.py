@@ -39,6 +39,13 @@ async def test_pauses_double_up_to_the_cap(time: Jumps) -> None:
     assert time.time - began == 0.5 + 1.0 + 1.5 + 1.5
 
 
+async def test_pauses_may_grow_by_another_factor_and_be_exact(time: Jumps) -> None:
+    script, began = Script(overloaded()), time.time
+    with pytest.raises(Overloaded):
+        await time.run(Retry(script, attempts=5, base=1, cap=20, multiplier=3, jitter=False)("x"))
+    assert time.time - began == 1 + 3 + 9 + 20
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.none() | st.floats(0, 70)), max_size=8),
     st.integers(1, 5),
@@ -322,4 +329,5 @@ def test_it_prints_what_differs_from_the_defaults() -> None:
     assert repr(Retry(script)) == "Retry(fetch)"
     assert repr(Retry(script, 5, cap=2, on=ValueError)) == "Retry(fetch, attempts=5, cap=2.0, on=ValueError)"
     assert repr(Retry(script, on=(ValueError,))) == "Retry(fetch, on=(ValueError,))"
+    assert repr(Retry(script, multiplier=3, jitter=False)) == "Retry(fetch, multiplier=3.0, jitter=False)"
     assert repr(Retry(script, on=says_again)) == "Retry(fetch, on=says_again)"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidyllm.resilience.schedule import GiveUp, Schedule, delay
+from tidyllm.resilience.schedule import GiveUp, Schedule, bound, delay
 
 seconds = st.floats(0, 1e6)
 attempts = st.integers(1, 5_000)
 draws = st.floats(0, 1)
+factors = st.floats(1, 1e300)
 
 
 @given(attempts, seconds, seconds, draws)
@@ -30,6 +32,24 @@ def test_full_jitter_reaches_from_nothing_to_the_bound(n: int, base: float, cap:
 @given(st.integers(1, 20), seconds, seconds, draws)
 def test_the_bound_never_shrinks_with_the_attempts(n: int, base: float, cap: float, draw: float) -> None:
     assert delay(n, base, cap, lambda: draw) <= delay(n + 1, base, cap, lambda: draw)
+
+
+@given(attempts, seconds, seconds, factors)
+def test_the_bound_grows_by_its_factor_up_to_the_cap(n: int, base: float, cap: float, factor: float) -> None:
+    """Whatever the numbers are: none of them is too large."""
+    now, later = bound(n, base, cap, factor), bound(n + 1, base, cap, factor)
+    assert 0 <= now <= later <= cap
+    assert later == cap or not now or later == pytest.approx(now * factor)
+    assert bound(n, base, cap, 1.0) == min(cap, base)
+
+
+@given(attempts, seconds, seconds, factors, draws)
+def test_without_jitter_a_pause_is_just_its_bound(
+    n: int, base: float, cap: float, factor: float, draw: float
+) -> None:
+    plan = Schedule(10_000, base, cap, 60.0, factor, jitter=False)
+    assert plan.after(n, asked=None, remaining=None, rng=lambda: draw) == bound(n, base, cap, factor)
+    assert plan.after(n, asked=5.0, remaining=None, rng=lambda: draw) == 5.0 + bound(n, base, cap, factor)
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.none() | seconds, st.none() | seconds, draws)

@@ -248,14 +248,14 @@ class Routes(Mapping[str, Step[RequestLike, Response]]):
         step: Step[Any, Any] = model
         if not timeout.total is timeout.first_piece is timeout.gap is None:
             step = Timeout(step, total=timeout.total, first_piece=timeout.first_piece, gap=timeout.gap)
-        name = self._breaker_name(model.name, rule, settings.breaker)
-        breaker = CircuitBreaker(
-            step, **msgspec.structs.asdict(settings.breaker), name=name, breakers=self._breakers
-        )
+        if settings.breaker is not None:
+            name = self._breaker_name(model.name, rule, settings.breaker)
+            given = msgspec.structs.asdict(settings.breaker)
+            step = CircuitBreaker(step, **given, name=name, breakers=self._breakers)
         longest = retry.longest_wait
         if longest is None:
             longest = _PATIENCE_BESIDE_ANOTHER if followed else _PATIENCE
-        return Retry(breaker, attempts=retry.attempts, base=retry.base, cap=retry.cap, longest_wait=longest)
+        return Retry(step, **retry.options(), longest_wait=longest)
 
     def _breaker_name(self, target: str, rule: str, settings: BreakerSettings) -> str:
         """The target's name: every route that leads there shares what it learns of it.

@@ -138,6 +138,10 @@ class RetrySettings(_Section, frozen=True):
     longest_wait: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """The longest pause a provider may ask for; None is 1 second where another target follows, and 60 for the last."""
 
+    def options(self) -> dict[str, Any]:
+        """As `Retry` takes them, but for `longest_wait`. Programs may know more than a file can say."""
+        return {"attempts": self.attempts, "base": self.base, "cap": self.cap}
+
 
 class TimeoutSettings(_Section, frozen=True):
     """For each attempt, in seconds."""
@@ -232,7 +236,8 @@ class ModelSettings(_Section, frozen=True):
     """Seconds for all attempts and targets together."""
     retry: RetrySettings = RetrySettings()
     timeout: TimeoutSettings = TimeoutSettings()
-    breaker: BreakerSettings = BreakerSettings()
+    breaker: BreakerSettings | None = BreakerSettings()
+    """None: every call makes all its attempts, however long the target has been failing."""
     limit: LimitSettings | None = None
     cache: CacheSettings | None = None
     prompt_cache: PromptCacheSettings | None = None

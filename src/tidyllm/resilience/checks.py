@@ -8,7 +8,7 @@ from datetime import timedelta
 from tidyllm import clock
 from tidyllm.errors import ConfigError
 
-__all__ = ["count", "duration", "optional_duration"]
+__all__ = ["count", "duration", "factor", "optional_duration"]
 
 
 def duration(where: str, value: float | timedelta, *, zero: bool = False) -> float:
@@ -40,3 +40,14 @@ def count(where: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise ConfigError(f"{value!r} is out of range; expected a whole number from 1 on.", where=where)
     return value
+
+
+def factor(where: str, value: float) -> float:
+    """A finite number from 1 on, by which something grows.
+
+    :raises ConfigError: it is none; `where` names the argument (`Retry.multiplier`).
+    """
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if not math.isfinite(number) or number < 1:
+        raise ConfigError(f"{value!r} is out of range; expected a finite number from 1 on.", where=where)
+    return float(number)

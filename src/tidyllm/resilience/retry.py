@@ -12,7 +12,7 @@ from tidyllm.core import Context, Retrying, Wrapper, as_step
 from tidyllm.core.head import MOST_HEADS, is_head
 from tidyllm.errors import Refused, StreamInterrupted
 from tidyllm.resilience.again import run_again, stream_again
-from tidyllm.resilience.checks import count, duration
+from tidyllm.resilience.checks import count, duration, factor
 from tidyllm.resilience.partial import collector, interrupted
 from tidyllm.resilience.policy import Errors, describe, judge, worth_retrying
 from tidyllm.resilience.schedule import GiveUp, Schedule
@@ -29,16 +29,19 @@ class Retry(Wrapper[I_contra, O_co]):
     """Tries `step` again when it failed and another try can help.
 
     - `attempts`: tries in all, the first one included. 3: two blips in a row are common, three mean an outage.
-    - `base`: upper bound of the first pause in seconds; it doubles with each attempt. 0.25: most blips are shorter.
+    - `base`: upper bound of the first pause in seconds. 0.25: most blips are shorter.
     - `cap`: upper bound of a pause in seconds. 8: a caller who waits longer has given up himself.
     - `on`: the errors to act on: a class, several, or a function of the error. Default: what the error itself says
       (`error.retryable`), and the builtin ConnectionError and TimeoutError.
     - `longest_wait`: the longest pause in seconds that a target may ask for (`error.retry_after`); beyond it the error
       goes to the caller at once. 60: the windows of rate limits are a minute long.
+    - `multiplier`: by which that bound grows with each attempt, at least 1. 2: it doubles.
+    - `jitter`: False waits just the bound; callers that failed together then come back together.
     - `rng`: gives floats from 0 to 1 for the jitter.
 
-    The pause after attempt n is drawn evenly from [0, min(cap, base * 2**(n-1))]; a pause that was asked for is waited
-    in full, with the drawn one on top. When the next attempt would start at or after the deadline, there is none.
+    The pause after attempt n is drawn evenly from [0, min(cap, base * multiplier**(n-1))]; a pause that was asked for
+    is waited in full, with the drawn one on top. When the next attempt would start at or after the deadline, there is
+    none.
     The error of the last attempt is raised, with a note that says why there was no other. When that one was only
     refused by ourselves (the failures opened a breaker inside), it is the failure before it: that says what went wrong.
 
@@ -60,6 +63,8 @@ class Retry(Wrapper[I_contra, O_co]):
         on: Errors | None = None,
         *,
         longest_wait: float | timedelta = 60.0,
+        multiplier: float = 2.0,
+        jitter: bool = True,
         rng: Callable[[], float] = random.random,
     ) -> None:
         super().__init__(as_step(step))
@@ -68,6 +73,8 @@ class Retry(Wrapper[I_contra, O_co]):
             duration("Retry.base", base, zero=True),
             duration("Retry.cap", cap, zero=True),
             duration("Retry.longest_wait", longest_wait, zero=True),
+            factor("Retry.multiplier", multiplier),
+            bool(jitter),
         )
         self.on = on
         self._worth = judge("Retry.on", on, worth_retrying)
@@ -177,6 +184,8 @@ class Retry(Wrapper[I_contra, O_co]):
             ("base", plan.base, 0.25),
             ("cap", plan.cap, 8.0),
             ("longest_wait", plan.longest_wait, 60.0),
+            ("multiplier", plan.multiplier, 2.0),
+            ("jitter", plan.jitter, True),
         ):
             if value != default:
                 options.append(f", {name}={value!r}")
