@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.dspy.both import SECRET, Seen, asked, call, dspy, lm15, streamed
+from tests.dspy.both import BOTH, SECRET, Seen, asked, call, dspy, lm15, make, streamed
 from tidyllm.models.response import Usage
-from tidyllm.testing import Reply
+from tidyllm.testing import ModelServer, Reply
 from tidyllm.testing import call as tool_call
 
 MODES = ("sync", "async")
@@ -69,6 +70,18 @@ def test_two_limits_and_an_answer_are_three_requests(retries: int, mode: str) ->
     ours = call("ours", mode, script, retries=retries)
     assert ours == call("native", mode, script, retries=retries)
     assert ours.requests == min(retries + 1, 3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_calls_after_many_failures_are_still_made(mode: str) -> None:
+    """There is no breaker before a model that is named alone, as there is none in DSPy's engine."""
+    for which in BOTH:
+        with ModelServer(*(Reply(status=503),) * 30) as server:
+            model = make(which, server.openai_url)
+            for _ in range(12):
+                with pytest.raises(dspy.LMServerError):
+                    model(asked()) if mode == "sync" else asyncio.run(model.acall(asked()))
+            assert len(server.requests) == 12
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -228,9 +241,6 @@ def test_tools_of_a_provider_are_refused_by_name() -> None:
 
 def sent(which: Any, question: Any) -> dict[str, Any]:
     """The body that a question becomes."""
-    from tests.dspy.both import make
-    from tidyllm.testing import ModelServer
-
     with ModelServer("Hello.") as server:
         make(which, server.openai_url)(question)
         return server.requests[0].body

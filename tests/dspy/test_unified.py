@@ -313,7 +313,43 @@ def test_bad_settings_are_refused_by_name(make: Any, words: str) -> None:
 def test_delays_and_caps_are_carried_over() -> None:
     told = RetryConfig(max_retries=2, initial_delay=0.5, max_delay=30).settings()
     assert (told.attempts, told.base, told.cap) == (3, 0.5, 30)
-    flat = RetryConfig(initial_delay=0.5, multiplier=1).settings()
-    assert (flat.base, flat.cap) == (0.5, 0.5)
-    with pytest.warns(UserWarning, match="taken for 2"):
-        RetryConfig(multiplier=3).settings()
+    steep = RetryConfig(multiplier=3, jitter=False).settings()
+    assert (steep.multiplier, steep.jitter) == (3.0, False)
+
+
+def test_growth_and_jitter_reach_the_retries_of_every_backend(tmp_path: Path) -> None:
+    file = tmp_path / "tidyllm.yaml"
+    file.write_text("providers: {o: {kind: offline}}\nmodels: {fast: {route: [o/echo]}}\n")
+    told = RetryConfig(initial_delay=1, multiplier=3, jitter=False)
+    for backend in (
+        UnifiedConfig(backend="offline", retry=told),
+        UnifiedConfig(backend="gateway", route="fast", base_url="http://127.0.0.1:1/v1", retry=told),
+        UnifiedConfig(config=str(file), route="fast", retry=told),
+    ):
+        step = Wrapper(backend).lm._engine_spec.step
+        assert "multiplier=3.0, jitter=False" in repr(step)
+
+
+def test_every_call_makes_its_attempts_however_many_failed_before() -> None:
+    """No breaker stands in the way: ten calls of three attempts are thirty requests."""
+    with ModelServer(*(Reply(status=500),) * 40) as server:
+        model = direct(server, retry=RetryConfig(max_retries=2, initial_delay=0.0)).lm
+        for _ in range(10):
+            with pytest.raises(dspy.LMServerError):
+                model("?")
+        assert len(server.requests) == 30
+
+
+def test_a_route_keeps_a_breaker_that_its_file_gives_it(tmp_path: Path) -> None:
+    file = tmp_path / "tidyllm.yaml"
+    with ModelServer(*(Reply(status=500),) * 40) as server:
+        provider = f"providers: {{o: {{kind: openai, base_url: '{server.openai_url}', api_key: k}}}}\n"
+        for breaker, requests in (("", 12), (", breaker: {failures: 4}", 4)):
+            file.write_text(f"{provider}models: {{fast: {{route: [o/any]{breaker}}}}}\n")
+            retry = RetryConfig(max_retries=3, initial_delay=0.0)
+            model = Wrapper(UnifiedConfig(config=str(file), route="fast", retry=retry)).lm
+            before = len(server.requests)
+            for _ in range(3):
+                with pytest.raises(dspy.LMServerError):
+                    model("?")
+            assert len(server.requests) - before == requests

@@ -26,7 +26,7 @@ from tidyllm.core import Step
 from tidyllm.errors import ConfigError
 from tidyllm.models.provider import KINDS
 
-__all__ = ["GATEWAY_KEY", "GATEWAY_URL", "Spec", "found", "patient"]
+__all__ = ["GATEWAY_KEY", "GATEWAY_URL", "Pauses", "Spec", "alone", "found"]
 
 GATEWAY_URL = "TIDYLLM_GATEWAY_URL"
 """The variable that says where the gateway is; default: this machine's, at its own port."""
@@ -35,6 +35,17 @@ GATEWAY_KEY = "TIDYLLM_GATEWAY_KEY"
 _HERE = "http://127.0.0.1:8400/v1"
 _FILE = "tidyllm.yaml"
 _OFFLINE = "offline/simulated"
+
+
+class Pauses(RetrySettings, frozen=True):
+    """Retries as a wrapper of DSPy's can ask for them; a file knows no `multiplier` and no `jitter`."""
+
+    multiplier: float = 2.0
+    jitter: bool = True
+
+    def options(self) -> dict[str, Any]:
+        """As `Retry` takes them."""
+        return {**super().options(), "multiplier": self.multiplier, "jitter": self.jitter}
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,7 +61,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     residency: tuple[str, ...] = ()
     profile: str | None = None
     config: str | None = None
-    retry: RetrySettings | None = None
+    retry: Pauses | None = None
     cache: CacheSettings | None = None
 
     @property
@@ -68,20 +79,29 @@ def found(spec: Spec) -> Step[Any, Any]:
     return _BACKENDS[spec.backend](spec)
 
 
-def patient(breaker: BreakerSettings, retry: RetrySettings) -> BreakerSettings:
-    """A breaker that does not open before one call has made all its attempts: `max_retries=n` is n + 1 of them."""
-    return msgspec.structs.replace(breaker, failures=max(breaker.failures, retry.attempts))
+def alone(target: str, settings: ProviderSettings, name: str, **more: Any) -> Step[Any, Any]:
+    """A route called `name` to the one model `service/model`; `more`: of its `ModelSettings`.
+
+    It has no circuit breaker: there is no other target to go to, and whoever says `max_retries=n` has n + 1 attempts of
+    every call, however many failed before.
+    """
+    way = ModelSettings(route=(target,), breaker=None, **more)
+    return Routes(Settings(providers={target.partition("/")[0]: settings}, models={name: way}))[name]
 
 
 def _routed(spec: Spec, settings: ProviderSettings, service: str, model: str) -> Step[Any, Any]:
     retry = spec.retry or RetrySettings()
-    way = ModelSettings(
-        route=(f"{service}/{model}",),
-        retry=retry,
-        cache=spec.cache,
-        breaker=patient(BreakerSettings(), retry),
-    )
-    return Routes(Settings(providers={service: settings}, models={model: way}))[model]
+    return alone(f"{service}/{model}", settings, model, retry=retry, cache=spec.cache)
+
+
+def _patient(way: ModelSettings, retry: RetrySettings) -> BreakerSettings | None:
+    """The breaker of a route whose attempts are said elsewhere: a call makes them all before it opens.
+
+    Where no other target follows, and the file says nothing of a breaker, there is none.
+    """
+    if way.breaker is None or (len(way.route) == 1 and way.breaker == BreakerSettings()):
+        return None
+    return msgspec.structs.replace(way.breaker, failures=max(way.breaker.failures, retry.attempts))
 
 
 def _gateway(spec: Spec) -> Step[Any, Any]:
@@ -96,7 +116,7 @@ def _gateway(spec: Spec) -> Step[Any, Any]:
     key = spec.api_key or (f"env:{GATEWAY_KEY}" if os.environ.get(GATEWAY_KEY, "").strip() else None)
     if spec.retry is None:
         # The gateway tries again itself: attempts here would multiply with its own.
-        spec = msgspec.structs.replace(spec, retry=RetrySettings(attempts=1))
+        spec = msgspec.structs.replace(spec, retry=Pauses(attempts=1))
     return _routed(spec, ProviderSettings(kind="openai", base_url=url, api_key=key), "gateway", name)
 
 
@@ -189,7 +209,7 @@ def _of_file(spec: Spec, routes: Routes, name: str | None) -> Step[Any, Any]:
             hint="Write it out in the file.",
         )
     retry = spec.retry or way.retry
-    breaker = way.breaker if spec.retry is None else patient(way.breaker, retry)
+    breaker = way.breaker if spec.retry is None else _patient(way, retry)
     way = msgspec.structs.replace(way, retry=retry, breaker=breaker, cache=spec.cache or way.cache)
     models = {**settings.models, chosen: way}
     return Routes(msgspec.structs.replace(settings, models=models), stores=routes.stores)[chosen]

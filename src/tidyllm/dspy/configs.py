@@ -6,15 +6,15 @@ Times are seconds. Nothing is looked up before the first call.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from tidyllm.config.schema import CacheSettings, RetrySettings
+from tidyllm.config.schema import CacheSettings
 from tidyllm.core import Budget
+from tidyllm.dspy.backends import Pauses
 from tidyllm.errors import ConfigError
 
 __all__ = ["BACKENDS", "Backend", "CacheConfig", "RetryConfig", "UnifiedConfig", "ValidationConfig"]
@@ -28,8 +28,12 @@ class RetryConfig(msgspec.Struct, frozen=True):
 
     - `initial_delay`: the most seconds before the second attempt; `max_delay`: before any. The defaults are those of
       the wrappers that this one takes the place of; routes of ours wait less.
-    - `multiplier`: by which that grows. Pauses double; 1 keeps them at `initial_delay`.
-    - `jitter`: pauses are always drawn evenly from 0 to that bound, so that callers do not come back together.
+    - `multiplier`: by which that grows with each attempt; 1 keeps it at `initial_delay`.
+    - `jitter`: pauses are drawn evenly from 0 to that bound, so that callers do not come back together; False waits
+      just that long.
+
+    No circuit breaker stands before a model that is named alone: every call makes its attempts, as DSPy's own do. A
+    route of a file keeps the breaker that its file gives it.
 
     :raises ConfigError: a number is out of range.
     """
@@ -46,15 +50,15 @@ class RetryConfig(msgspec.Struct, frozen=True):
         _number("RetryConfig.max_delay", self.max_delay, 0.0)
         _number("RetryConfig.multiplier", self.multiplier, 1.0)
 
-    def settings(self) -> RetrySettings:
-        """The same as settings of a route. Warns of what it cannot be."""
-        if self.multiplier not in (1.0, 2.0):
-            _warn(f"pauses double with each attempt; multiplier={self.multiplier:g} is taken for 2.")
-        if not self.jitter:
-            _warn("pauses are drawn at random up to their bound; jitter=False changes nothing.")
-        cap = self.initial_delay if self.multiplier == 1.0 else self.max_delay
-        base = min(self.initial_delay, cap)
-        return RetrySettings(attempts=self.max_retries + 1, base=base, cap=cap)
+    def settings(self) -> Pauses:
+        """The same as settings of a route."""
+        return Pauses(
+            attempts=self.max_retries + 1,
+            base=float(self.initial_delay),
+            cap=float(self.max_delay),
+            multiplier=float(self.multiplier),
+            jitter=bool(self.jitter),
+        )
 
 
 class CacheConfig(msgspec.Struct, frozen=True):
@@ -162,10 +166,6 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
         if "api_key" in shown:
             shown["api_key"] = "(hidden)"
         return f"UnifiedConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
-
-
-def _warn(words: str) -> None:
-    warnings.warn(f"tidyllm.dspy.RetryConfig: {words}", UserWarning, stacklevel=4)
 
 
 def _whole(where: str, value: object, least: int, most: int | None = None) -> None:

@@ -15,19 +15,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from tidyllm.config import Routes, Settings, load
+from tidyllm.config import Routes, load
 from tidyllm.config.defaults import provider_from
 from tidyllm.config.schema import (
-    BreakerSettings,
     CacheSettings,
-    ModelSettings,
     ProviderSettings,
     RetrySettings,
     TimeoutSettings,
     is_reference,
 )
 from tidyllm.core import Step, as_step
-from tidyllm.dspy.backends import Spec, found, patient
+from tidyllm.dspy.backends import Spec, alone, found
 from tidyllm.errors import ConfigError
 from tidyllm.models.model import Model
 from tidyllm.models.model_info import Ability
@@ -167,11 +165,7 @@ class Source:
             at = msgspec.structs.replace(provider_from(kind, os.environ), lenient=self.lenient)
         patience = TimeoutSettings() if self.timeout is None else TimeoutSettings(total=self.timeout)
         retry = self.retry or RetrySettings()
-        breaker = patient(BreakerSettings(), retry)
-        way = ModelSettings(
-            route=(self.name,), retry=retry, cache=self.cache, timeout=patience, breaker=breaker
-        )
-        return Routes(Settings(providers={kind: at}, models={self.name: way}))[self.name]
+        return alone(self.name, at, self.name, retry=retry, cache=self.cache, timeout=patience)
 
     # -- saving
 
