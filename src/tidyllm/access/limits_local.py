@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tidyllm import clock
 from tidyllm.access.key import Subject
+from tidyllm.access.recent import Used
 from tidyllm.access.window import Denied, Window
 
 __all__ = ["LocalLimits"]
@@ -15,13 +16,16 @@ _FOREVER = float("inf")
 
 
 class LocalLimits:
-    """Counts in memory: exact for one worker, forgotten when it ends. See `Backend`."""
+    """Counts in memory: exact for one worker, forgotten when it ends. See `Backend`.
+
+    - `used`: what was used in the last minute, as `used_lately` reads it from a ledger; None: nothing.
+    """
 
     leases = False
     leaves_at_once = True
 
-    def __init__(self) -> None:
-        self._windows: dict[str, Window] = {}
+    def __init__(self, used: Used | None = None) -> None:
+        self._windows = {name: _window(seconds) for name, seconds in (used or {}).items()}
 
     async def enter(
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
@@ -70,3 +74,8 @@ class LocalLimits:
             window.forget(now)
             if window.idle:
                 del self._windows[name]
+
+
+def _window(used: dict[int, tuple[int, int]]) -> Window:
+    seconds = sorted(used)
+    return Window(seconds, [used[one][0] for one in seconds], [used[one][1] for one in seconds])

@@ -15,7 +15,7 @@ from tidyllm.access.secret import MARK
 from tidyllm.config import Settings
 from tidyllm.config.stores import Stores
 from tidyllm.core.tags import CONTROL_TAG, KEY_TAG, TEAM_TAG
-from tidyllm.errors import AuthError, BadRequest, ConfigError
+from tidyllm.errors import AuthError, BadRequest, ConfigError, StoreError
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
 from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
@@ -239,12 +239,17 @@ def _limits(
     stores: Stores, settings: Settings, workers: int, told: Callable[[bool], object] | None
 ) -> Limits:
     """Counted in Redis, where there is one, else by this process alone with one worker, else in Postgres or SQLite."""
-    from tidyllm.access import RedisLimits, StoreLimits
+    from tidyllm.access import LocalLimits, RedisLimits, StoreLimits
+    from tidyllm.access.recent import used_lately
 
     down = settings.access.on_store_down
     if stores.shared is not None:
         return Limits(RedisLimits(stores.shared, stores.store), on_store_down=down, on_degraded=told)
     assert stores.store is not None
     if stores.store.dialect == "sqlite" and workers == 1:
-        return Limits(on_store_down=down)
+        try:
+            used = stores.store.read_sync(used_lately)  # by the process before this one
+        except StoreError:  # whoever asks the store next is told
+            used = None
+        return Limits(LocalLimits(used), on_store_down=down)
     return Limits(StoreLimits(stores.store), on_store_down=down, on_degraded=told)
