@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 from tidyllm import Retry, step
 from tidyllm.errors import StepError
+from tidyllm.legacy import tta_primitives
 from tidyllm.legacy.tta_primitives import (
     CachePrimitive,
     ConditionalPrimitive,
     FallbackPrimitive,
+    InstrumentedPrimitive,
     LambdaPrimitive,
     ParallelPrimitive,
     RetryPrimitive,
@@ -138,3 +141,39 @@ async def test_a_fallback_takes_the_next_after_any_error() -> None:
 async def test_a_condition_chooses() -> None:
     branch = ConditionalPrimitive(is_large, double, add_one)
     assert [await branch.execute(x, None) for x in (4, 3)] == [8, 4]
+
+
+DEEP = {
+    "core": ("WorkflowContext", "WorkflowPrimitive", "LambdaPrimitive", "RouterPrimitive"),
+    "core.base": ("WorkflowContext", "WorkflowPrimitive", "LambdaPrimitive"),
+    "core.conditional": ("ConditionalPrimitive",),
+    "core.parallel": ("ParallelPrimitive",),
+    "core.routing": ("RouterPrimitive",),
+    "core.sequential": ("SequentialPrimitive",),
+    "observability": ("InstrumentedPrimitive",),
+    "observability.instrumented_primitive": ("InstrumentedPrimitive",),
+    "performance": ("CachePrimitive",),
+    "performance.cache": ("CachePrimitive",),
+    "recovery": ("FallbackPrimitive", "RetryPrimitive", "RetryStrategy", "TimeoutPrimitive", "TimeoutError"),
+    "recovery.fallback": ("FallbackPrimitive",),
+    "recovery.retry": ("RetryPrimitive", "RetryStrategy"),
+    "recovery.timeout": ("TimeoutPrimitive", "TimeoutError"),
+}
+
+
+@pytest.mark.parametrize("package", ("tta_dev_primitives", "tta_workflow_primitives"))
+@pytest.mark.parametrize("path", DEEP)
+def test_names_are_found_under_the_deep_addresses_that_they_had(package: str, path: str) -> None:
+    module = import_module(f"tidyllm.legacy.{package}.{path}")
+    for name in DEEP[path]:
+        assert name in module.__all__
+        assert getattr(module, name) is getattr(tta_primitives, name)
+
+
+async def test_an_instrumented_primitive_runs_what_its_class_defines() -> None:
+    class Twice(InstrumentedPrimitive):
+        async def _execute_impl(self, input_data: Any, context: Any) -> Any:
+            return input_data * 2
+
+    assert await (Twice() >> Twice("again")).execute(2, WorkflowContext()) == 8
+    assert (Twice().name, Twice("again").name) == ("Twice", "again")

@@ -25,6 +25,7 @@ __all__ = [
     "CachePrimitive",
     "ConditionalPrimitive",
     "FallbackPrimitive",
+    "InstrumentedPrimitive",
     "LambdaPrimitive",
     "ParallelPrimitive",
     "RetryPrimitive",
@@ -78,6 +79,22 @@ class WorkflowPrimitive(ABC):
     def __or__(self, other: Any) -> ParallelPrimitive:
         """`a | b`: both get the same input, at the same time; the answers are a list."""
         return ParallelPrimitive([self, other])
+
+
+class InstrumentedPrimitive(WorkflowPrimitive):
+    """A primitive whose subclasses define `_execute_impl`. What is recorded of it is what steps around it record."""
+
+    def __init__(self, name: str | None = None) -> None:
+        moved("InstrumentedPrimitive", _PATTERN, "tidyllm.Step")
+        self.name = name or type(self).__name__
+
+    @abstractmethod
+    async def _execute_impl(self, input_data: Any, context: Any) -> Any:
+        """The answer to `input_data`."""
+
+    async def execute(self, input_data: Any, context: Any) -> Any:
+        """The answer to `input_data`."""
+        return await self._execute_impl(input_data, context)
 
 
 def _context() -> WorkflowContext:

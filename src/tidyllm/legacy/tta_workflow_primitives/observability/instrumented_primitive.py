@@ -1,0 +1,7 @@
+"""Of `tidyllm.legacy.tta_primitives`, under an address that it had."""
+
+from __future__ import annotations
+
+from tidyllm.legacy.tta_primitives import InstrumentedPrimitive
+
+__all__ = ["InstrumentedPrimitive"]
