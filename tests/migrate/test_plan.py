@@ -262,3 +262,51 @@ def test_cleanup_touches_the_old_names_of_the_migration_period_only(tmp_path: Pa
     }
     make(tmp_path, dict(files))
     assert set(after(plan(tmp_path, only_legacy=True, processes=1))) == {"a.py"}
+
+
+def test_names_that_tests_replace(tmp_path: Path) -> None:
+    """`patch("module.Name")` goes on meaning the name in that module."""
+    made = make(
+        tmp_path,
+        {
+            "app/__init__.py": "from .core import DSPyEnhancedWrapper as Wrapper\n",
+            "app/core.py": OLD,
+            "test_app.py": "import app.core\nfrom mock import patch\n\n\ndef test(monkeypatch):\n"
+            '    patch("app.core.DSPyEnhancedWrapper")\n    patch("app.Wrapper")\n'
+            '    monkeypatch.setattr(app.core, "DSPyEnhancedWrapper", None)\n',
+        },
+    )
+    done = after(made)["test_app.py"]
+    assert 'patch("app.core.UnifiedDSPyWrapper")' in done
+    assert 'patch("app.Wrapper")' in done
+    assert 'setattr(app.core, "UnifiedDSPyWrapper", None)' in done
+
+
+def test_a_router_that_other_files_use(tmp_path: Path) -> None:
+    """What becomes something of another kind stays where another file uses it, and is listed."""
+    router = 'Router([{"model_name": "a", "litellm_params": {"model": "gpt-4"}}])\n'
+    made = make(
+        tmp_path,
+        {
+            "app/llm.py": f"from litellm import Router\n\nrouter = {router}own = {router}",
+            "app/use.py": "from .llm import router\n\nrouter.completion('a', [])\n",
+        },
+    )
+    assert "\nown = {" in after(made)["app/llm.py"]
+    assert f"\nrouter = {router}" in after(made)["app/llm.py"]
+    assert [(one.line, one.reason) for _, one in made.could_not] == [(3, "other files use router from here")]
+
+
+def test_files_that_are_generated(tmp_path: Path) -> None:
+    """What is too large or too deep is left out, and said so; a form feed is no line end of the diff."""
+    made = make(
+        tmp_path,
+        {
+            "large.py": OLD + f"data = {'[0, 1, 2, 3],' * 50_000}\n",
+            "deep.py": OLD + f"x = {'-' * 30_000}1\n",
+            "feed.py": "\x0c\n" + OLD,
+        },
+    )
+    assert {one.path for one in made.problems} == {"large.py", "deep.py"}
+    assert "0.7 MB of code" in made.problems[1].problem
+    assert "".join(made.diff(made.changed[0])).count("No newline") == 0

@@ -31,6 +31,7 @@ class Converted:
     exports: tuple[tuple[str, str], ...]
     kept: frozenset[str]
     renamed: tuple[tuple[str, str], ...] = ()
+    reshaped: frozenset[str] = frozenset()
 
 
 def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> Converted:
@@ -64,6 +65,7 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
     unique = dict.fromkeys(replace(one) for one in sorted(findings, key=lambda one: one.line))
     root = scopes.root
     tainted = frozenset(name for home, name in file.tainted if home == id(root))
+    reshaped = frozenset(name for home, name in file.reshaped if home == id(root))
     exports = tuple(
         (name, file.resolver.canonical(one.origin))
         for name, bindings in root.names.items()
@@ -80,7 +82,7 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
         legacy = file.resolver.legacy(origin) if name not in here else None
         to = legacy[1].to if legacy is not None and legacy[1] is not None else ""
         renamed += [(name, local) for local, one in here.items() if to and one == to][:1]
-    return Converted(changed, tuple(unique), tainted, exports, kept, tuple(renamed))
+    return Converted(changed, tuple(unique), tainted, exports, kept, tuple(renamed), reshaped)
 
 
 def _still_imported(module: cst.Module) -> list[_Origin]:

@@ -41,5 +41,6 @@ class FileResult:
     """Legacy names that this file passes on: its own name for each, and where it comes from."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Names at the top of this file that came from an import, and what they are called now."""
-    imported: tuple[tuple[str, str], ...] = ()
+    reshaped: frozenset[str] = frozenset()
+    """Names at the top of this file that hold something of another kind now, or would if no other file used them."""
     kept: frozenset[str] = frozenset()

@@ -86,7 +86,9 @@ def imported_names(
     found: set[str] = set()
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     texts = {
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     # `patch("app.core.Name")`, and `setattr(app.core, "Name", …)`
     found.update(text for text in texts if "." in text and text.replace(".", "a").isidentifier())

@@ -20,7 +20,7 @@ from tidyllm.migrate.source import Source
 __all__ = ["converted", "relevant", "selected"]
 
 
-_LARGEST = 1_000_000
+_LARGEST = 500_000
 """Characters. A syntax tree takes some hundred times the memory of its text; what is larger was not written by hand."""
 
 
@@ -65,7 +65,7 @@ def converted(
         text = source.text if book is None else book.module()
         if len(text) > _LARGEST:
             raise MigrateError(
-                f"it holds {len(text) / 1e6:.1f} MB of code, and at most {_LARGEST / 1e6:.0f} MB is looked at."
+                f"it holds {len(text) / 1e6:.1f} MB of code, and at most {_LARGEST / 1e6:.1f} MB is looked at."
             )
         _parses(text, notebook=book is not None)
         with _deep():
@@ -97,6 +97,7 @@ def converted(
         exports=done.exports,
         kept=done.kept,
         renamed=done.renamed,
+        reshaped=done.reshaped,
         problem="; ".join(why for _, why in book.skipped) if book is not None else "",
     )
 

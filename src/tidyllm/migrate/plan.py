@@ -115,8 +115,11 @@ def plan(
     results = work.run(list(contents), {}, (), progress=progress, total=len(found))
     seen: dict[Path, Facts] = {}
     imports: dict[Path, frozenset[str]] = {}
+    reshaped: set[str] = set()
     for _ in range(_ROUNDS):
-        again, facts, extra = _links(root, found, results, library, seen=seen, imports=imports)
+        again, facts, extra = _links(
+            root, found, results, library, seen=seen, imports=imports, reshaped=reshaped
+        )
         if not again:
             break
         results |= work.run(again, facts, extra, progress=None, total=len(again))
@@ -230,10 +233,12 @@ def _links(
     *,
     seen: dict[Path, Facts],
     imports: dict[Path, frozenset[str]],
+    reshaped: set[str],
 ) -> tuple[list[Path], dict[Path, Facts], list[bytes]]:
     """The files that have to be converted again, and what they need to know.
 
-    `seen`: what they knew before; `imports`: what each file imports, kept from round to round.
+    Kept from round to round: `seen` (what they knew before), `imports` (what each file imports), and `reshaped` (names
+    that no other file may use).
     """
     exports: dict[str, str] = {}
     tainted: set[str] = set()
@@ -245,8 +250,9 @@ def _links(
                 exports.update((f"{module}.{name}", origin) for name, origin in result.exports)
             renamed.update((f"{module}.{old}", f"{module}.{new}") for old, new in result.renamed)
             tainted.update(f"{module}.{name}" for name in result.tainted)
+            reshaped.update(f"{module}.{name}" for name in result.reshaped)
         kept |= result.kept
-    known = exports.keys() | tainted
+    known = exports.keys() | tainted | reshaped
     if not known:
         return [], {}, []
     names = sorted({name.rpartition(".")[2].encode() for name in known})
@@ -258,14 +264,14 @@ def _links(
     for path in found:
         if not imports.get(path):
             imports[path] = imported_names(path, root, names, modules)
+    wanted = (kept & exports.keys()) | (reshaped & frozenset().union(*imports.values()))
+    for path in found:
         mine = imports[path]
         here = [f"{module}." for module in module_names(path, root)]
         new = Facts(
             exports={name: exports[name] for name in sorted(mine & exports.keys())},
             tainted=frozenset(mine & tainted),
-            keep=frozenset(
-                name.rpartition(".")[2] for name in kept & exports.keys() if any(map(name.startswith, here))
-            ),
+            keep=frozenset(name.rpartition(".")[2] for name in wanted if any(map(name.startswith, here))),
             renamed={name: renamed[name] for name in sorted(mine & renamed.keys())},
         )
         if seen.get(path, Facts()) != new:

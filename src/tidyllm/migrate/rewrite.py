@@ -14,13 +14,14 @@ import libcst as cst
 
 from tidyllm.migrate.alone import Alone
 from tidyllm.migrate.errors import CannotConvert
+from tidyllm.migrate.looks import other_quotes, with_comments
 from tidyllm.migrate.resolve import Instance, Reference
 from tidyllm.migrate.rules import Name, Rules
 from tidyllm.migrate.scope import Binding
 from tidyllm.migrate.site import Site
 from tidyllm.migrate.texts import converted_text
 from tidyllm.migrate.ties import Entry, Need
-from tidyllm.migrate.tree import children, comments, rebuilt
+from tidyllm.migrate.tree import children, rebuilt
 
 __all__ = ["Action", "Entry", "Need", "Rewriter"]
 
@@ -35,6 +36,7 @@ class Rewriter(Alone):
         """The converted tree."""
         for _ in range(_ROUNDS):
             self.log, self.needs, self.again = [], {}, False
+            self.unawaited, self.pieces, self.reshaped = set(), set(), set()
             done = self.rewrite(self.module)
             if self.checked:
                 self._tested(done)
@@ -70,7 +72,11 @@ class Rewriter(Alone):
         if isinstance(node, cst.SimpleString):
             return converted_text(self, node)
         if isinstance(node, cst.FormattedString):
-            return _other_quotes(node, rebuilt(node, self.rewrite))
+            return other_quotes(node, rebuilt(node, self.rewrite))
+        if isinstance(node, cst.Await):
+            done = rebuilt(node, self.rewrite)
+            bare = isinstance(done, cst.Await) and done is not node and id(node.expression) in self.unawaited
+            return done.expression if bare and isinstance(done, cst.Await) else done
         if isinstance(node, cst.Import | cst.ImportFrom):
             return node
         if isinstance(node, cst.FunctionDef):
@@ -234,7 +240,7 @@ class Rewriter(Alone):
             self.stuck[id(node)] = error.reason, error.by_hand
             self.refuse(node, rules, name, error.reason, error.by_hand)
             return node
-        done = _with_comments(node, done)
+        done = with_comments(node, done)
         if done is not node:
             self.log.append(Entry("converted", rules, name, node))
         return done
@@ -316,42 +322,6 @@ class Rewriter(Alone):
             return self._super(site, rule)
 
         return self.convert(node, base.rules, rule, base.bindings, action)
-
-
-def _other_quotes(old: cst.FormattedString, new: cst.CSTNode) -> cst.CSTNode:
-    """New texts inside an f-string in the quotes that it does not use itself: until Python 3.12 it ends at its own."""
-    if new is old:
-        return old
-    own = old.end[-1]
-    other = "'" if own == '"' else '"'
-
-    def change(node: cst.CSTNode) -> cst.CSTNode:
-        if isinstance(node, cst.SimpleString) and node.quote == own and other not in node.value:
-            return node.with_changes(value=node.value.replace(own, other))
-        return rebuilt(node, change)
-
-    return rebuilt(new, change)
-
-
-def _with_comments(old: cst.Call, new: cst.BaseExpression) -> cst.BaseExpression:
-    """Comments of arguments that are gone stand above those that are left."""
-    if new is old or not isinstance(new, cst.Call):
-        return new
-    had = comments(old)
-    if not had:
-        return new
-    have = [one.value for one in comments(new)]
-    lost = [one for one in had if one.value not in have]
-    if not lost or not isinstance(new.whitespace_before_args, cst.SimpleWhitespace):
-        return new
-    first, *rest = lost
-    above = cst.ParenthesizedWhitespace(
-        cst.TrailingWhitespace(cst.SimpleWhitespace("  "), first),
-        [cst.EmptyLine(whitespace=cst.SimpleWhitespace("    "), comment=one) for one in rest],
-        indent=True,
-        last_line=cst.SimpleWhitespace("    "),
-    )
-    return new.with_changes(whitespace_before_args=above)
 
 
 def plain_call(site: Site) -> cst.BaseExpression:

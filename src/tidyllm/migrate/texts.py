@@ -36,6 +36,7 @@ def converted_text(file: Ties, node: cst.SimpleString) -> cst.CSTNode:
 
 
 def is_annotation(file: Ties, node: cst.CSTNode) -> bool:
+    """Whether the text stands where a type hint stands."""
     here: cst.CSTNode | None = node
     while here is not None and not isinstance(here, cst.BaseSmallStatement | cst.BaseCompoundStatement):
         if isinstance(here, cst.Annotation):
@@ -56,6 +57,12 @@ def _annotation(file: Ties, node: cst.SimpleString) -> cst.CSTNode:
         imports = [one for one in holder.names[base] if one.kind == "import"] if holder is not None else []
         origin = ".".join([imports[0].origin, rest] if rest else [imports[0].origin]) if imports else ""
         legacy = file.resolver.legacy(origin) if len(imports) == 1 else None
+        hint = str(legacy[0].settings.get("hint", "")) if legacy is not None else ""
+        if hint and legacy is not None and legacy[1] is not None and legacy[1].arguments:
+            file.log.append(Entry("converted", legacy[0], legacy[1].name, node))
+            home, _, last = hint.rpartition(".")
+            is_home = bool(rest) and origin.rpartition(".")[0] == home
+            return f"{match[0].rpartition('.')[0]}.{last}" if is_home else file.use(hint, imports).value
         if legacy is None or legacy[1] is None or not legacy[1].to or legacy[1].keep:
             return match[0]
         if f"{legacy[0].pattern}.{legacy[1].name}" in file.blocked:
@@ -102,7 +109,12 @@ def _attribute_of(file: Ties, node: cst.SimpleString, text: str) -> str | None:
     """`setattr(app.core, "Name", …)`: the name of something in a module of the tree that is called otherwise now."""
     above = file.scopes.parent(node)
     call = file.scopes.parent(above) if isinstance(above, cst.Arg) else None
-    if not file.facts.renamed or not isinstance(call, cst.Call) or len(call.args) < 2 or call.args[1] is not above:
+    if (
+        not file.facts.renamed
+        or not isinstance(call, cst.Call)
+        or len(call.args) < 2
+        or call.args[1] is not above
+    ):
         return None
     origin = file.resolver.origin(call.args[0].value)
     if origin is None:

@@ -73,6 +73,12 @@ class Ties:
         """Legacy names that must stay everywhere in this file, and why."""
         self.checked: dict[tuple[str, str], Rules] = {}
         """Names that objects are tested against (`isinstance`): all their uses are converted, or none."""
+        self.unawaited: set[int] = set()
+        """Calls that were awaited, and whose conversion is not."""
+        self.pieces: set[Key] = set()
+        """Variables that hold pieces of a stream."""
+        self.reshaped: set[Key] = set()
+        """Variables whose value is of another kind now: other files must not use them in the old way."""
         self.again = False
         self._taint_imports()
 

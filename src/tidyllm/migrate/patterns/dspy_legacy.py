@@ -5,11 +5,10 @@ from __future__ import annotations
 import libcst as cst
 
 from tidyllm.migrate.errors import CannotConvert
-from tidyllm.migrate.rewrite import Entry, Rewriter
-from tidyllm.migrate.rules import Rules
+from tidyllm.migrate.patterns.dspy_classes import class_definition, given_to_dspy, method_call
 from tidyllm.migrate.site import Site, expression, keyword, literal
 
-__all__ = ["CALLS", "class_definition"]
+__all__ = ["CALLS", "class_definition", "method_call"]
 
 _KINDS = {
     "OpenAI": "openai", "Anthropic": "anthropic", "Claude": "anthropic", "OllamaLocal": "ollama", "GROQ": "groq",
@@ -18,9 +17,6 @@ _KINDS = {
 _PASSED = (
     "temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty", "n", "stop", "api_key",
 )  # fmt: skip
-
-_REASON = "a class of its own replaces the call to the model, and forward() leaves DSPy in 3.5"
-_BY_HAND = "Move what it does into a step and give that to tidyllm.dspy.lm(step)."
 
 
 def client(site: Site) -> cst.BaseExpression:
@@ -77,19 +73,12 @@ def by_hand(site: Site) -> cst.BaseExpression:
 def configure(site: Site) -> cst.BaseExpression:
     """`dspy.configure(…)`."""
     func = site.original.func
+    args = given_to_dspy(site.file, site.rules, site.original, site.call)
+    site.call = site.call.with_changes(args=args)
     if isinstance(func, cst.Attribute) and isinstance(func.value, cst.Attribute):
         return site.call.with_changes(func=func.with_changes(value=func.value.value))
     module = site.file.module_name("dspy", site.bindings)
     return site.call.with_changes(func=cst.Attribute(module, cst.Name("configure")))
-
-
-def class_definition(file: Rewriter, rules: Rules, node: cst.ClassDef) -> cst.CSTNode | None:
-    """A subclass of `dspy.LM` or `dspy.BaseLM` is listed; what is in it is converted like anything else."""
-    for arg in node.bases:
-        origin = file.resolver.origin(arg.value)
-        if origin is not None and origin[0][0] in rules.settings["bases"]:
-            file.log.append(Entry("could_not", rules, node.name.value, node.name, _REASON, _BY_HAND))
-    return None
 
 
 CALLS = {"client": client, "configure": configure, "by_hand": by_hand}

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 
 import libcst as cst
 
-from tidyllm.migrate.errors import CannotConvert
+from tidyllm.migrate.patterns.litellm_router import is_call_of_router, router, step_of_router
+from tidyllm.migrate.patterns.litellm_step import commas, step
+from tidyllm.migrate.patterns.litellm_stream import PIECE, is_piece, parts, pieces_are_read, text_of_piece
 from tidyllm.migrate.resolve import Reference
 from tidyllm.migrate.rewrite import Entry, Rewriter
 from tidyllm.migrate.rules import Rules
-from tidyllm.migrate.site import Site, expression, keyword, literal
+from tidyllm.migrate.site import Site, keyword, literal
 from tidyllm.migrate.tree import children
 
-__all__ = ["CALLS", "chain"]
+__all__ = ["CALLS", "METHODS", "chain"]
 
 _RENAMED = {
     "temperature": "temperature", "top_p": "top_p", "max_tokens": "max_output_tokens",
@@ -25,6 +27,7 @@ _RENAMED = {
 }  # fmt: skip
 _KNOWN = {"model", "messages", "num_retries", "max_retries", "fallbacks", "timeout", "request_timeout", "api_key",
           "api_base", "base_url", "stream", "n", *_RENAMED}  # fmt: skip
+_OF_ROUTERS = _KNOWN - {"model", "messages", "stream", "n", *_RENAMED}
 _TEXT = (".choices", "[0]", ".message", ".content")
 _TOKENS = {
     "prompt_tokens": "input_tokens",
@@ -35,21 +38,44 @@ _TOKENS = {
 
 def completion(site: Site) -> cst.BaseExpression:
     given = _given(site)
+    streams = "stream" in given and literal(given["stream"].value) is True
     for name, plain in (("stream", False), ("n", 1)):
-        if name in given and literal(given[name].value) not in (plain, None):
+        if (
+            name in given
+            and literal(given[name].value) not in (plain, None)
+            and not (streams and name == "stream")
+        ):
             raise site.refuse(f"{name} is asked for")
     if "model" not in given or "messages" not in given:
         raise site.refuse("its model or its messages are missing")
-    _answer_is_read(site)
-    step = _step(site, given)
+    if streams:
+        pieces_are_read(site, is_async=_is_async(site))
+    else:
+        _answer_is_read(site)
+    step = _asked(site, given)
     args = [cst.Arg(_messages(site, given["messages"].value))]
     args += [keyword(_RENAMED[name], arg.value) for name, arg in given.items() if name in _RENAMED]
-    request = cst.Call(site.use("tidyllm.Request"), _commas(args))
-    is_async = site.rule.name == "acompletion"
-    func = step if is_async else cst.Attribute(step, cst.Name("run_sync"))
+    request = cst.Call(site.use("tidyllm.Request"), commas(args))
+    func = step if _is_async(site) else cst.Attribute(step, cst.Name("run_sync"))
+    if streams:
+        site.file.unawaited.add(id(site.original))
+        func = cst.Attribute(step, cst.Name("stream"))
     return site.call.with_changes(
         func=func, args=[cst.Arg(request)], whitespace_before_args=cst.SimpleWhitespace("")
     )
+
+
+def _is_async(site: Site) -> bool:
+    return (site.method or site.rule.name) == "acompletion"
+
+
+def _asked(site: Site, given: Mapping[str, cst.Arg]) -> cst.BaseExpression:
+    """What is asked: a model with wrappers around it, or the one that a router has under that name."""
+    if not site.method:
+        return step(site, given)
+    for name in _OF_ROUTERS & given.keys():
+        raise site.refuse(f"a router is told {name} for one call", "Make a step of its own for this call.")
+    return step_of_router(site, given["model"].value)
 
 
 def _given(site: Site) -> dict[str, cst.Arg]:
@@ -58,98 +84,13 @@ def _given(site: Site) -> dict[str, cst.Arg]:
         name = arg.keyword.value if arg.keyword is not None else ""
         if arg.star:
             raise site.refuse("its arguments come from elsewhere")
-        if not name and place < len(site.rule.arguments):
-            name = site.rule.arguments[place]
+        order = ("model", "messages") if site.method else site.rule.arguments
+        if not name and place < len(order):
+            name = order[place]
         if name not in _KNOWN:
             raise site.refuse(f"the argument {name!r} has no counterpart here")
         given[name] = arg
     return given
-
-
-def _commas(args: list[cst.Arg]) -> list[cst.Arg]:
-    comma = cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    return [arg.with_changes(comma=comma) for arg in args[:-1]] + args[-1:]
-
-
-def _step(site: Site, given: Mapping[str, cst.Arg]) -> cst.BaseExpression:
-    """`Fallback(Retry(Timeout(model(…), total=…), attempts=…), …)`."""
-    names = [given["model"].value]
-    more = given.get("fallbacks")
-    if more is not None and literal(more.value) is not None:
-        if not isinstance(more.value, cst.List | cst.Tuple) or any(
-            not isinstance(one, cst.Element) for one in more.value.elements
-        ):
-            raise site.refuse("its fallbacks are no list")
-        names += [one.value for one in more.value.elements]
-    targets = [cst.Arg(_target(site, name, given)) for name in names]
-    if len(targets) == 1:
-        return targets[0].value
-    return cst.Call(site.use("tidyllm.Fallback"), _commas(targets))
-
-
-def _target(site: Site, name: cst.BaseExpression, given: Mapping[str, cst.Arg]) -> cst.BaseExpression:
-    args = [cst.Arg(_named(site, name))]
-    address = given.get("api_base") or given.get("base_url")
-    if address is not None and literal(address.value) is not None:
-        args.append(keyword("base_url", address.value))
-    if "api_key" in given and literal(given["api_key"].value) is not None:
-        args.append(keyword("api_key", given["api_key"].value))
-    step: cst.BaseExpression = cst.Call(site.use("tidyllm.model"), _commas(args))
-    time = given.get("timeout") or given.get("request_timeout")
-    if time is not None and literal(time.value) is not None:
-        step = cst.Call(site.use("tidyllm.Timeout"), _commas([cst.Arg(step), keyword("total", time.value)]))
-    retries = given.get("num_retries") or given.get("max_retries")
-    if retries is not None and literal(retries.value) not in (0, None):
-        value = literal(retries.value)
-        if isinstance(value, int):
-            tries = expression(str(value + 1))
-        elif isinstance(retries.value, cst.Name | cst.Attribute):
-            tries = cst.BinaryOperation(retries.value, cst.Add(), expression("1"))
-        else:
-            raise site.refuse("how often it tries again is computed")
-        step = cst.Call(site.use("tidyllm.Retry"), _commas([cst.Arg(step), keyword("attempts", tries)]))
-    return step
-
-
-def _named(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
-    """The name with its kind in front."""
-    text = literal(node)
-    if not isinstance(text, str) or not isinstance(node, cst.SimpleString):
-        constant = _constant(site, node)
-        if (
-            constant is not None
-            and constant.partition("/")[0] in site.rules.settings["kinds"]
-            and "/" in constant
-        ):
-            return node
-        raise site.refuse(
-            "the name of its model is not seen", 'Write it as "kind/name", such as "openai/gpt-5-mini".'
-        )
-    kind, slash, _ = text.partition("/")
-    if slash:
-        if kind not in site.rules.settings["kinds"]:
-            raise site.refuse(
-                f"there is no provider {kind!r}", "Write the model into tidyllm.yaml as a route."
-            )
-        return node
-    for start, meant in site.rules.settings["bare"].items():
-        if text.startswith(start):
-            return node.with_changes(value=f"{node.prefix}{node.quote}{meant}/{text}{node.quote}")
-    raise site.refuse(
-        f"who serves {text!r} is not known", 'Write it as "kind/name", such as "openai/gpt-5-mini".'
-    )
-
-
-def _constant(site: Site, node: cst.BaseExpression) -> str | None:
-    original = next(
-        (arg.value for place, arg in enumerate(site.original.args)
-         if (arg.keyword is None and place == 0) or (arg.keyword is not None and arg.keyword.value == "model")),
-        node,
-    )  # fmt: skip
-    key = site.file.resolver.variable(original)
-    values = site.file.scopes.assigned.get(key, []) if key is not None else []
-    text = literal(values[0]) if len(values) == 1 else None
-    return text if isinstance(text, str) else None
 
 
 def _messages(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
@@ -163,7 +104,7 @@ def _messages(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
             message = site.use("tidyllm.models.Message")
             return node.with_changes(
                 elements=[
-                    one.with_changes(value=cst.Call(message, _commas([cst.Arg(pair[0]), cst.Arg(pair[1])])))
+                    one.with_changes(value=cst.Call(message, commas([cst.Arg(pair[0]), cst.Arg(pair[1])])))
                     for one, pair in zip(node.elements, pairs, strict=True)
                     if pair is not None
                 ]
@@ -184,25 +125,6 @@ def _pair(node: cst.BaseExpression) -> tuple[cst.BaseExpression, cst.BaseExpress
 
 
 # -- answers
-
-
-def _parts(node: cst.CSTNode) -> tuple[cst.CSTNode, list[str]]:
-    """`x.choices[0].message.content` as x and its steps; `["choices"]` counts as `.choices`."""
-    steps: list[str] = []
-    while True:
-        if isinstance(node, cst.Attribute):
-            steps.insert(0, f".{node.attr.value}")
-            node = node.value
-        elif (
-            isinstance(node, cst.Subscript)
-            and len(node.slice) == 1
-            and isinstance(node.slice[0].slice, cst.Index)
-        ):
-            index = literal(node.slice[0].slice.value)
-            steps.insert(0, f".{index}" if isinstance(index, str) else f"[{index}]")
-            node = node.value
-        else:
-            return node, steps
 
 
 def _read(steps: list[str]) -> str | None:
@@ -229,13 +151,24 @@ def _is_answer(file: Rewriter, rules: Rules, node: cst.CSTNode) -> bool:
 
 
 def _called(file: Rewriter, rules: Rules, node: cst.CSTNode) -> Reference | None:
+    """The function that a call calls; a router's are as good as the module's."""
+    if is_call_of_router(file, node) and isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
+        name = node.func.attr.value
+        return Reference(rules, rules.names[name], name, ())
     found = file.resolver.reference(node.func) if isinstance(node, cst.Call) else None
     return found if found is not None and found.rules is rules else None
 
 
 def chain(file: Rewriter, rules: Rules, node: cst.CSTNode) -> cst.CSTNode | None:
     """`answer.choices[0].message.content` becomes `answer.text`."""
-    base, steps = _parts(node)
+    base, steps = parts(node)
+    if (
+        isinstance(base, cst.Name)
+        and tuple(steps) == PIECE
+        and is_piece(file, base)
+        and not file.must_stay(base)
+    ):
+        return text_of_piece(file, rules, node)
     new = _read(steps)
     if new is None or not _is_answer(file, rules, base) or file.must_stay(base):
         return None
@@ -259,7 +192,7 @@ def _answer_is_read(site: Site) -> None:
     file, scopes = site.file, site.file.scopes
     here: cst.CSTNode = site.original
     above = scopes.parent(here)
-    if site.rule.name == "acompletion":
+    if _is_async(site):
         if not isinstance(above, cst.Await):
             raise site.refuse("it is not awaited at once")
         here, above = above, scopes.parent(above)
@@ -293,7 +226,7 @@ def _chain_is_known(site: Site, node: cst.CSTNode) -> None:
     top, above = node, site.file.scopes.parent(node)
     while isinstance(above, cst.Attribute | cst.Subscript) and above.value is top:
         top, above = above, site.file.scopes.parent(above)
-        if _read(_parts(top)[1]) is not None:
+        if _read(parts(top)[1]) is not None:
             return
     raise site.refuse(
         "more of its answer is read than its text and tokens", "Read .text, .usage and .tool_calls by hand."
@@ -306,8 +239,5 @@ def _uses(node: cst.CSTNode, name: str) -> list[cst.Name]:
     return [one for child in children(node) for one in _uses(child, name)]
 
 
-def router(site: Site) -> cst.BaseExpression:
-    raise CannotConvert("its deployments belong into a configuration", site.rule.by_hand)
-
-
 CALLS = {"completion": completion, "router": router}
+METHODS = {"Router.completion": completion, "Router.acompletion": completion}

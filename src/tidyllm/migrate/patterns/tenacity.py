@@ -56,14 +56,16 @@ def function_definition(file: Rewriter, rules: Rules, node: cst.FunctionDef) -> 
 
 
 def _names(node: cst.CSTNode, name: str) -> bool:
-    return (isinstance(node, cst.Name) and node.value == name) or any(_names(one, name) for one in children(node))
+    return (isinstance(node, cst.Name) and node.value == name) or any(
+        _names(one, name) for one in children(node)
+    )
 
 
 def _is_watched(node: cst.CSTNode, name: str) -> bool:
     """Whether what the decorator added to the function is read: `ask.retry.statistics`, `ask.retry_with(…)`."""
-    if isinstance(node, cst.Attribute) and node.attr.value in {"retry", "retry_with", "statistics"}:
-        if last_name(node.value) == name:
-            return True
+    added = isinstance(node, cst.Attribute) and node.attr.value in {"retry", "retry_with", "statistics"}
+    if added and isinstance(node, cst.Attribute) and last_name(node.value) == name:
+        return True
     return any(_is_watched(one, name) for one in children(node))
 
 
