@@ -44,6 +44,13 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     window: str = "none"
     soft_usd: Decimal | None = None
     metadata: dict[str, str] = {}
+    generation: int = 1
+    """How many had this name, it counted in: those before it were deleted, and what they spent is theirs."""
+
+    @property
+    def account(self) -> str:
+        """What it is called where it is counted: its name; `NAME#2` if another had that before."""
+        return self.name if self.generation == 1 else f"{self.name}#{self.generation}"
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +67,13 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     window: str = "none"
     soft_usd: Decimal | None = None
     metadata: dict[str, str] = {}
+    generation: int = 1
+    """How many had this name, it counted in: those before it were deleted, and what they spent is theirs."""
+
+    @property
+    def account(self) -> str:
+        """What it is called where it is counted: its name; `NAME#2` if another had that before."""
+        return self.name if self.generation == 1 else f"{self.name}#{self.generation}"
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +114,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     caps: tuple[Cap, ...] = ()
     """What it spends is counted on: the key, its team, its organisation."""
 
+    @property
+    def team_account(self) -> str | None:
+        """What its team is called where it is counted; see `Team.account`."""
+        return next((cap.name[5:] for cap in self.caps if cap.name.startswith("team:")), self.team)
+
     def state(self, now: float) -> State:
         """Whether it is good at `now`, in seconds since 1970."""
         if self.revoked_at is not None:
@@ -116,6 +135,8 @@ def plain(thing: Key | Team | Organisation) -> dict[str, Any]:
     if isinstance(thing, Key):
         for name in _OF_OTHERS:
             del values[name]
+    elif thing.generation == 1:
+        del values["generation"]
     return {name: float(it) if isinstance(it, Decimal) else it for name, it in values.items()}
 
 

@@ -31,12 +31,14 @@ _IN_COLUMNS = {
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def row_of(spec: KeySpec | TeamSpec | OrganisationSpec, *, now: float) -> dict[str, Any]:
+def row_of(spec: KeySpec | TeamSpec | OrganisationSpec, *, now: float, generation: int = 1) -> dict[str, Any]:
     """The columns that `spec` decides. An expiry is counted from `now`; without one the column is left out."""
     values: dict[str, Any] = msgspec.to_builtins(spec)
     settings = {
         name: it for name, it in values.items() if name not in _IN_COLUMNS and it not in (None, (), [], {})
     }
+    if generation > 1:
+        settings["generation"] = generation
     row: dict[str, Any] = {
         "limit_nanos": nanos(spec.limit_usd),
         "window": spec.window,
@@ -91,7 +93,7 @@ def key_of(row: RowMapping, team: Team | None, organisation: Organisation | None
     if limited(common):
         subjects = (_subject(f"key:{row['id']}", common),)
     if team is not None and limited(team_limits := _limits(team)):
-        subjects = (*subjects, _subject(f"team:{team.name}", team_limits))
+        subjects = (*subjects, _subject(f"team:{team.account}", team_limits))
     return Key(
         **common,
         **{name: row[name] for name in _KEY_COLUMNS},
@@ -108,10 +110,10 @@ def _caps(
 ) -> Iterator[Cap]:
     yield Cap(f"key:{key_id}", key["limit_usd"], key["window"], key["soft_usd"])
     if team is not None:
-        yield Cap(f"team:{team.name}", team.limit_usd, team.window, team.soft_usd)
+        yield Cap(f"team:{team.account}", team.limit_usd, team.window, team.soft_usd)
     if organisation is not None:
         one = organisation
-        yield Cap(f"org:{one.name}", one.limit_usd, one.window, one.soft_usd)
+        yield Cap(f"org:{one.account}", one.limit_usd, one.window, one.soft_usd)
 
 
 _KEY_COLUMNS = (

@@ -44,7 +44,8 @@ class Teams:
                 raise Conflict(f"there is a team {spec.name!r} already.", where="name")
             _need_organisation(conn, spec.organisation)
             now = clock.now()
-            conn.execute(sa.insert(teams).values(created_at=now, **row_of(spec, now=now)))
+            row = row_of(spec, now=now, generation=_generation(conn, "team", spec.name))
+            conn.execute(sa.insert(teams).values(created_at=now, **row))
             team = _team(conn, spec.name)
             record(conn, by, "team.create", f"team:{team.name}", after=plain(team))
             return team
@@ -82,7 +83,7 @@ class Teams:
             before = _team(conn, name)
             spec = checked(laid_over(spec_of(before, TeamSpec), change))
             _need_organisation(conn, spec.organisation)
-            row = row_of(spec, now=clock.now())
+            row = row_of(spec, now=clock.now(), generation=before.generation)
             conn.execute(sa.update(teams).where(teams.c.name == name).values(**row))
             version = next_version(conn)
             conn.execute(sa.update(keys).where(keys.c.team == name).values(version=version))
@@ -135,7 +136,8 @@ class Organisations:
             if find_organisation(conn, spec.name) is not None:
                 raise Conflict(f"there is an organisation {spec.name!r} already.", where="name")
             now = clock.now()
-            conn.execute(sa.insert(table).values(created_at=now, **row_of(spec, now=now)))
+            row = row_of(spec, now=now, generation=_generation(conn, "organisation", spec.name))
+            conn.execute(sa.insert(table).values(created_at=now, **row))
             after = _organisation(conn, spec.name)
             record(conn, by, "organisation.create", f"organisation:{after.name}", after=plain(after))
             return after
@@ -174,7 +176,8 @@ class Organisations:
 
             before = _organisation(conn, name)
             spec = checked(laid_over(spec_of(before, OrganisationSpec), change))
-            conn.execute(sa.update(table).where(table.c.name == name).values(**row_of(spec, now=clock.now())))
+            row = row_of(spec, now=clock.now(), generation=before.generation)
+            conn.execute(sa.update(table).where(table.c.name == name).values(**row))
             version = next_version(conn)
             of_it = sa.select(teams.c.name).where(teams.c.organisation == name)
             conn.execute(sa.update(keys).where(keys.c.team.in_(of_it)).values(version=version))
@@ -263,6 +266,16 @@ def _organisation(conn: Connection, name: str) -> Organisation:
 def _need_organisation(conn: Connection, name: str | None) -> None:
     if name is not None and find_organisation(conn, name) is None:
         raise Conflict(f"there is no organisation {name!r}.", where="organisation", hint="Create it first.")
+
+
+def _generation(conn: Connection, kind: str, name: str) -> int:
+    """How many have had this name, with the one that is about to be made: the audit log knows who was deleted."""
+    import sqlalchemy as sa
+
+    from tidyllm.store.tables.access import audit_log
+
+    deleted = sa.and_(audit_log.c.subject == f"{kind}:{name}", audit_log.c.act == f"{kind}.delete")
+    return 1 + conn.execute(sa.select(sa.func.count()).where(deleted)).scalar_one()
 
 
 def _missing(kind: str, name: Any) -> Missing:

@@ -142,8 +142,8 @@ class Admission:
             ip = self.address(scope, headers) if key.ips else None
             check(key, model=model, endpoint=scope["path"], ip=ip, tags=tags)
             tags[KEY_TAG] = key.id
-            if key.team is not None:
-                tags[TEAM_TAG] = key.team
+            if (team := key.team_account) is not None:
+                tags[TEAM_TAG] = team
         if control is not None:
             if len(control) > _CONTROL:
                 raise BadRequest(
