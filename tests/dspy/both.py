@@ -112,14 +112,19 @@ def streamed(which: Which, mode: str, script: tuple[Any, ...]) -> Seen:
 
         one = engine(which, mode, server.openai_url)
         try:
-            if mode == "sync":
-                for event in one.stream(question):
-                    take(event)
-            else:
-                asyncio.run(_all(one, question, take))
+            read(one, mode, take)
         except lm15.LM15Error as error:
             return Seen((type(error).__name__, getattr(error, "status", None)), len(server.requests), error)
         return Seen((*kinds, *answered(whole.response())), len(server.requests))
+
+
+def read(one: Any, mode: str, take: Callable[[Any], None]) -> None:
+    """Read one stream of an engine to its end."""
+    if mode == "sync":
+        for event in one.stream(asked()):
+            take(event)
+    else:
+        asyncio.run(_all(one, asked(), take))
 
 
 async def _all(one: Any, question: Any, take: Callable[[Any], None]) -> None:

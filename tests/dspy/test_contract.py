@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.dspy.both import BOTH, SECRET, Seen, asked, call, dspy, lm15, make, streamed
+from tests.dspy.both import BOTH, SECRET, Seen, asked, call, dspy, engine, lm15, make, read, streamed
 from tidyllm.models.response import Usage
 from tidyllm.testing import ModelServer, Reply
 from tidyllm.testing import call as tool_call
@@ -237,6 +237,45 @@ def test_tools_of_a_provider_are_refused_by_name() -> None:
     assert isinstance(ours.error, dspy.LMUnsupportedFeatureError)
     assert isinstance(native.error, dspy.LMUnsupportedFeatureError)
     assert ours.requests == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pieces_that_came_before_a_break_are_delivered_first(mode: str) -> None:
+    """DSPy's async engine may lose them: what is read last may be the break alone."""
+    came: list[str] = []
+    with ModelServer(Reply(text="one two three four", cut_after=3)) as server:
+        one = engine("ours", mode, server.openai_url)
+
+        def take(event: Any) -> None:
+            came.append(event.delta.text if event.type == "delta" else event.type)
+
+        with pytest.raises(lm15.TransportError, match="after 3 pieces"):
+            read(one, mode, take)
+    assert came == ["start", "one ", "two "]
+
+
+@pytest.mark.parametrize(
+    ("field", "config"),
+    [
+        ("config.cache", {"cache": lm15.CacheConfig()}),
+        ("config.reasoning.summary", {"reasoning": lm15.Reasoning(effort="low", summary="auto")}),
+    ],
+)
+def test_what_only_some_providers_know_is_refused_by_name(field: str, config: dict[str, Any]) -> None:
+    """DSPy's engine leaves it out without a word where the provider has none."""
+    ours, native = (call(which, "sync", ("Hello.",), request=asked(**config)) for which in ("ours", "native"))
+    assert isinstance(ours.error, dspy.LMUnsupportedFeatureError)
+    assert getattr(ours.error, "feature", None) == field
+    assert (ours.requests, native.requests, native.error) == (0, 1, None)
+
+
+def test_errors_say_who_answered_what() -> None:
+    """DSPy's engine repeats the provider's words alone."""
+    script = (Reply(status=500, message="boom"),)
+    native, ours = (str(call(which, "sync", script).error) for which in ("native", "ours"))
+    assert "boom" in native
+    assert "openai/any: the provider answered HTTP 500" in ours
+    assert "boom" in ours
 
 
 def sent(which: Any, question: Any) -> dict[str, Any]:
