@@ -26,6 +26,8 @@ FORMATS = {
     "anthropic": "anthropic_messages",
 }
 
+CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
 
 def answers() -> list[tuple[Response, list[Piece]]]:
     """Every recorded answer, whole and in pieces."""
@@ -91,6 +93,25 @@ def test_recorded_requests_of_callers_are_requests_of_bedrock_or_refused_by_name
     assert sent >= 130
     assert all(refused)
     assert len(refused) <= 25
+
+
+@pytest.mark.parametrize(
+    ("format", "crossed"), [("openai_chat", 177), ("openai_responses", 89), ("anthropic", 126)]
+)
+def test_as_many_recorded_requests_cross_unchanged_as_the_page_says(format: str, crossed: int) -> None:
+    """The counts of docs/wire/crossing.md; all others are refused by the name of a field."""
+    wire, sent, refused = wire_format(format), 0, list[str | None]()
+    for exchange in exchanges(FORMATS[format]):
+        try:
+            request, stream = wire.decode_request(exchange["request"])
+            named = msgspec.structs.replace(crossing(request, format, "bedrock"), model=CLAUDE)
+            bedrock.encode_request(named, stream=stream)
+        except BadRequest as error:
+            refused.append(error.field)
+        else:
+            sent += 1
+    assert sent == crossed
+    assert all(refused)
 
 
 def test_a_budget_reads_the_cap_where_converse_has_it() -> None:
