@@ -327,3 +327,77 @@ PIECES = [
 def test_work_is_bounded_by_the_length(piece: str) -> None:
     """No clock: quadratic work on 200,000 characters would not end within the time for one test."""
     read_calls(piece * (200_000 // len(piece)), SCHEMAS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'I will not run {"name": "run", "arguments": {}} because it is dangerous.',
+        'I will not run this: {"name": "run", "arguments": {}}, for it is dangerous.',
+        'I must never write {"tool": "run"}',
+        'An example is `{"name": "run", "arguments": {}}`.',
+        'As in\n`{"name": "run", "arguments": {}}`',
+        'With [{"name": "run", "arguments": {}}] it would be gone.',
+    ],
+)
+def test_a_call_within_a_sentence_is_asked_about_and_not_run(text: str) -> None:
+    reading = read_calls(text, SCHEMAS)
+    assert reading.calls == ()
+    assert len(reading.problems) == 1
+    assert "alone, on lines of its own" in reading.problems[0]
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["I run it now:\n", "I run it now: ", "**Call:** ", "- ", "1. ", "<|python_tag|>", "Now.\n", "```json "],
+)
+def test_a_call_on_its_own_or_after_a_colon_is_one(before: str) -> None:
+    assert found(before + '{"name": "run", "arguments": {}}') == [("run", {})]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<|channel|>commentary to=functions.run <|constrain|>json<|message|>{"text": "a"}<|call|>',
+        '<|start|>assistant to=run<|channel|>commentary<|message|>{"text": "a"}',
+        'Thought: I look.\nAction: run\nAction Input: {"text": "a"}\n',
+        'Action: run\nAction Input:\n```json\n{"text": "a"}\n```',
+        '[TOOL_CALLS]run[ARGS]{"text": "a"}</s>',
+        '[TOOL_CALLS] [{"name": "run", "arguments": {"text": "a"}}]',
+        (
+            "<\uff5ctool▁calls▁begin\uff5c><\uff5ctool▁call▁begin\uff5c>function<\uff5ctool▁sep\uff5c>run\n"
+            '```json\n{"text": "a"}\n```<\uff5ctool▁call▁end\uff5c><\uff5ctool▁calls▁end\uff5c>'
+        ),
+        '<\uff5ctool▁call▁begin\uff5c>run<\uff5ctool▁sep\uff5c>{"text": "a"}<\uff5ctool▁call▁end\uff5c>',
+    ],
+)
+def test_the_tokens_of_model_families_are_read(text: str) -> None:
+    assert found(text) == [("run", {"text": "a"})]
+
+
+def test_nothing_is_run_after_an_observation_that_the_model_made_up() -> None:
+    call = 'Action: run\nAction Input: {"text": "a"}\n'
+    reading = read_calls(f"{call}Observation: it worked\n{call}", SCHEMAS)
+    assert len(reading.calls) == len(reading.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|channel|>commentary to=functions.run<|message|>the tests",
+        "[TOOL_CALLS]run(text)",
+        "<\uff5ctool▁calls▁begin\uff5c>run",
+        "Action: run\nAction Input: the tests",
+        '```tool_code\nprint(run(text="a"))\n```',
+        "```yaml\nname: run\narguments:\n  text: a\n```",
+        "tool: run\nparameters:\n  text: a",
+        '{"arguments": {"text": "a"}}',
+        '{"run": {"text": "a"}}',
+    ],
+)
+def test_a_call_in_a_way_that_is_not_read_is_a_problem_and_no_answer(text: str) -> None:
+    reading = read_calls(text, SCHEMAS)
+    assert reading.calls == ()
+    assert len(reading.problems) == 1
+    assert "<tool_call>" in reading.problems[0]
+    assert read_calls(text, {}).problems == ()

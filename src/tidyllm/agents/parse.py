@@ -1,8 +1,9 @@
 """Calls of tools in the text of a model that has no native ones. Pure, linear in the text, and it never raises.
 
-It knows ways to write a call (`parse_json.py`, `parse_tags.py`) and the tools' names and schemas; it runs nothing and
-guesses no name. What is written like a call and cannot be read becomes a problem, in words for the model. Text that
-merely mentions a tool, and JSON that is no call, are text.
+It knows ways to write a call (`parse_json.py`, `parse_tags.py`, `parse_native.py`) and the tools' names and schemas; it
+runs nothing and guesses no name. What is written like a call and cannot be read becomes a problem, in words for the
+model, and so does a call in the middle of a sentence. Text that merely mentions a tool, and JSON that is no call, are
+text.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tidyllm.agents.parse_json import Document, Unreadable, read_json
+from tidyllm.agents.parse_native import HEAD, TAIL, named, unread
 from tidyllm.agents.parse_shape import Ask, asks_of, looks_like_a_call
 from tidyllm.agents.parse_tags import TagReader
 
@@ -25,12 +27,16 @@ _START = re.compile(
     r"|<(?P<wrap>(?:antml:)?(?:tool_calls?|function_calls?|tool_use|tool_code))\s*+>"
     r"|<(?:antml:)?(?P<tag>function=|invoke\s)"
     r"|<(?P<aside>think|thinking|reasoning|(?P<result>(?:tool|function)_(?:response|result|results|output)))\s*+>"
+    rf"|{HEAD}"
 )
 _THINKING = re.compile(r"\s*+<(think|thinking)>")
 _THOUGHT = re.compile(r"^[^\S\n]*+</(think|thinking)>[^\S\n]*+$", re.MULTILINE)
 _NOT_PROSE = re.compile(r"\s*+(?:```|[<{\[])")
 _FENCE_OPENS = re.compile(r"```[\w+-]*+[^\S\n]*+\n\s*+\Z")
 _FENCE_CLOSES = re.compile(r"\s*+```")
+_MARKS = re.compile(r"</?[^<>\n]{1,60}+>|\[/?[A-Z_]{1,40}+\]|```[\w+-]*+")
+_WORD = re.compile(r"[^\W\d_]")
+_LINE = 2_000  # characters of a line around a call that are looked at
 _WORK = 4
 """How often the text may be read over, all in all: what begins many values and ends none would take for ever."""
 _MOST = 1_000_000
@@ -83,10 +89,12 @@ class _Scanner:
         self._made_up = ""
         """The tag of a tool's result that the model wrote by itself."""
         self._unended: set[str] = set()
+        self._past = 0
+        """Where the last thought or result ended."""
 
     def read(self) -> Reading:
         text = self._text
-        at = self._after_thinking()
+        at = begin = self._past = self._after_thinking()
         while True:
             found = _START.search(text, at)
             until = len(text) if found is None else found.start()
@@ -102,9 +110,13 @@ class _Scanner:
                 at = self._aside(found)
             elif found["tag"]:
                 at = self._tag(found.start())
+            elif found["head"]:
+                at = self._headed(found)
             else:
                 at = self._json(found.start())
         self._unwrap(len(text))
+        if not self._calls and not self._problems and (how := unread(text[begin:], self._schemas)):
+            self._problems.append(f"A call that is written {how} was not run. {HOW}")
         return Reading(tuple(self._calls), tuple(self._problems), self._rest())
 
     def _after_thinking(self) -> int:
@@ -125,8 +137,9 @@ class _Scanner:
             self._unended.add(name)
             return found.end()  # a mention of the tag
         if found["result"]:
-            self._made_up = name
-        return end + len(name) + 3
+            self._made_up = f"<{name}>"
+        self._past = end + len(name) + 3
+        return self._past
 
     # -- wrapping tags
 
@@ -169,10 +182,45 @@ class _Scanner:
             self._work -= max(why.work, why.at - at) + _TRY
             return at + 1 if self._work > 0 else self._give_up("too many brackets that begin nothing")
         asks = asks_of(found.value, self._schemas, sure=self._wrapped_at is not None)
-        if asks:
+        if asks and self._is_quoted(at, found.end):
+            self._problems.append(
+                "A call stands within a sentence, or in backticks, and was not run: that may be a mention. If it is"
+                f" meant, write it alone, on lines of its own. {HOW}"
+            )
+        elif asks:
             self._take(asks, found.closed)
             self._spans.append(self._fenced(at, found.end))
         return found.end
+
+    def _is_quoted(self, at: int, end: int) -> bool:
+        """Whether a bare value is part of a sentence: words stand before it on its line, without an end."""
+        if self._wrapped_at is not None:
+            return False
+        text = self._text
+        begin = max(str.rfind(text, "\n", max(at - _LINE, 0), at) + 1, at - _LINE, 0)
+        begin = max(begin, self._past, self._spans[-1][1] if self._spans else 0)
+        stop = text.find("\n", end, end + _LINE)
+        before, after = text[begin:at].strip(), text[end : stop if stop >= 0 else end + _LINE].strip()
+        if before.endswith("`") and not before.endswith("``") and after.startswith("`"):
+            return True
+        if not _WORD.search(_MARKS.sub("", before)):
+            return False
+        return not before.rstrip("*_").endswith((":", ".", "!")) or bool(_WORD.search(_MARKS.sub("", after)))
+
+    def _headed(self, found: re.Match[str]) -> int:
+        """A name, and behind it the JSON object of its arguments."""
+        name = named(found)
+        try:
+            value = read_json(self._text, found.end())
+        except Unreadable as why:
+            return self._give_up(why.reason)
+        self._take([Ask(name, value.value)], value.closed)
+        tail = TAIL.match(self._text, value.end)
+        if tail is not None and tail["result"]:
+            self._made_up = "line Observation:"
+        end = value.end if tail is None else tail.end()
+        self._spans.append((found.start(), end))
+        return end
 
     def _give_up(self, reason: str) -> int:
         """Read no further: where a call's end is not known, what follows may be a string of it that holds calls."""
@@ -186,9 +234,9 @@ class _Scanner:
             if ask.problem:
                 self._problems.append(f"{ask.problem} {HOW}")
                 continue
-            if self._made_up:
+            if made_up := self._made_up:
                 self._problems.append(
-                    f"{ask.name[:100]} was not called: it stands after a <{self._made_up}> that you wrote yourself. "
+                    f"{ask.name[:100]} was not called: it stands after a {made_up} that you wrote yourself. "
                     "Results come from the tools alone: write the call, and wait for its result."
                 )
                 continue

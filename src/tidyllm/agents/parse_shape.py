@@ -80,7 +80,7 @@ def _ask_of(value: dict[str, Any], names: Mapping[str, Any], *, sure: bool) -> l
         arguments = [key for key in argument_keys if isinstance(value[key], dict)]
         if odd is not None and arguments and value.keys() <= _BESIDE | {odd, arguments[0]}:
             return [Ask(problem=f"A call names no tool: {odd!r} must be the name of one, in quotes.")]
-        return [Ask(problem="A call names no tool.")] if sure else []
+        return [Ask(problem="A call names no tool.")] if sure else _nameless(value, names)
     name = cast("str", value[name_key])
     beside = value.keys() - (_BESIDE - _parameters(names.get(name))) - {name_key} - set(argument_keys)
     if not argument_keys:
@@ -105,6 +105,21 @@ def _ask_of(value: dict[str, Any], names: Mapping[str, Any], *, sure: bool) -> l
             )
         ]
     return [_with_arguments(name, written)]
+
+
+def _nameless(value: dict[str, Any], names: Mapping[str, Any]) -> list[Ask]:
+    """What is wrong with arguments that stand there without a name, or under it."""
+    if len(value) != 1 or not names:
+        return []
+    ((key, inner),) = value.items()
+    if not isinstance(inner, dict) or _is_schema(inner):
+        return []
+    keys = cast("dict[str, Any]", inner).keys()
+    if key in names:
+        told = f'{key[:100]} was not called: its name does not stand under "name".'
+        return [Ask(problem=told)] if keys <= _parameters(names[key]) else []
+    fits = any(keys and keys <= _parameters(one) for one in names.values())
+    return [Ask(problem="A call names no tool.")] if key in _ARGUMENTS and fits else []
 
 
 def _parameters(schema: Any) -> set[str]:
