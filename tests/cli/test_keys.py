@@ -54,7 +54,7 @@ WRONG = {
     "no number": (["create", "a", "--limit-usd", "nan"], "limit_usd: 'nan' is not allowed"),
     "euros": (
         ["create", "a", "--limit-usd", "5 EUR"],
-        "limit_usd: '5 EUR' is not allowed; it must be a number of US",
+        "limit_usd: '5 EUR' is not allowed; it must be US dollars",
     ),
     "window": (["create", "a", "--window", "year"], "none, day, week, month or rolling:SECONDS"),
     "missing team": (["create", "a", "--team", "t"], "team: there is no team 't'"),
@@ -75,3 +75,19 @@ async def test_wrong_arguments_are_told_in_a_line(tmp_path: Path, arguments: lis
     assert ended.status == 2
     assert told in ended.err
     assert ended.out == ""
+
+
+async def test_every_thing_that_is_shown_can_be_asked_for_as_json_and_amounts_are_as_people_write_them(
+    tmp_path: Path,
+) -> None:
+    made = await tidyllm(tmp_path, "keys", "create", "bot", "--limit-usd", "$5", "--json")
+    key = json.loads(made.out)["key"]
+    assert key["limit_usd"] == 5
+    await tidyllm(tmp_path, "teams", "create", "search", "--limit-usd", "0.1")
+    await tidyllm(tmp_path, "organisations", "create", "acme", "--limit-usd", "5 USD")
+    for kind, name, usd in (("keys", key["id"], 5), ("teams", "search", 0.1), ("organisations", "acme", 5)):
+        for flag in ((), ("--json",)):
+            shown = await tidyllm(tmp_path, kind, "show", name, *flag)
+            assert (shown.status, json.loads(shown.out)["limit_usd"]) == (0, usd), shown.err
+        listed = await tidyllm(tmp_path, kind, "list", "--json")
+        assert [one["limit_usd"] for one in json.loads(listed.out)] == [usd]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
+from tidyllm.access.key import amount
 from tidyllm.access.problems import Conflict
 from tidyllm.core.tags import OURS
 from tidyllm.errors import ConfigError
@@ -47,6 +48,7 @@ _TEXT = rf"^[^{_UNSEEN}]{{0,500}}$"
 _MODEL = r"^[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,199}$"
 _ENDPOINT = r"^/[A-Za-z0-9._/-]{0,99}\*?$"
 _WINDOW = r"^(none|day|week|month|rolling:([6-9][0-9]|[1-9][0-9]{2,7}))$"
+_USD = r"^[$]? ?([0-9]{1,9}([.][0-9]{0,9})?|[.][0-9]{1,9}|1000000000)( ?(USD|usd))?$"
 _BYTE = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = rf"({_BYTE}\.){{3}}{_BYTE}(/(3[0-2]|[12]?[0-9]))?"
 _H = r"[0-9a-fA-F]{1,4}"
@@ -69,8 +71,9 @@ IP = Annotated[str, msgspec.Meta(pattern=_IP, min_length=2, max_length=43)]
 """An address or a network of IPv4 or IPv6, `10.0.0.0/8`. Host bits after the prefix are taken as zero."""
 Window = Annotated[str, msgspec.Meta(pattern=_WINDOW, min_length=3, max_length=16)]
 """What a budget spans: `none` (all time), `day`, `week`, `month`, `rolling:SECONDS` (a minute or more)."""
-Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-"""US dollars as a number of JSON; kept to the billionth of a dollar, from then on as `Decimal`."""
+Usd = Annotated[float, msgspec.Meta(ge=0, le=1e9)] | Annotated[str, msgspec.Meta(pattern=_USD, max_length=32)]
+"""US dollars as a number of JSON, or as text: `5`, `$5`, `5 USD`; kept to the billionth of a dollar, from then on as
+`Decimal`."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=10 * 366 * 86400)]
 
@@ -102,10 +105,11 @@ _BOUNDS = {
     "concurrency": "a whole number from 1 to 1,000,000,000",
     "expires_in_seconds": "a whole number of seconds from 1 to ten years",
     "overlap_seconds": "a whole number of seconds from 0 to 30 days",
-    "limit_usd": "a number of US dollars from 0 to 1,000,000,000",
-    "soft_usd": "a number of US dollars from 0 to 1,000,000,000",
+    "limit_usd": "US dollars from 0 to 1,000,000,000: 5, '5' or '$5'",
+    "soft_usd": "US dollars from 0 to 1,000,000,000: 5, '5' or '$5'",
     "role": "viewer, operator or admin",
 }
+_GIVEN = (int, float, str)
 _AT = re.compile(r" - at (?:`key` in )?`\$\.?([A-Za-z_0-9]*)")
 _QUOTED = re.compile(r"unknown field `(.*)`|missing required field `(.*)`", re.DOTALL)
 
@@ -137,9 +141,11 @@ def checked(spec: T) -> T:
     except msgspec.ValidationError as error:
         raise explained(error, values) from None
     limit, soft = getattr(spec, "limit_usd", None), getattr(spec, "soft_usd", None)
-    if isinstance(soft, int | float) and isinstance(limit, int | float) and soft > limit:
+    if isinstance(soft, _GIVEN) and isinstance(limit, _GIVEN) and amount(soft) > amount(limit):
         raise Conflict(
-            f"{soft:g} passes limit_usd, {limit:g}.", where="soft_usd", hint="A soft limit warns before."
+            f"{amount(soft).normalize():f} passes limit_usd, {amount(limit).normalize():f}.",
+            where="soft_usd",
+            hint="A soft limit warns before.",
         )
     return spec
 

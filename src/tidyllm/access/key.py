@@ -10,7 +10,19 @@ import msgspec
 
 from tidyllm.access.roles import Role
 
-__all__ = ["Cap", "Key", "Organisation", "State", "Subject", "Team", "limited", "nanos", "plain", "usd"]
+__all__ = [
+    "Cap",
+    "Key",
+    "Organisation",
+    "State",
+    "Subject",
+    "Team",
+    "amount",
+    "limited",
+    "nanos",
+    "plain",
+    "usd",
+]
 
 _NANO = Decimal("1e-9")
 
@@ -140,9 +152,14 @@ def plain(thing: Key | Team | Organisation) -> dict[str, Any]:
     return {name: float(it) if isinstance(it, Decimal) else it for name, it in values.items()}
 
 
-def nanos(value: float | None) -> int | None:
-    """Dollars as billionths, which the store keeps. `repr` gives back the digits that were typed."""
-    return None if value is None else int((Decimal(repr(value)) / _NANO).to_integral_value())
+def amount(value: float | str) -> Decimal:
+    """Dollars as they were typed: a number, of which `repr` gives back the digits, or a text like `$5`."""
+    return Decimal(value.strip(" \n$USDusd") if isinstance(value, str) else repr(value))
+
+
+def nanos(value: float | str | None) -> int | None:
+    """Dollars as billionths, which the store keeps."""
+    return None if value is None else int((amount(value) / _NANO).to_integral_value())
 
 
 def usd(value: int | None) -> Decimal | None:

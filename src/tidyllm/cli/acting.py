@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidyllm.store import Store
 
 __all__ = [
+    "AsJson",
     "Json",
     "StoreURL",
     "acting",
@@ -46,6 +47,10 @@ StoreURL = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, as it does in any case.", show_default=False)
+]
+"""Of commands that have nothing else to print: a script may say the same to all of them."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound="msgspec.Struct")

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidyllm.cli.acting import Json, StoreURL, acting, asked, changed, me, pairs, seconds, show, table, when
+from tidyllm.cli.acting import (
+    AsJson,
+    Json,
+    StoreURL,
+    acting,
+    asked,
+    changed,
+    me,
+    pairs,
+    seconds,
+    show,
+    table,
+    when,
+)
 from tidyllm.cli.output import until_the_reader_leaves
 from tidyllm.errors import ConfigError, StoreError
 
@@ -136,7 +149,7 @@ def list_(
 
 
 @app.command("show")
-def show_(key_id: _Id, store: StoreURL = None) -> None:
+def show_(key_id: _Id, store: StoreURL = None, json: AsJson = True) -> None:
     """Show one key with all of its limits, as JSON."""
     from tidyllm.access import Keys
     from tidyllm.access.key import plain

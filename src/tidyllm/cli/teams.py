@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidyllm.cli.acting import Json, StoreURL, acting, asked, changed, me, pairs, show, table
+from tidyllm.cli.acting import AsJson, Json, StoreURL, acting, asked, changed, me, pairs, show, table
 from tidyllm.cli.output import until_the_reader_leaves
 
 __all__ = ["organisations", "teams"]
@@ -98,7 +98,7 @@ def list_teams(store: StoreURL = None, json: Json = False) -> None:
 
 
 @teams.command("show")
-def show_team(name: _Name, store: StoreURL = None) -> None:
+def show_team(name: _Name, store: StoreURL = None, json: AsJson = True) -> None:
     """Show one team, as JSON."""
     from tidyllm.access import Teams
     from tidyllm.access.key import plain
@@ -159,7 +159,7 @@ def list_organisations(store: StoreURL = None, json: Json = False) -> None:
 
 
 @organisations.command("show")
-def show_organisation(name: _Name, store: StoreURL = None) -> None:
+def show_organisation(name: _Name, store: StoreURL = None, json: AsJson = True) -> None:
     """Show one organisation, as JSON."""
     from tidyllm.access import Organisations
     from tidyllm.access.key import plain

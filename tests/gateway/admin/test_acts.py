@@ -81,7 +81,10 @@ WRONG: list[tuple[str, str, bytes | None, int, str | None]] = [
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": 1e999}', 400, "limit_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": -1e999, "tags": {"a": "b"}}', 400, "limit_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": -1}', 400, "limit_usd"),
-    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "5"}', 400, "limit_usd"),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "five"}', 400, "limit_usd"),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "-5"}', 400, "limit_usd"),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "5 EUR"}', 400, "limit_usd"),
+    ("POST", "/admin/v1/keys", b'{"name": "a", "limit_usd": "$5", "soft_usd": "6"}', 409, "soft_usd"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "concurrency": 1.5}', 400, "concurrency"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "concurrency": 99999999999999999999}', 400, "concurrency"),
     ("POST", "/admin/v1/keys", b'{"name": "a", "window": "year"}', 400, "window"),
@@ -122,6 +125,15 @@ async def test_wrong_input_is_told_by_field_and_changes_nothing(tmp_path: Path) 
             assert error["message"]
             assert answer.headers["cache-control"] == "no-store"
         assert (await admin.ask("GET", "/admin/v1/audit")).json["data"] == []
+
+
+async def test_amounts_may_be_numbers_or_texts(tmp_path: Path) -> None:
+    async with served(tmp_path) as admin:
+        for place, amount in enumerate(("0.1", "$5", "5 USD", ".000000001", "1000000000", 5, 0.1)):
+            made = await admin.ask("POST", "/admin/v1/teams", {"name": f"t{place}", "limit_usd": amount})
+            assert made.json["limit_usd"] == float(str(amount).strip("$ USD"))
+        changed = await admin.ask("PATCH", "/admin/v1/teams/t1", {"soft_usd": "$4.5"})
+        assert (changed.json["limit_usd"], changed.json["soft_usd"]) == (5, 4.5)
 
 
 async def test_a_form_is_refused_because_any_site_can_send_one(tmp_path: Path) -> None:
