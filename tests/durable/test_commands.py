@@ -14,7 +14,8 @@ from tests.durable.crash import Gate, crash_at
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
 from tidyllm.durable.acts import prune
-from tidyllm.durable.database import connect
+from tidyllm.durable.blobs import keep
+from tidyllm.durable.database import connect, prepare
 from tidyllm.durable.place import runs_location
 from tidyllm.durable.views import tree
 from tidyllm.models import Response, Text, Usage
@@ -138,11 +139,35 @@ async def test_old_runs_are_pruned_after_a_look_at_what_would_go(tmp_path: Path)
     assert prune(at, 2 * 86_400).runs == 0
     look = prune(at, 3600, dry_run=True)
     assert (look.runs, look.steps) == (2, 2)
+    at.run("UPDATE tidyllm_blobs SET created = created - 86400")
     gone = prune(at, 3600)
     assert (gone.runs, gone.steps, gone.blobs) == (2, 2, 1)
     for table in ("tidyllm_runs", "tidyllm_steps", "tidyllm_blobs", "workflow_status", "workflow_output"):
         assert at.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
     at.close()
+
+
+async def test_pruning_leaves_large_values_that_are_young_or_referred_to(tmp_path: Path) -> None:
+    """The outcome of a run that ends just now is written after the value that it refers to."""
+
+    @step
+    async def large(x: int) -> str:
+        return str(x) * 50_000
+
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        for n in (1, 2):
+            await (await runtime.start(large, n, id=f"large{n}")).result()
+        at = connect(runs_location(tmp_path / "runs.db"))
+        at.run("ALTER TABLE tidyllm_blobs DROP COLUMN created")  # as an older program has made it
+        prepare(at)
+        keep(at, "young" * 5_000)
+        at.run(
+            "UPDATE workflow_status SET completed_at = completed_at - 86400000 WHERE workflow_uuid = 'large1'"
+        )
+        assert prune(at, 3600).blobs == 1
+        assert at.rows("SELECT count(*) FROM tidyllm_blobs") == [(2,)]
+        at.close()
+        assert await (await runtime.start(large, 2, id="large2")).result() == "2" * 50_000
 
 
 async def test_a_backup_of_the_store_takes_its_runs_along(tmp_path: Path) -> None:

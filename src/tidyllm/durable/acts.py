@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from tidyllm import clock
+from tidyllm.durable import blobs
 from tidyllm.durable.codec import encode_plain
-from tidyllm.durable.database import Connection
+from tidyllm.durable.database import Connection, prepare
 from tidyllm.durable.forking import copy_records
 from tidyllm.durable.starting import outcome
 from tidyllm.durable.tables import ASKED
@@ -146,8 +147,5 @@ def prune(
 def _drop_blobs(at: Connection, anything: bool) -> int:
     if not anything:
         return 0
-    return at.run(
-        "DELETE FROM {s}tidyllm_blobs WHERE NOT EXISTS"
-        " (SELECT 1 FROM {s}tidyllm_steps s WHERE s.blob = tidyllm_blobs.hash) AND NOT EXISTS"
-        " (SELECT 1 FROM {e}workflow_output o WHERE o.output LIKE '{{\"!blob\":\"' || tidyllm_blobs.hash || '\"}}')"
-    )
+    prepare(at)  # an older program has made the table, maybe
+    return blobs.drop_unused(at)

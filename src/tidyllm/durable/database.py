@@ -170,9 +170,21 @@ def prepare(connection: Connection) -> None:
                 connection.rows("SELECT pg_advisory_xact_lock(?)", (_PREPARING,))
             for statement in ddl("sqlite" if connection.is_sqlite else "postgresql"):
                 connection.run(statement)
+            if not _is_dated(connection):
+                connection.run(
+                    "ALTER TABLE {s}tidyllm_blobs ADD COLUMN created DOUBLE PRECISION NOT NULL DEFAULT 0"
+                )
             connection.run("INSERT INTO {s}tidyllm_schema VALUES (?) ON CONFLICT DO NOTHING", (SCHEMA,))
     except DatabaseError as error:
         raise StoreDown(f"{connection.location.name} cannot be used for runs: {error}.") from error
+
+
+def _is_dated(connection: Connection) -> bool:
+    """Whether the table of large values tells when they were kept; at first it did not."""
+    if connection.is_sqlite:
+        return any(row[1] == "created" for row in connection.rows("PRAGMA table_info(tidyllm_blobs)"))
+    sql = "SELECT 1 FROM information_schema.columns WHERE table_schema = ? AND table_name = ? AND column_name = ?"
+    return bool(connection.rows(sql, ("tidyllm_runs", "tidyllm_blobs", "created")))
 
 
 def check_schema(connection: Connection) -> None:

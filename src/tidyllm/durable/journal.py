@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidyllm import clock
+from tidyllm.durable.blobs import INSERT
 from tidyllm.durable.database import Connection, DatabaseError
 from tidyllm.errors import LeaseLost, RunCancelled, RunError, StoreDown
 
@@ -49,7 +50,6 @@ def _plain(sql: str, types: tuple[str, ...]) -> str:
 
 _BEGIN, _END = _plain(_BEGUN, _TYPES), _plain(_ENDED, _TYPES_ENDED)
 _FENCED_BEGIN, _FENCED_END = _fenced(_BEGUN, _TYPES), _fenced(_ENDED, _TYPES_ENDED)
-_BLOB = "INSERT INTO {s}tidyllm_blobs (hash, data) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING"
 _OWNER = "SELECT status, owner_xid FROM {e}workflow_status WHERE workflow_uuid = ?"
 
 
@@ -199,7 +199,8 @@ class Journal:
     def _put(at: Connection, batch: list[Write]) -> None:
         blobs = [one.blob for one in batch if one.blob is not None]
         if blobs:
-            at.many(_BLOB, sorted(set(blobs)))
+            now = clock.now()
+            at.many(INSERT, [(*one, now) for one in sorted(set(blobs))])
         # The order within one batch matters only for one path, and a path ends after it began.
         for sql, rows in (
             (_BEGIN, [one.row for one in batch if not one.ended]),

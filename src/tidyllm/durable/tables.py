@@ -1,6 +1,7 @@
 """Our tables beside those of the engine, in the same database. It knows columns, not what runs.
 
-`tidyllm_steps` grows by one row a recorded call; a large value is kept once, in `tidyllm_blobs`, under its hash.
+`tidyllm_steps` grows by one row a recorded call; a large value is kept once, in `tidyllm_blobs`, under its hash;
+`created` is when it was last asked to be kept.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _TABLES = (
         state SMALLINT NOT NULL, tries SMALLINT NOT NULL DEFAULT 1, policy TEXT NOT NULL,
         started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION, output TEXT, blob TEXT,
         PRIMARY KEY (run, path)){w}""",
-    "CREATE TABLE IF NOT EXISTS {s}tidyllm_blobs (hash TEXT PRIMARY KEY, data TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS {s}tidyllm_blobs (
+        hash TEXT PRIMARY KEY, data TEXT NOT NULL, created DOUBLE PRECISION NOT NULL DEFAULT 0)""",
     """CREATE TABLE IF NOT EXISTS {s}tidyllm_messages (
         id {serial}, run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
         at DOUBLE PRECISION NOT NULL, taken TEXT)""",
