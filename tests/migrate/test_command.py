@@ -81,6 +81,8 @@ def test_a_check_that_fails(repo: Path) -> None:
         (["plan", ".", "--pattern", "tenacty"], 2, "Did you mean 'tenacity'?"),
         (["plan", ".", "--rules", "/no/such/file"], 2, "cannot be read"),
         (["rollback", "/no/such/place"], 1, "there is no file or folder"),
+        (["aply", "."], 2, "Did you mean 'apply'?"),
+        (["apply", ""], 2, "An empty text is no path"),
     ],
 )
 def test_bad_input(words: list[str], status: int, said: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json as codec
+import difflib
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tidyllm.cli.migrate_view import diff_line, left_out, many, print_json, say, summary, table, terminal
 from tidyllm.cli.output import harmless, until_the_reader_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from rich.console import Console
 
     from tidyllm.migrate import Plan
 
@@ -28,6 +27,12 @@ class _PlanFirst(TyperGroup):
     """`tidyllm migrate PATH` is `tidyllm migrate plan PATH`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "" in args:
+            ctx.fail("An empty text is no path; '.' is the folder you are in.")
+        first = args[0] if args else ""
+        near = difflib.get_close_matches(first, self.commands, 1)
+        if near and first not in self.commands and not Path(first).exists():
+            ctx.fail(f"There is no command or path {first!r}. Did you mean {near[0]!r}?")
         if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
             args = ["plan", *args]
         return super().parse_args(ctx, args)
@@ -64,21 +69,21 @@ def scan(path: _Where, pattern: _Patterns = None, rules: _Rules = None, json: _J
         _heal(path)
         plan = _plan(path, pattern, rules)
         if json:
-            _print_json(_as_dict(plan, diffs=False))
+            print_json(table(plan, diffs=False))
             return
         with until_the_reader_leaves():
-            console = _console()
+            console = terminal()
             for one in plan.results:
                 for finding in one.findings:
                     sign = "can" if finding.kind == "converted" else "cannot"
                     place = f"{one.path}:{f'cell {finding.cell}:' if finding.cell else ''}{finding.line}"
                     reason = f" ({finding.reason})" if finding.reason else ""
-                    _line(console, f"{place}: {finding.name} [{finding.pattern}] {sign} be converted{reason}")
-            _problems(console, plan)
-            _line(
+                    say(console, f"{place}: {finding.name} [{finding.pattern}] {sign} be converted{reason}")
+            left_out(console, plan)
+            say(
                 console,
-                f"{_many(len(plan.converted), 'use')} can be converted, {len(plan.could_not)} cannot, in "
-                f"{_many(sum(bool(one.findings) for one in plan.results), 'file')} of {len(plan.results)}.",
+                f"{many(len(plan.converted), 'use')} can be converted, {len(plan.could_not)} cannot, in "
+                f"{many(sum(bool(one.findings) for one in plan.results), 'file')} of {len(plan.results)}.",
             )
 
 
@@ -95,14 +100,14 @@ def plan(
         _heal(path)
         ready = _plan(path, pattern, rules, annotate=annotate)
         if json:
-            _print_json(_as_dict(ready, diffs=True))
+            print_json(table(ready, diffs=True))
             return
         with until_the_reader_leaves():
-            console = _console()
+            console = terminal()
             for one in ready.changed:
                 for line in ready.diff(one):
-                    _diff_line(console, line)
-            _summary(console, ready)
+                    diff_line(console, line)
+            summary(console, ready)
 
 
 @app.command()
@@ -133,18 +138,18 @@ def apply(
         done = carry_out(ready, check, check_timeout)
         if json:
             told = {"run": done.run, "files": list(done.files), "failures": list(done.failures)}
-            _print_json({**_as_dict(ready, diffs=False), "applied": told})
+            print_json({**table(ready, diffs=False), "applied": told})
         else:
             with until_the_reader_leaves():
-                console = _console()
-                _summary(console, ready)
+                console = terminal()
+                summary(console, ready)
                 if not done.files:
-                    _line(console, "Nothing was to be done.")
+                    say(console, "Nothing was to be done.")
                 elif not done.failures:
                     again = f"tidyllm migrate rollback {path}"
-                    _line(
+                    say(
                         console,
-                        f"Applied to {_many(len(done.files), 'file')} (run {done.run}). Take it back: {again}",
+                        f"Applied to {many(len(done.files), 'file')} (run {done.run}). Take it back: {again}",
                     )
         if done.failures:
             for failure in done.failures:
@@ -164,7 +169,7 @@ def validate(path: _Where, pattern: _Patterns = None, rules: _Rules = None, json
         _heal(path)
         flaws = look(path, _plan(path, pattern, rules))
         if json:
-            _print_json(
+            print_json(
                 {
                     "flaws": [
                         {"path": one.path, "line": one.line, "kind": one.kind, "text": one.text}
@@ -174,10 +179,10 @@ def validate(path: _Where, pattern: _Patterns = None, rules: _Rules = None, json
             )
         else:
             with until_the_reader_leaves():
-                console = _console()
+                console = terminal()
                 for one in flaws:
-                    _line(console, f"{one.path}:{one.line}: {one.kind}: {one.text}")
-                _line(console, "All is well." if not flaws else f"{_many(len(flaws), 'flaw')}.")
+                    say(console, f"{one.path}:{one.line}: {one.kind}: {one.text}")
+                say(console, "All is well." if not flaws else f"{many(len(flaws), 'flaw')}.")
         if flaws:
             raise typer.Exit(1)
 
@@ -191,10 +196,10 @@ def rollback(path: _Where, json: _JSON = False) -> None:
         _heal(path)
         name, files = take_back(path)
         if json:
-            _print_json({"run": name, "files": files})
+            print_json({"run": name, "files": files})
             return
         with until_the_reader_leaves():
-            _line(_console(), f"Run {name} is taken back: {_many(len(files), 'file')} as before.")
+            say(terminal(), f"Run {name} is taken back: {many(len(files), 'file')} as before.")
 
 
 @app.command()
@@ -214,19 +219,19 @@ def cleanup(
         ready = _plan(path, pattern, None, only_legacy=True)
         done = carry_out(ready) if write else None
         if json:
-            _print_json(_as_dict(ready, diffs=not write))
+            print_json(table(ready, diffs=not write))
             return
         with until_the_reader_leaves():
-            console = _console()
+            console = terminal()
             if done is None:
                 for one in ready.changed:
                     for line in ready.diff(one):
-                        _diff_line(console, line)
-            _summary(console, ready)
+                        diff_line(console, line)
+            summary(console, ready)
             left = len(ready.could_not)
-            _line(
+            say(
                 console,
-                "tidyllm.legacy is not needed any more." if not left else f"{_many(left, 'use')} left.",
+                "tidyllm.legacy is not needed any more." if not left else f"{many(left, 'use')} left.",
             )
 
 
@@ -251,12 +256,12 @@ def report(
         _heal(path)
         found = figures(_plan(path, pattern, rules), model, bench=bench)
         if json:
-            _print_json(found)
+            print_json(found)
             return
         with until_the_reader_leaves():
-            console = _console()
+            console = terminal()
             for line in lines(found):
-                _line(console, line)
+                say(console, line)
 
 
 # -- what they share
@@ -313,75 +318,3 @@ def _plan(
             bar.update(task, completed=done, total=total)
 
         return make(path, patterns, rules, annotate=annotate, only_legacy=only_legacy, progress=show)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
-
-
-def _line(console: Console, text: str, style: str | None = None) -> None:
-    console.print(harmless(text), style=style)
-
-
-_STYLES = (("+++", "bold"), ("---", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
-
-
-def _diff_line(console: Console, line: str) -> None:
-    style = next((style for start, style in _STYLES if line.startswith(start)), None)
-    _line(console, line.rstrip("\r\n"), style)
-
-
-def _problems(console: Console, plan: Plan) -> None:
-    for one in plan.problems:
-        _line(console, f"{one.path}: left out: {one.problem}")
-
-
-def _summary(console: Console, plan: Plan) -> None:
-    changed, problems = len(plan.changed), len(plan.problems)
-    for one in plan.changed:
-        uses = sum(finding.kind == "converted" for finding in one.findings)
-        _line(console, f"changed: {one.path} ({_many(uses, 'use')})")
-    for path, finding in plan.could_not:
-        place = f"{path}:{f'cell {finding.cell}:' if finding.cell else ''}{finding.line}"
-        by_hand = f" By hand: {finding.by_hand}" if finding.by_hand else ""
-        _line(
-            console,
-            f"could not: {place}: {finding.name} [{finding.pattern}]: {finding.reason}.{by_hand}",
-            "yellow",
-        )
-    _problems(console, plan)
-    for path in plan.defining:
-        _line(
-            console, f"left as it is: {path} defines legacy classes itself; remove it when nothing uses them."
-        )
-    _line(
-        console,
-        f"{_many(len(plan.results), 'file')}: {changed} changed, {len(plan.unchanged)} unchanged, "
-        f"{problems} left out. {_many(len(plan.converted), 'use')} converted, {len(plan.could_not)} could not.",
-    )
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _as_dict(plan: Plan, *, diffs: bool) -> dict[str, Any]:
-    return {
-        "root": str(plan.root),
-        "patterns": list(plan.patterns),
-        "files": len(plan.results),
-        "changed": [
-            {"path": one.path, **({"diff": "".join(plan.diff(one))} if diffs else {})} for one in plan.changed
-        ],
-        "converted": [{"path": path, **finding.as_dict()} for path, finding in plan.converted],
-        "could_not": [{"path": path, **finding.as_dict()} for path, finding in plan.could_not],
-        "left_out": [{"path": one.path, "reason": one.problem} for one in plan.problems],
-        "defining": list(plan.defining),
-    }
-
-
-def _print_json(value: object) -> None:
-    with until_the_reader_leaves():
-        sys.stdout.write(codec.dumps(value, indent=2) + "\n")

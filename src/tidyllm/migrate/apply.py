@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +43,16 @@ def heal(path: Path) -> list[str]:
     said: list[str] = []
     root = root_of(path)
     for folder in (root, *root.parents):
-        if (folder / FOLDER).is_dir():
+        if (folder / FOLDER).is_dir() and (folder == root or _is_ours(folder / FOLDER)):
             journal = Journal(folder)
             with journal.locked():
                 said += journal.heal()
     return said
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a journal further up is one's own: nobody else says what is written here."""
+    return not hasattr(os, "geteuid") or folder.stat().st_uid == os.geteuid()
 
 
 def apply(plan: Plan, check: str | None = None, timeout: float | None = None) -> Applied:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidyllm.migrate.disk import check_writable, hash_of, hash_of_file, lock, sync, write
 from tidyllm.migrate.errors import MigrateError
 
 __all__ = ["FOLDER", "Change", "Journal", "Run"]
@@ -64,9 +64,18 @@ class Journal:
             yield self
             return
         self._make()
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock(handle, self.root)
+            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            if not make and not any(run.is_open for run in self.runs()):
+                yield self  # somebody else's, and nothing in it is left to be done
+                return
+            raise MigrateError(
+                f"the journal {self.folder} cannot be written: {error.strerror}.",
+                "Make the folder writable, or run it as the one who owns it.",
+            ) from error
+        try:
+            lock(handle, self.root)
             yield self
         finally:
             os.close(handle)
@@ -143,6 +152,11 @@ class Run:
         return (self.folder / _UNDONE).exists()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it was interrupted."""
+        return not self.is_undone and (not self.is_committed or (self.folder / _UNDOING).exists())
+
+    @property
     def paths(self) -> list[str]:
         return [one.path for one in self._saved()]
 
@@ -153,25 +167,25 @@ class Run:
         self.folder.mkdir()
         for number, change in enumerate(changes):
             target = self.root / change.path
-            _writable(target)
+            check_writable(target)
             if target.read_bytes() != change.before:
                 raise MigrateError(f"{change.path} has changed since it was read.", "Run it again.")
-            _write(self.folder / f"{number}.before", change.before, 0o600)
+            write(self.folder / f"{number}.before", change.before, 0o600)
             saved.append(
                 {
                     "path": change.path,
                     "mode": stat.S_IMODE(target.stat().st_mode),
-                    "before": _hash(change.before),
-                    "after": _hash(change.after),
+                    "before": hash_of(change.before),
+                    "after": hash_of(change.after),
                 }
             )
         partial = self.folder / "manifest.partial"
-        _write(partial, json.dumps({"files": saved}, indent=1).encode(), 0o644)
+        write(partial, json.dumps({"files": saved}, indent=1).encode(), 0o644)
         partial.replace(self.folder / _PREPARED)
-        _sync(self.folder)
-        _sync(self.folder.parent)
+        sync(self.folder)
+        sync(self.folder.parent)
         for number, change in enumerate(changes):
-            _write(self._staged(number, change.path), change.after, saved[number]["mode"])
+            write(self._staged(number, change.path), change.after, saved[number]["mode"])
 
     def replace(self) -> None:
         """Put the new contents in place.
@@ -185,7 +199,7 @@ class Run:
                 self._staged(number, one.path).replace(target)
                 folders.add(target.parent)
             for folder in folders:
-                _sync(folder)
+                sync(folder)
         except OSError as error:
             self.undo()
             raise MigrateError(
@@ -200,7 +214,7 @@ class Run:
 
     def changed_since(self) -> list[str]:
         """The files that are not any more what this run made of them."""
-        return [one.path for one in self._saved() if _hash_of(self.root / one.path) != one.after]
+        return [one.path for one in self._saved() if hash_of_file(self.root / one.path) != one.after]
 
     def undo(self) -> list[str]:
         """Put the originals back. Gives the files that hold something else than either, which are left as they are."""
@@ -212,7 +226,7 @@ class Run:
                 self._staged(number, one.path).unlink()
         for number, one in enumerate(self._saved()):
             target = self.root / one.path
-            now = _hash_of(target)
+            now = hash_of_file(target)
             if now == one.before:
                 with contextlib.suppress(OSError):
                     target.chmod(one.mode)
@@ -228,7 +242,7 @@ class Run:
         kept = self.folder / f"{number}.before"
         staged = self._staged(number, one.path)
         try:
-            _write(staged, kept.read_bytes(), one.mode)
+            write(staged, kept.read_bytes(), one.mode)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -238,11 +252,11 @@ class Run:
             kept.chmod(one.mode)
             staged = kept
         staged.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
 
     def heal(self) -> list[str]:
         """Undo this run if it was interrupted."""
-        if self.is_undone or (self.is_committed and not (self.folder / _UNDOING).exists()):
+        if not self.is_open:
             return []
         if not (self.folder / _PREPARED).exists():
             self.forget()
@@ -277,70 +291,10 @@ class Run:
 
     def _mark(self, name: str) -> None:
         try:
-            _write(self.folder / name, b"", 0o644)
-            _sync(self.folder)
+            write(self.folder / name, b"", 0o644)
+            sync(self.folder)
         except OSError as error:
             raise MigrateError(
                 f"the journal {self.folder} cannot be written: {error.strerror}.",
                 "Make room, then run any `tidyllm migrate` command: it puts the tree in order first.",
             ) from error
-
-
-def _writable(target: Path) -> None:
-    mode = target.stat().st_mode
-    if target.is_symlink() or not stat.S_ISREG(mode):
-        raise MigrateError(f"{target} is no plain file.", "Name the file that it stands for.")
-    if not mode & 0o222 or not os.access(target, os.W_OK) or not os.access(target.parent, os.W_OK):
-        raise MigrateError(
-            f"nothing was changed: {target} is not writable.", "Make it writable, or leave it out."
-        )
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write and sync a file; what is there of it is removed when that fails."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(handle, view) :]
-            os.fchmod(handle, mode)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _hash_of(path: Path) -> str:
-    try:
-        return _hash(path.read_bytes())
-    except OSError:
-        return ""
-
-
-def _lock(handle: int, root: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # a system without it: two runs at once are then not noticed
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise MigrateError(
-            f"another `tidyllm migrate` is at work in {root}.", "Wait until it has ended."
-        ) from error
