@@ -17,7 +17,8 @@ from tidyllm.agents.agent_tool import AgentTool, Policy
 from tidyllm.agents.mcp_words import said
 from tidyllm.agents.wording import MAX_CHARS, hide_secrets
 from tidyllm.core.context import Context
-from tidyllm.errors import ToolError, ToolServerDown
+from tidyllm.errors import ConfigError, ToolError, ToolServerDown
+from tidyllm.errors.extras import installed
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -128,6 +129,8 @@ class McpServer:
                 if not ready.done():
                     ready.set_result(None)
                 await self._stop.wait()
+        except ConfigError as error:
+            ready.set_exception(error)
         except Exception as error:  # noqa: BLE001 - the library raises groups of anything: this is the border
             if not ready.done():
                 down = ToolServerDown(
@@ -140,10 +143,11 @@ class McpServer:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Client]:
-        from mcp import Client, StdioServerParameters
-        from mcp.client.stdio import stdio_client
-        from mcp.client.streamable_http import streamable_http_client
-        from mcp.shared._httpx_utils import create_mcp_http_client
+        with installed("agents"):
+            from mcp import Client, StdioServerParameters
+            from mcp.client.stdio import stdio_client
+            from mcp.client.streamable_http import streamable_http_client
+            from mcp.shared._httpx_utils import create_mcp_http_client
 
         async with contextlib.AsyncExitStack() as stack:
             if self._argv:

@@ -17,6 +17,7 @@ from tidyllm import clock
 from tidyllm.agents.call import Call
 from tidyllm.core.context import Context
 from tidyllm.errors import ToolServerDown
+from tidyllm.errors.extras import installed
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -36,7 +37,8 @@ class ServedToolset:
 
     async def stdio(self) -> None:
         """Serve on standard input and output until the client closes them. Print nothing to stdout meanwhile."""
-        from mcp.server.stdio import stdio_server
+        with installed("agents"):
+            from mcp.server.stdio import stdio_server
 
         server = self._server()
         async with stdio_server() as (read, write):
@@ -50,7 +52,8 @@ class ServedToolset:
 
         :raises ToolServerDown: the port is taken, or the server did not start.
         """
-        import uvicorn
+        with installed("gateway"):
+            import uvicorn
 
         class Quiet(uvicorn.Server):
             """Leaves the signals of the process to the process."""
@@ -81,8 +84,9 @@ class ServedToolset:
             taken.close()
 
     def _server(self) -> Server[Any]:
-        from mcp.server.lowlevel import Server
-        from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAnnotations
+        with installed("agents"):
+            from mcp.server.lowlevel import Server
+            from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool, ToolAnnotations
 
         async def list_tools(_ctx: object, _params: object) -> ListToolsResult:
             return ListToolsResult(

@@ -10,6 +10,7 @@ import typer
 from tidyllm.cli import agents, keys, migrate, requests, route, runs, spend, store, teams, worker
 from tidyllm.cli.output import forgiving, give_up, harmless
 from tidyllm.errors import ConfigError, TidyllmError
+from tidyllm.errors.extras import missing
 
 __all__ = ["app", "main"]
 
@@ -216,6 +217,12 @@ def main() -> None:
     except TidyllmError as error:
         _complain(error)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        said = missing(error)
+        if said is None:
+            raise
+        _complain(said)
+        sys.exit(2)
     except OSError as error:  # files that are read say so in errors of ours: this is the output
         give_up()
         sys.stderr.write(f"tidyllm: writing failed: {error.strerror or error}.\n")

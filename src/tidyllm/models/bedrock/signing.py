@@ -129,7 +129,7 @@ def _botocore(module: str) -> Any:
     except ModuleNotFoundError as error:
         raise ConfigError(
             "calls to Bedrock are signed by botocore, which is not installed.",
-            hint="Install tidyllm[bedrock], or give an API key of Bedrock (AWS_BEARER_TOKEN_BEDROCK).",
+            hint="Install it with: pip install 'tidyllm[bedrock]', or give an API key of Bedrock (AWS_BEARER_TOKEN_BEDROCK).",
         ) from error
 
 
