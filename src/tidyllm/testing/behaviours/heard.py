@@ -70,7 +70,7 @@ def _said(parts: tuple[Part, ...], names: dict[str, tuple[str, dict[str, Any]]])
             for match in _WRITTEN.finditer(part.text):
                 try:
                     given = msgspec.json.decode(match[1] or match[2], type=dict[str, Any])
-                except msgspec.MsgspecError:
+                except (msgspec.MsgspecError, RecursionError):
                     continue
                 name = given.get("tool", given.get("name"))
                 arguments = given.get("parameters", given.get("arguments"))
@@ -132,7 +132,7 @@ def _in_json(text: str) -> Iterator[str]:
     """The strings in a text that is JSON."""
     try:
         waiting: list[Any] = [msgspec.json.decode(text)]
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return
     while waiting:
         value: object = waiting.pop()

@@ -79,6 +79,8 @@ class Dispatch:
             body = msgspec.json.decode(got.body, type=dict[str, Any])
         except msgspec.MsgspecError as exc:
             raise BadRequest(f"the body is no JSON object: {exc}") from exc
+        except RecursionError as exc:
+            raise BadRequest("the body is nested too deep.") from exc
         request, stream, usage = (openai if dialect == "openai" else ollama).read(body)
         return Asked(
             number=self._log.next_number(),
