@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tidyllm.cli.settings import chosen_file, chosen_routes
+from tidyllm.cli.settings import chosen_file, chosen_settings
 from tidyllm.config import Routes, Settings
 from tidyllm.config.defaults import provider_from
 from tidyllm.config.schema import ModelSettings
@@ -25,8 +25,9 @@ def chosen_model(
     :raises ModelNotFound: there is no such model.
     """
     if model is not None and chosen_file(config, env) is None and _is_direct(model):
-        return _direct(model)
-    routes = chosen_routes(config, env)
+        return _direct(model, Settings())
+    settings = chosen_settings(config, env)
+    routes = Routes(settings)
     name = model or next(iter(routes), None)
     if name is None:
         raise ConfigError(
@@ -41,18 +42,22 @@ def chosen_model(
                 # It says which kinds there are, and which one was probably meant.
                 provider(name.partition("/")[0])
             raise
-        return _direct(name)
+        return _direct(name, settings)
 
 
 def _is_direct(name: str) -> bool:
     return name.partition("/")[0] in KINDS
 
 
-def _direct(name: str) -> Step[RequestLike, Response]:
-    """`kind/model` without a configuration, guarded as a route with the default settings is."""
+def _direct(name: str, settings: Settings) -> Step[RequestLike, Response]:
+    """`kind/model` without a route, guarded as one with the default settings is.
+
+    A provider of that name, and prices, are taken from the file.
+    """
     kind = name.partition("/")[0]
     if name == f"{kind}/":
         raise ConfigError(f"model name {name!r} does not say which model.", hint=f"Write {kind}/MODEL.")
     rule = ModelSettings(route=(f"{kind}/*",))
-    routes = Routes(Settings(providers={kind: provider_from(kind, os.environ)}, models={f"{kind}/*": rule}))
+    named = settings.providers.get(kind) or provider_from(kind, os.environ)
+    routes = Routes(Settings(providers={kind: named}, models={f"{kind}/*": rule}, catalog=settings.catalog))
     return routes.find(name).step
