@@ -37,6 +37,13 @@ class _PlanFirst(TyperGroup):
             args = ["plan", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        from tidyllm.errors.extras import installed
+
+        with installed():
+            import libcst  # noqa: F401 - without it the codemods cannot be loaded
+        return super().invoke(ctx)
+
 
 app = typer.Typer(
     cls=_PlanFirst,
