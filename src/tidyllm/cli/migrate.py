@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,7 @@ class _PlanFirst(TyperGroup):
         from tidyllm.errors.extras import installed
 
         with installed():
-            import libcst  # noqa: F401 - without it the codemods cannot be loaded
+            import_module("libcst")  # without it the codemods cannot be loaded
         return super().invoke(ctx)
 
 
