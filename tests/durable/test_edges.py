@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.cli.command import run as command
@@ -17,8 +18,10 @@ from tests.durable.crash import Gate, crash_at
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
 from tidyllm.durable.acts import cancel, prune
+from tidyllm.durable.codec import Codec
 from tidyllm.durable.database import connect
 from tidyllm.durable.place import runs_location
+from tidyllm.durable.types import UNKNOWN
 from tidyllm.errors import RunDiverged, RunError, TimeoutExceeded, UnregisteredType
 
 
@@ -102,6 +105,63 @@ async def test_an_answer_that_is_not_what_was_declared_is_a_failure(
         run = await runtime.start(program, 1)
         assert said in await run.result()
         assert [event.kind async for event in run.events()] == ["failed", "ended"]
+
+
+@dataclasses.dataclass
+class Leaf:
+    a: int
+
+
+@dataclasses.dataclass
+class Named(Leaf):
+    b: str
+
+
+@dataclasses.dataclass
+class Doubling:
+    a: int
+
+    def __post_init__(self) -> None:
+        self.a *= 2
+
+
+class Tree(msgspec.Struct):
+    leaf: Leaf | None
+    more: list[Tree] = []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        (list[Leaf], [Leaf(1), Named(1, "x")], "at [1]: as Leaf, which was declared, it would lose 'b'"),
+        (dict[str, Any], {"x": [(1, 2)]}, "at ['x'][0]: no type is declared there, so a tuple"),
+        (dict[str, Any], {"x": {1: 2}}, "at ['x']: the key 1 would come back as text"),
+        (tuple[int, Any], (1, math.nan), "at [1]: nan has no form in JSON"),
+        (Tree, Tree(None, [Tree(Named(1, "x"))]), "at .more[0].leaf: as Leaf"),
+        (list[Doubling], [Doubling(1)], "another one at [0].a: its __post_init__ changes it"),
+        (UNKNOWN, Doubling(1), "its 'a' is another one: its __post_init__ changes it"),
+    ],
+)
+def test_what_would_come_back_as_something_else_is_refused_with_its_place(
+    kind: Any, value: Any, said: str
+) -> None:
+    with pytest.raises(UnregisteredType) as refused:
+        Codec(kind, "it").encode(value)
+    assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Tree, Tree(Leaf(1), [Tree(None)])),
+        (dict[str, Any], {"x": [1, None, "a", {"y": 1.5}]}),
+        (list[Leaf | str], [Leaf(1), "x"]),
+        (UNKNOWN, {"x": (1, [Named(1, "x")])}),
+    ],
+)
+def test_what_comes_back_as_it_was_is_kept(kind: Any, value: Any) -> None:
+    codec = Codec(kind, "it")
+    assert codec.decode(codec.encode(value)) == value
 
 
 async def test_numbers_beyond_json_and_texts_that_look_like_ours_come_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from tidyllm import errors
 from tidyllm.core import Step
+from tidyllm.durable.faithful import Faithful, difference
 from tidyllm.durable.types import UNKNOWN, check_type, dec_hook, enc_hook, output_type
 from tidyllm.errors import StepFailed, TidyllmError, UnregisteredType
 
@@ -40,6 +41,7 @@ class Codec:
         check_type(kind, what)
         self.kind = kind
         self.what = what
+        self._faithful = Faithful(kind)
         self._decoder: msgspec.json.Decoder[Any] | None = (
             None if kind is UNKNOWN else msgspec.json.Decoder(kind, dec_hook=dec_hook)
         )
@@ -49,15 +51,24 @@ class Codec:
         try:
             if self._decoder is None:
                 return _tagged(value).decode()
-            if (lost := _lost(self.kind, value)) is not None:
-                raise TypeError(f"as {self.kind.__qualname__}, which was declared, it would lose {lost!r}")
-            return _encoder.encode(value).decode()
+            if (lost := self._faithful.lost(value)) is not None:
+                raise TypeError(lost)
+            text = _encoder.encode(value)
+            if self._faithful.rebuilds and (where := self._changed(text, value)) is not None:
+                raise TypeError(f"read back, it is another one at {where}: its __post_init__ changes it")
+            return text.decode()
         except (TypeError, ValueError, OverflowError, RecursionError, UnregisteredType) as error:
             why = error.message.rstrip(".") if isinstance(error, UnregisteredType) else error
             raise UnregisteredType(
                 f"{self.what} gave a {type(value).__qualname__} that cannot be saved: {why}.",
                 hint="Declare the type that it gives, or tidyllm.durable.register_type(…).",
             ) from error
+
+    def _changed(self, text: bytes, value: Any) -> str | None:
+        """Where a value differs from what is read back, because its class has code that runs then."""
+        assert self._decoder is not None
+        again = self._decoder.decode(text)
+        return None if again == value else difference(_form(value), _form(again))
 
     def decode(self, text: str) -> Any:
         """The value again.
@@ -113,15 +124,6 @@ def digest(value: Any) -> str | None:
         return None
 
 
-def _lost(kind: Any, value: Any) -> str | None:
-    """A field that a value of a subclass has, and the declared class has not."""
-    if type(value) is kind or not isinstance(kind, type) or not isinstance(value, kind):
-        return None
-    known = _fields(cast("type[Any]", kind))
-    more = _fields(cast("type[Any]", type(value))) if known is not None else None
-    return next((name for name in more or () if name not in (known or ())), None)
-
-
 def _tagged(value: Any) -> bytes:
     return msgspec.json.encode(_marked(value))
 
@@ -150,7 +152,20 @@ def _marked(value: Any) -> Any:
     names = _fields(kind)
     if names is None:
         raise TypeError(f"a {kind.__qualname__} would not be read back equal; declare the step's type")
-    return {_TYPE: named, _FIELDS: {name: _marked(getattr(value, name)) for name in names}}
+    fields = {name: _marked(getattr(value, name)) for name in names}
+    made = {_TYPE: named, _FIELDS: fields}
+    if hasattr(kind, "__post_init__"):
+        again = _untagged(msgspec.json.decode(msgspec.json.encode(made)))
+        for name in _fields(cast("type[Any]", type(again))) or ():
+            if name in names and msgspec.json.encode(_marked(getattr(again, name))) != msgspec.json.encode(
+                fields[name]
+            ):
+                raise TypeError(f"read back, its {name!r} is another one: its __post_init__ changes it")
+    return made
+
+
+def _form(value: Any) -> Any:
+    return msgspec.json.decode(_sorted.encode(value))
 
 
 def _reads_back(text: bytes, kind: type[Any], value: Any) -> bool:
