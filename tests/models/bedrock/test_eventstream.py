@@ -144,6 +144,18 @@ def test_an_error_frame_without_a_model_is_an_error_too() -> None:
         bedrock.stream_decoder().feed(event)
 
 
+def test_kinds_of_events_that_are_new_are_passed_over() -> None:
+    """Wherever they stand, and whatever they hold: botocore's reader does the same."""
+    decoder = bedrock.stream_decoder()
+    first, start, later = fed(
+        stream(("initial-response", {}), ("messageStart", {"role": "assistant"}), ("somethingNew", {"x": 1})),
+        [],
+    )
+    assert decoder.feed(first) == decoder.feed(later) == []
+    assert len(decoder.feed(start)) == 1
+    assert decoder.feed(Event("no JSON", "somethingNew")) == []
+
+
 _OUT_OF_PLACE: list[list[tuple[str, dict[str, Any]]]] = [
     [("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "a"}})],
     [("messageStart", {}), ("messageStart", {})],

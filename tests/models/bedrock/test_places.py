@@ -53,6 +53,17 @@ def credentials() -> Any:
             "nobody can tell",
         ),
         ("arn:aws:bedrock:eu-west-1:1:default-prompt-router/x", ("eu-west-1",), ("eu",), "nobody can tell"),
+        (
+            f"arn:aws:bedrock:us-east-1::foundation-model/{NOVA}",
+            ("eu-west-1",),
+            ("eu",),
+            "lives in us-east-1",
+        ),
+        (f"US.{NOVA}", ("eu-west-1",), ("eu",), "nobody can tell"),
+        (f" us.{NOVA}", ("eu-west-1",), ("eu",), "nobody can tell"),
+        (f"inference-profile/us.{NOVA}", ("eu-west-1",), ("eu",), "nobody can tell"),
+        (f"ARN:aws:bedrock:us-east-1:1:inference-profile/us.{NOVA}", ("eu-west-1",), ("eu",), "nobody can"),
+        (NOVA, ("eu-central-9",), ("eu",), "outside of residency eu"),
         ("arn:aws:bedrock:us-east-1:1:provisioned-model/x", ("eu-west-1",), ("eu",), "lives in us-east-1"),
         (f"us.{NOVA}", ("eu-west-1",), (), "none of the regions eu-west-1"),
         (f"us.{NOVA}", ("us-gov-west-1",), (), "none of the regions"),
@@ -197,4 +208,7 @@ def test_an_address_and_the_regions_cannot_disagree() -> None:
         model(f"bedrock/{NOVA}", base_url=own, regions=["eu-west-1"])
     with pytest.raises(ConfigError, match="outside of residency"):
         model(f"bedrock/{NOVA}", base_url=own, residency=["eu"])
+    for host in ("bedrock-runtime.us-east-1.api.aws", "bedrock-runtime-fips.us-east-1.amazonaws.com"):
+        with pytest.raises(ConfigError, match="base_url is in us-east-1"):
+            model(f"bedrock/{NOVA}", base_url=f"https://{host}", regions=["eu-west-1"], residency=["eu"])
     assert model(f"bedrock/{NOVA}", base_url=own, api_key="k").info is not None

@@ -16,7 +16,7 @@ from tidyllm.models.bedrock.places import check_places
 __all__ = ["OWN_ADDRESS", "chosen_regions", "in_region"]
 
 OWN_ADDRESS: Final = "https://bedrock-runtime.{region}.amazonaws.com"
-_HOST: Final = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com")
+_HOST: Final = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:(?:vpce\.)?amazonaws\.com|api\.aws)")
 _VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _ELSEWHERE: Final = "us-east-1"
 """For the signature of calls to an address of one's own, where nothing says a region."""

@@ -27,6 +27,7 @@ GEOGRAPHIES: Final[dict[str, tuple[frozenset[str], ...] | None]] = {
 """By the prefix of an inference profile: the places where it may send data, each by all its names; None: anywhere."""
 
 _ARN: Final = re.compile(r"arn:[a-z-]+:(?:bedrock|sagemaker):([a-z0-9-]*):[0-9]*:([a-z-]+)/(.+)")
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9.:_-]*")
 _CODE: Final = re.compile(r"[a-z]{2}")
 _OF_ONE_REGION: Final = frozenset(
     {
@@ -80,4 +81,5 @@ def _named(id: str) -> ModelName:
     first, dot, rest = id.partition(".")
     if dot and "." in rest and (first in GEOGRAPHIES or _CODE.fullmatch(first)):
         return ModelName(id, rest.partition(".")[0], first)
-    return ModelName(id, first if dot else "")
+    # Written as AWS writes none (" us.…", "US.…", "ARN:…", "inference-profile/us.…") it may mean anything.
+    return ModelName(id, first if dot else "", stays=_ID.fullmatch(id) is not None)

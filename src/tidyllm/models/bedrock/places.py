@@ -62,7 +62,9 @@ def places_of(region: str) -> frozenset[str]:
         if country == "gb":
             found.add("uk")
     if region.startswith("eu-"):
-        found |= {"europe"} if region in _OUTSIDE_THE_UNION else {"europe", "eu"}
+        # A region that is new here may be outside of the Union, as Zurich is.
+        inside = country is not None and region not in _OUTSIDE_THE_UNION
+        found |= {"europe", "eu"} if inside else {"europe"}
     elif region.startswith("us-gov-"):
         found |= {"us-gov", "us"}
     elif wide := _WIDE.get(region.partition("-")[0]):

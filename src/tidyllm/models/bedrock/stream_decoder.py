@@ -37,6 +37,9 @@ class _BlockDelta(msgspec.Struct, gc=False, rename="camel"):
 _FREQUENT: Final = msgspec.json.Decoder(_BlockDelta)
 _ANY: Final = msgspec.json.Decoder(dict[str, Any])
 _STOP: Final = frozenset({"stopReason", "p"})
+_KNOWN: Final = frozenset(
+    {"messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
+)
 _METADATA: Final = frozenset({"usage", "p"})
 """`p` is padding, so that the length of a frame tells nothing of its text."""
 
@@ -60,7 +63,7 @@ class BedrockStreamDecoder:
         """
         if event.name.startswith(EXCEPTION):
             raise stream_error(event.name.removeprefix(EXCEPTION), event.data)
-        if self.done:
+        if self.done or event.name not in _KNOWN:  # what is new there is nothing to us yet
             return []
         if event.name == "contentBlockDelta" and self._started:
             try:
@@ -100,10 +103,8 @@ class BedrockStreamDecoder:
                 raw = text_in(data, "stopReason") or None
                 self._finish = Finish(finish_reason(raw), raw, answer_extra(data, _STOP))
                 return []
-            case "metadata":
-                return self._end(data)
             case _:
-                return []
+                return self._end(data)
 
     def _end(self, data: dict[str, Any]) -> list[Piece]:
         if self._finish is None:
