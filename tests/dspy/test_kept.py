@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Event
 from typing import Any
 
 import pytest
 
-from tests.dspy.both import lm
+from tests.dspy.both import MODEL, dspy, lm, reply
 from tidyllm.cache import AnswerCache
-from tidyllm.testing import scripted
+from tidyllm.dspy import CacheConfig, UnifiedConfig, UnifiedDSPyWrapper
+from tidyllm.testing import ModelServer, scripted
 
 
 def _numbered() -> Any:
@@ -62,3 +64,38 @@ def test_cache_false_for_one_call_asks_again() -> None:
     model = lm(AnswerCache(_numbered()))
     assert model("?") != model("?", cache=False)
     assert model("?", cache=True) == ["answer 0"]
+
+
+def _wrapper(server: ModelServer, cache: CacheConfig | None) -> Any:
+    config = UnifiedConfig(
+        backend="direct", model=MODEL, base_url=server.openai_url, api_key="k", cache=cache
+    )
+    return UnifiedDSPyWrapper(config)
+
+
+def test_modules_of_a_wrapper_share_what_is_kept_of_one_model_alone() -> None:
+    """The same question by another module is a hit of that module's; by another model it is another question."""
+    with ModelServer(lambda request: reply(answer=request.model)) as server, _chat():
+        wrapper = _wrapper(server, CacheConfig())
+        one, two = (wrapper.create_module(name, "question -> answer") for name in ("one", "two"))
+        other = wrapper.create_module("other", "question -> answer", model="openai/other")
+        assert [module(question="?").answer for module in (one, two, other)] == ["any", "any", "other"]
+        assert len(server.requests) == 2
+    assert [one.metrics.cached, two.metrics.cached, other.metrics.cached] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("cache", "requests"),
+    [(CacheConfig(ttl_seconds=0.01), 2), (CacheConfig(ttl_seconds=600), 1), (CacheConfig(enabled=False), 2)],
+)
+def test_an_answer_is_kept_for_its_seconds_and_no_longer(cache: CacheConfig, requests: int) -> None:
+    with ModelServer(lambda request: reply(answer="yes")) as server, _chat():
+        module = _wrapper(server, cache).create_module("qa", "question -> answer")
+        module(question="?")
+        Event().wait(0.05)
+        module(question="?")
+        assert len(server.requests) == requests
+
+
+def _chat() -> Any:
+    return dspy.context(adapter=dspy.ChatAdapter())

@@ -58,6 +58,19 @@ def test_saved_state_says_where_a_key_is_found() -> None:
     assert SECRET not in repr(hidden)
 
 
+@pytest.mark.parametrize("url", ("http://me:{}@127.0.0.1:1/v1", "http://127.0.0.1:1/v1?api_key={}"))
+def test_an_address_that_holds_a_secret_is_refused(url: str) -> None:
+    """It would be saved; with a wrapper as with a model by name."""
+    held = url.format(SECRET)
+    with pytest.raises(ConfigError, match="would be saved") as caught:
+        lm(MODEL, base_url=held, api_key="k")
+    assert SECRET not in str(caught.value)
+    for backend in ("gateway", "direct"):
+        with pytest.raises(ConfigError, match="would be saved"):
+            _ = UnifiedDSPyWrapper(UnifiedConfig(backend=backend, model=MODEL, base_url=held)).lm
+    assert lm(MODEL, base_url="http://127.0.0.1:1/v1?api-version=1", api_key="k").engine
+
+
 def test_a_step_is_saved_by_the_name_it_is_registered_under() -> None:
     with pytest.raises(ConfigError, match="register"):
         lm(scripted("a")).dump_state()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,34 @@ def test_a_module_may_have_a_model_of_its_own() -> None:
         wrapper.create_module("small", "question -> answer", model="openai/tiny")
         wrapper.create_module("usual", "question -> answer")
         assert [wrapper[name](question="?").answer for name in ("small", "usual")] == ["tiny", "any"]
+
+
+def test_each_module_counts_its_own_calls_whatever_threads_make_them() -> None:
+    with ModelServer(lambda request: reply(answer="yes")) as server:
+        wrapper = direct(server)
+        one, two = (wrapper.create_module(name, "question -> answer") for name in ("one", "two"))
+
+        def ask(number: int) -> None:
+            with dspy.context(adapter=dspy.ChatAdapter()):
+                (two if number % 4 else one)(question=f"question {number}")
+
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(ask, range(80)))
+        pairs = [(one, dspy.Example(question=str(n)).with_inputs("question")) for n in range(20)]
+        dspy.Parallel(num_threads=8, disable_progress_bar=True)(pairs)
+        assert len(server.requests) == 100
+    counts = [(each.calls, each.model_calls, each.failures) for each in (one.metrics, two.metrics)]
+    assert counts == [(40, 40, 0), (60, 60, 0)]
+
+
+async def test_each_module_counts_its_own_calls_when_they_run_at_once() -> None:
+    with ModelServer(lambda request: reply(answer="yes")) as server:
+        wrapper = direct(server)
+        one, two = (wrapper.create_module(name, "question -> answer") for name in ("one", "two"))
+        calls = [(two if n % 4 else one).acall(question=f"question {n}") for n in range(80)]
+        calls += [dspy.asyncify(one)(question=f"in a thread {n}") for n in range(10)]
+        await asyncio.gather(*calls)
+    assert [(each.calls, each.model_calls) for each in (one.metrics, two.metrics)] == [(30, 30), (60, 60)]
 
 
 # -- validation
@@ -276,6 +305,13 @@ def test_auto_takes_a_route_of_the_file(tmp_path: Path) -> None:
     assert wrapper.lm("hello") == ["hello"]
 
 
+def test_auto_names_the_routes_of_the_file_where_one_is_misspelt(tmp_path: Path) -> None:
+    file = tmp_path / "tidyllm.yaml"
+    file.write_text("providers: {o: {kind: offline}}\nmodels: {fast: {route: [o/echo]}}\n")
+    with pytest.raises(dspy.LMConfigurationError, match="no route 'fsat'"):
+        UnifiedDSPyWrapper(UnifiedConfig(config=str(file), route="fsat")).lm("?")
+
+
 def test_auto_says_that_it_found_nothing(tmp_path: Path) -> None:
     before = Path.cwd()
     os.chdir(tmp_path)
@@ -302,6 +338,9 @@ def test_retries_that_cannot_be_laid_over_another_engine_are_named() -> None:
         (lambda: ValidationConfig(min_length=5, max_length=4), "more than max_length"),
         (lambda: ValidationConfig(keywords="word"), "expected a list"),
         (lambda: UnifiedConfig(backend="gatway"), "Did you mean 'gateway'"),  # pyright: ignore[reportArgumentType]
+        (lambda: UnifiedConfig(retry={"max_retries": 3}), "expected a RetryConfig"),  # pyright: ignore[reportArgumentType]
+        (lambda: UnifiedConfig(regions="eu-central-1"), "UnifiedConfig.regions.*expected a list"),
+        (lambda: UnifiedDSPyWrapper().wrap(42), "neither a module nor a signature"),
         (lambda: UnifiedDSPyWrapper({}), "expected a UnifiedConfig"),  # pyright: ignore[reportArgumentType]
     ],
 )

@@ -21,6 +21,7 @@ from tidyllm.config.schema import (
     ModelSettings,
     ProviderSettings,
     RetrySettings,
+    is_reference,
 )
 from tidyllm.core import Step
 from tidyllm.errors import ConfigError
@@ -63,6 +64,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     config: str | None = None
     retry: Pauses | None = None
     cache: CacheSettings | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        if self.api_key is not None and not is_reference(self.api_key):
+            shown["api_key"] = "(hidden)"
+        return list(shown.items())
+
+    def __repr__(self) -> str:
+        return f"Spec({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     @property
     def name(self) -> str:
@@ -167,7 +177,14 @@ def _auto(spec: Spec) -> Step[Any, Any]:
     name = spec.route or spec.model
     if routes is not None and (name is None or name in routes):
         return _of_file(spec, routes, name)
-    if os.environ.get(GATEWAY_URL, "").strip() and name is not None:
+    if routes is not None and spec.route is not None and "/" not in spec.route and not _has_gateway():
+        known = ", ".join(list(routes)[:8])
+        raise ConfigError(
+            f"there is no route {spec.route!r}.",
+            where="UnifiedConfig.route",
+            hint=f"There are {known}." if known else "There are none.",
+        )
+    if _has_gateway() and name is not None:
         return _gateway(spec)
     if name is not None:
         return _direct(spec)
@@ -186,6 +203,10 @@ def _auto(spec: Spec) -> Step[Any, Any]:
         where="UnifiedConfig.model",
         hint=f"Name one: UnifiedConfig(model='{kind}/…').",
     )
+
+
+def _has_gateway() -> bool:
+    return bool(os.environ.get(GATEWAY_URL, "").strip())
 
 
 def _file(spec: Spec) -> Routes | None:

@@ -128,7 +128,7 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
     - `temperature`, `max_tokens`: for every call; None: the model's own.
     - `retriever`: a function of a query and a number, for `retrieve`.
 
-    :raises ConfigError: `backend` is none of these.
+    :raises ConfigError: `backend` is none of these, or what was given is of another kind.
     """
 
     retry: RetryConfig | None = None
@@ -156,6 +156,16 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 f"there is no backend {self.backend!r}.", where="UnifiedConfig.backend", hint=hint
             )
+        for name, kind in (("retry", RetryConfig), ("cache", CacheConfig), ("validation", ValidationConfig)):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, kind):
+                raise ConfigError(
+                    f"got a {type(given).__name__}, expected a {kind.__name__}.",
+                    where=f"UnifiedConfig.{name}",
+                )
+        for name in ("regions", "residency"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigError("is text; expected a list of texts.", where=f"UnifiedConfig.{name}")
 
     def __repr__(self) -> str:
         shown = {

@@ -6,11 +6,12 @@ It knows names and settings, never a secret's value in what it saves.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -34,6 +35,8 @@ from tidyllm.models.provider import KINDS
 __all__ = ["Source", "register", "registered"]
 
 FILE = "tidyllm.yaml"
+_SECRET = re.compile(r"key|token|secret|password|signature|^sig$", re.IGNORECASE)
+"""Names in an address behind which a secret stands."""
 _registered: dict[str, Step[Any, Any]] = {}
 _routes: dict[tuple[Path, int], Routes] = {}
 _loaded: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
@@ -79,10 +82,12 @@ class Source:
         saved: bool = False,
         spec: Spec | None = None,
     ) -> None:
-        """:raises ConfigError: `base_url` holds a user or a password."""
+        """:raises ConfigError: `base_url` holds a user, a password or a key."""
         self.name = name
         self.config = config
         self.base_url = _without_secrets(base_url)
+        if spec is not None:
+            _without_secrets(spec.base_url)
         self.retry = retry
         self.cache = cache
         self.timeout = timeout
@@ -234,9 +239,20 @@ class Source:
 
 
 def _without_secrets(base_url: str | None) -> str | None:
-    if base_url is not None and ("@" in urlsplit(base_url).netloc):
+    if base_url is None:
+        return None
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:  # "http://[": who calls it will refuse it by name
+        return base_url
+    held = "a user or a password" if "@" in parts.netloc else None
+    secret = next(
+        (name for name in parse_qs(parts.query, keep_blank_values=True) if _SECRET.search(name)), None
+    )
+    held = held or (None if secret is None else f"{secret!r}")
+    if held is not None:
         raise ConfigError(
-            "base_url holds a user or a password, which would be saved with every program.",
+            f"base_url holds {held}, which would be saved with every program.",
             where="base_url",
             hint="Give the key as api_key='env:NAME'.",
         )

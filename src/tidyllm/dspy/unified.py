@@ -137,7 +137,17 @@ class UnifiedDSPyWrapper:
         """A module called `name` for a signature: `kind(signature)`, by default `dspy.Predict`.
 
         `model`: of this module alone, in place of the wrapper's. A module of that name before is replaced.
+
+        :raises ConfigError: `signature` is neither a module nor a signature.
         """
+        if not isinstance(signature, dspy.Module | str) and not (
+            isinstance(signature, type) and issubclass(signature, dspy.Signature)
+        ):
+            raise ConfigError(
+                f"{signature!r} is neither a module nor a signature.",
+                where=f"create_module({name!r})",
+                hint="Give a dspy.Module, 'question -> answer', or a class of dspy.Signature.",
+            )
         inner = signature if isinstance(signature, dspy.Module) else (kind or dspy.Predict)(signature)
         lm = (lambda: self._lm(None)) if model is None else (lambda: self._lm(model))
         made = unified(inner, name, lm, self.config.validation, self.config.budget)
