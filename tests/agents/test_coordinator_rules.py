@@ -76,5 +76,6 @@ async def test_a_program_that_ends_pytest_from_inside_has_not_passed(tmp_path: P
         "test_lib.py",
     )
     result = await worked(tmp_path, team_of(coding=coding, debugging=idle), check=check)
-    assert (result.stop, result.exit_code, result.checked) == ("no_progress", 1, False)
+    assert (result.stop, result.exit_code, result.checked) == ("tests_spoiled", 1, False)
+    assert "not believed" in result.detail
     assert "not believed" in result.check_output

@@ -27,7 +27,8 @@ class ProjectStop(StrEnum):
     check_failed = "check_failed"
     """It was called finished, or debugged, again and again, and the check fails still."""
     tests_spoiled = "tests_spoiled"
-    """Protected files are not as they were: existing tests, pytest's configuration, or what the caller named."""
+    """Protected files are not as they were (existing tests, pytest's configuration, what the caller named), or tests
+    pass for a wrong reason: they were skipped or ended from inside, or code under test reaches into pytest."""
     oscillation = "oscillation"
     """From phase to phase and back, with no work done in between."""
     no_progress = "no_progress"

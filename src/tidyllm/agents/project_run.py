@@ -14,6 +14,7 @@ from tidyllm.agents.coordinator_events import Decided, DecidedBy, PhaseChanged, 
 from tidyllm.agents.crew import Crew
 from tidyllm.agents.decision import AskUser, ChangePhase, ConsultSpecialist, ContinuePhase, Decision, Finish
 from tidyllm.agents.guards import Ending, GuardLimits, rule_instead, stop_of, why_not
+from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.mode import Mode
 from tidyllm.agents.orchestration_prompts import situation
 from tidyllm.agents.phases import Phase
@@ -30,6 +31,19 @@ from tidyllm.sandbox import Workspace
 __all__ = ["ProjectRun"]
 
 
+_GOT_NOWHERE = (
+    ProjectStop.finished,
+    ProjectStop.check_failed,
+    ProjectStop.no_progress,
+    ProjectStop.oscillation,
+)
+"""Ends that a team which pleases its tests in a wrong way comes to: that is then the reason."""
+
+
+_GRACE = 60.0
+"""Seconds."""
+
+
 class Owner(Protocol):
     """The settings of a coordinator that its runs need."""
 
@@ -37,6 +51,7 @@ class Owner(Protocol):
     workspace: Workspace
     check: tuple[str, ...] | None
     guards: GuardLimits
+    limits: AgentLimits
     documents: bool
     arbiter: Step[str, Verdict]
 
@@ -186,16 +201,25 @@ class ProjectRun:
 
     # -- the end
 
+    def _grace(self) -> float | None:
+        """Seconds of the last check when the time is over: a tenth of it, lest the cap be none."""
+        seconds = self.owner.limits.seconds
+        return None if seconds is None else min(max(seconds / 10, 5.0), _GRACE)
+
     async def _closed(self, ending: Ending) -> ProjectResult:
         """A last look, and a last check where the tree is not as it was at the latest one."""
         state, work = self.state, self.work
         await work.look()
         if self.checks and not state.check_is_current and not work.spoiled:
-            await work.check()
+            await work.check(self._grace() if ending.stop is ProjectStop.deadline else None)
             await work.look()
         checked = state.check_passes if self.checks else None
         if work.spoiled:
             ending = Ending(ProjectStop.tests_spoiled, _spoiled(work.spoiled))
+        elif ending.stop in _GOT_NOWHERE and state.is_doubted:
+            ending = Ending(
+                ProjectStop.tests_spoiled, f"The check is not believed: {state.checks[-1].doubt}."
+            )
         elif ending.stop is ProjectStop.finished and checked is False:
             ending = Ending(ProjectStop.check_failed, "It was called finished, and the check fails.")
         elif ending.stop is not ProjectStop.finished and _only_described(state) and checked:

@@ -74,7 +74,10 @@ class WorkNote(msgspec.Struct, frozen=True):
 
 
 class CheckNote(msgspec.Struct, frozen=True):
-    """One run of the check on the tree of that hash. `digest`: of what it printed, without times."""
+    """One run of the check on the tree of that hash. `digest`: of what it printed, without times.
+
+    `doubt`: why exit code 0 was not believed.
+    """
 
     step: int
     passed: bool
@@ -82,6 +85,7 @@ class CheckNote(msgspec.Struct, frozen=True):
     output: str
     tree: str
     digest: str = ""
+    doubt: str = ""
 
 
 class ModelUse(msgspec.Struct):
@@ -173,6 +177,11 @@ class ProjectState(msgspec.Struct, kw_only=True):
     def check_passes(self) -> bool:
         """Whether it passed on that tree."""
         return self.check_is_current and self.checks[-1].passed
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the latest check ended well and is not believed, and the first one was no such case."""
+        return bool(self.checks) and bool(self.checks[-1].doubt) and not self.checks[0].doubt
 
     @property
     def tokens(self) -> int:

@@ -79,16 +79,22 @@ class TeamWork:
         self.spoiled = seen.spoiled
         return self.state.saw(seen.tree, seen.changed)
 
-    async def check(self) -> None:
-        """Run the goal's check on the tree as it is."""
+    async def check(self, seconds: float | None = None) -> None:
+        """Run the goal's check on the tree as it is, for so long at most."""
         assert self._check is not None
         state = self.state
         first = state.checks[0].output if state.checks else None
-        order = CheckOrder(self._check, len(state.checks) + 1, first)
+        order = CheckOrder(self._check, len(state.checks) + 1, first, seconds)
         result = await self.tree.call(self._checker, order, self._name("check"))
         state.saw(result.tree)
         note = CheckNote(
-            state.step, result.passed, result.exit_code, result.output, result.tree, result.digest
+            state.step,
+            result.passed,
+            result.exit_code,
+            result.output,
+            result.tree,
+            result.digest,
+            result.doubt,
         )
         state.checks.append(note)
         state.moves = 0

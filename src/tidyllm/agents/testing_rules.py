@@ -12,6 +12,7 @@ from hashlib import sha256
 
 import msgspec
 
+from tidyllm.agents.reaching import reached
 from tidyllm.core import Context, Step
 from tidyllm.sandbox import Workspace
 
@@ -22,21 +23,26 @@ _VARIES = re.compile(r"\b\d+(?:\.\d+)?\s?m?s\b|0x[0-9a-fA-F]+|pytest-\d+|/tmp/\S
 
 
 class CheckOrder(msgspec.Struct, frozen=True):
-    """Which check, for which time, and what it printed at the first."""
+    """Which check, for which time, and what it printed at the first. `seconds`: less than commands may take."""
 
     argv: tuple[str, ...]
     number: int = 1
     first: str | None = None
+    seconds: float | None = None
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """How a check ended, on a tree of which hash. `digest`: of what it printed, without times and addresses."""
+    """How a check ended, on a tree of which hash. `digest`: of what it printed, without times and addresses.
+
+    `doubt`: why exit code 0 is not believed; "" where it is, or the check failed.
+    """
 
     passed: bool
     exit_code: int
     output: str
     tree: str
     digest: str = ""
+    doubt: str = ""
 
     @property
     def summary(self) -> str:
@@ -76,6 +82,9 @@ def doubts(argv: Sequence[str], first: str | None, output: str) -> str:
     now = counts_of(output)
     if not now and not _ALL_RAN.search(output):
         return "pytest printed no summary, so that it was ended before its end"
+    wrong = now.get("failed", 0) + now.get("error", 0)
+    if wrong:
+        return f"pytest counts {wrong} that did not pass"
     if now and not now.get("passed"):
         return "no test passed"
     before = {} if first is None else counts_of(first)
@@ -102,7 +111,7 @@ class Check(Step[CheckOrder, CheckResult]):
 
     async def invoke(self, x: CheckOrder, ctx: Context) -> CheckResult:
         key = None if ctx.idempotency_key is None else f"{ctx.idempotency_key}:{ctx.where}"
-        result = await self._workspace.run(x.argv, key=key)
+        result = await self._workspace.run(x.argv, timeout=x.seconds, key=key)
         parts = [result.stdout.rstrip(), result.stderr.rstrip()]
         if result.timed_out:
             parts.append("[stopped: its time was over]")
@@ -111,7 +120,9 @@ class Check(Step[CheckOrder, CheckResult]):
         if result.restored:
             parts.append(f"[protected, changed by it and put back: {', '.join(result.restored)}]")
         passed = result.ok
-        doubt = doubts(x.argv, x.first, result.stdout) if passed else ""
+        doubt = doubts(x.argv, x.first, result.stdout) or reached(self._workspace) if passed else ""
+        if not passed and result.exit_code == 0 and result.restored:
+            doubt = f"it changed what is protected: {', '.join(result.restored)}"
         if doubt:
             passed = False
             parts.append(f"[exit code 0, but it is not believed: {doubt}]")
@@ -119,7 +130,7 @@ class Check(Step[CheckOrder, CheckResult]):
         if len(output) > _KEPT:
             output = f"{output[: _KEPT // 4]}\n[...]\n{output[-_KEPT * 3 // 4 :]}"
         digest = sha256(_VARIES.sub("", output).encode()).hexdigest()[:16]
-        return CheckResult(passed, result.exit_code, output, self._workspace.tree_hash(), digest)
+        return CheckResult(passed, result.exit_code, output, self._workspace.tree_hash(), digest, doubt)
 
 
 class Look(Step[int, Seen]):

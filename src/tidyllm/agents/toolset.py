@@ -156,8 +156,9 @@ class Toolset:
         """Run one call, as the call `<tool>-<call id>` below `ctx`.
 
         Whatever keeps the tool from running or goes wrong in it is an answer with `ok=False` for the model. A budget
-        with nothing left, the run's deadline, errors of a durable run, and cancellation are not: they are raised. A call
-        that was in flight at a crash and is not made again is an answer too, unless its tool says `in_doubt="fail"`.
+        with nothing left, the run's deadline, errors of a durable run, and cancellation are not: they are raised. A
+        call that was in flight at a crash and is not made again is an answer too, unless its tool says
+        `in_doubt="fail"`.
         """
         try:
             chosen = await self._admit(call, ctx, approve or self.approve)

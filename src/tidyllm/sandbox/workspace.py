@@ -223,6 +223,11 @@ class Workspace:
         """All recorded changes, in order; of one run or of all."""
         return [change for entry in self._journal.done(run) for change in changes_of(entry)]
 
+    def original(self, path: str) -> bytes | None:
+        """A file's content before this run first changed it; None: there was none, or it was not changed."""
+        first = next((one for one in self.changes(self.run_id) if one.path == path), None)
+        return None if first is None or first.before is None else self._editor.journal.blobs.get(first.before)
+
     def runs(self) -> list[str]:
         """Names of the runs that changed something here, oldest first."""
         return self._journal.runs()
