@@ -142,6 +142,55 @@ def test_tests_and_their_configuration_cannot_be_changed(tmp_path: Path) -> None
         assert ws.protected_changes() == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "packaging.py",
+            "pygments/__init__.py",
+            "iniconfig.py",
+            "pluggy.py",
+            "_pytest/x.py",
+            "ast.py",
+            "src/pluggy.so",
+        ),
+        *(
+            "sitecustomize.py",
+            "a/usercustomize.py",
+            "tests/pygments.py",
+            "tests/__init__.py",
+            "a/b/conftest.py",
+        ),
+        "x-1.dist-info/entry_points.txt",
+    ],
+)
+def test_nothing_new_may_stand_in_the_place_of_what_pytest_loads(tmp_path: Path, path: str) -> None:
+    with workspace(tmp_path, SUITE) as ws:
+        with pytest.raises(WorkspaceError, match="cannot be changed"):
+            ws.write(path, "x = 1\n")
+        (ws.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (ws.root / path).write_text("")
+        assert ws.protected_changes() == [path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "app/packaging.py",
+        "app/ast.py",
+        "app/__init__.py",
+        "packaging/deb.sh",
+        "logging.yaml",
+        "types.ts",
+        "src/x.py",
+    ],
+)
+def test_modules_of_those_names_elsewhere_are_the_programs_own(tmp_path: Path, path: str) -> None:
+    with workspace(tmp_path, SUITE) as ws:
+        ws.write(path, "")
+        assert ws.protected_changes() == []
+
+
 def test_what_is_not_protected_beside_it_can_be_changed(tmp_path: Path) -> None:
     with workspace(tmp_path, SUITE) as ws:
         ws.write("tests/test_more.py", "def test_more():\n    assert True\n")

@@ -14,8 +14,30 @@ from tidyllm.errors import WorkspaceError
 from tidyllm.sandbox.paths import is_history, plain
 
 _WHOLE = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini"})
-# At the root these would be imported in the place of the real ones by `python -m pytest`.
-_SHADOWS = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "sitecustomize", "usercustomize"})
+# Where Python looks first these would be imported in the place of the real ones by `python -m pytest`.
+_SHADOWS = frozenset({"pytest", "_pytest", "pluggy", "iniconfig"})
+_SITE = frozenset({"sitecustomize", "usercustomize"})
+_SHADOW_FILES = frozenset(
+    {
+        *_SHADOWS,
+        *("packaging", "pygments", "py", "exceptiongroup", "tomli", "colorama"),
+        # Of Python's own those that pytest cannot do without: a program that has one of them has no tests that run.
+        *(
+            "argparse",
+            "ast",
+            "configparser",
+            "contextlib",
+            "dataclasses",
+            "difflib",
+            "enum",
+            "fnmatch",
+            "functools",
+        ),
+        *("importlib", "inspect", "logging", "os", "pathlib", "platform", "pprint", "re", "shlex", "shutil"),
+        *("tempfile", "tomllib", "traceback", "types", "typing", "unittest", "warnings"),
+    }
+)
+_MODULES = (".py", ".pyc", ".so", ".pyd")
 _TEST_FOLDERS = frozenset({"tests", "test", "testing"})
 
 
@@ -52,10 +74,12 @@ class Protection:
             return "it belongs to version control"
         if self.tests and parts[-1] in _WHOLE:
             return "it configures pytest"
-        if parts[0].removesuffix(".py") in _SHADOWS:
+        if _shadows(parts):
             return "it would stand in the place of pytest's own code"
         if name in self._plain:
             return "it is a test that was there before"
+        if parts[-1] == "__init__.py" and _TEST_FOLDERS.intersection(parts) and self.holds(name[:-12]):
+            return "it would change how pytest imports the tests that were there"
         for glob in self._globs:
             inside = any(fnmatchcase("/".join(parts[:n]), glob) for n in range(1, len(parts) + 1))
             if inside or ("/" not in glob and any(fnmatchcase(part, glob) for part in parts)):
@@ -74,6 +98,23 @@ class Protection:
             raise WorkspaceError(
                 f"{path} cannot be changed: {reason}. Change the program, or add a new test file"
             )
+
+
+def _shadows(parts: list[str]) -> bool:
+    """Whether a module would be found before one that pytest, or Python at its start, imports."""
+    stem, dot, suffix = parts[-1].partition(".")
+    is_module = (dot + suffix).endswith(_MODULES)
+    if is_module and (stem in _SITE or (stem == "__init__" and len(parts) > 1 and parts[-2] in _SITE)):
+        return True
+    if parts[-1] == "entry_points.txt" and len(parts) > 1 and parts[-2].endswith("-info"):
+        return True  # it would name plugins
+    first = (
+        parts[1:] if len(parts) > 1 and (parts[0] in _TEST_FOLDERS or parts[0] in ("src", "lib")) else parts
+    )
+    if first[0].removesuffix(".py") in _SHADOWS:
+        return True
+    named = first[0].partition(".")[0] in _SHADOW_FILES
+    return named and is_module and (len(first) == 1 or (len(first) == 2 and stem == "__init__"))
 
 
 def section_changed(path: str, before: bytes | None, after: bytes | None) -> str:
