@@ -10,9 +10,16 @@ import libcst as cst
 from tidyllm.migrate.resolve import Reference
 from tidyllm.migrate.rules import Rules
 from tidyllm.migrate.ties import Entry, Ties
-from tidyllm.migrate.tree import dotted, rebuilt
+from tidyllm.migrate.tree import dotted, last_name, rebuilt
 
 __all__ = ["Alone"]
+
+
+_ABOUT_CLASSES = {
+    "isinstance", "issubclass", "cast", "Mock", "MagicMock", "AsyncMock", "create_autospec", "TypeVar", "NewType",
+    "bool", "hasattr", "callable", "print", "repr", "str", "type", "id",
+}  # fmt: skip
+"""Functions that look at a class and do not call it."""
 
 
 class Alone(Ties):
@@ -126,6 +133,9 @@ class Alone(Ties):
             if rule is not None:
                 self.block(rules, found.name, f"{found.name} is used in a way that cannot be converted")
             return node
+        if not blocked and (rule.convert or rule.rename) and self._is_value(node):
+            blocked = "the class itself is passed on, and is called elsewhere in the old way"
+            self.block(rules, found.name, blocked)
         if blocked:
             self.log.append(Entry("could_not", rules, found.name, node, blocked, rule.by_hand))
             return node
@@ -135,6 +145,17 @@ class Alone(Ties):
         new = self.use(rule.to, found.bindings, alias=isinstance(node, cst.Name))
         old = node if isinstance(node, cst.Name | cst.Attribute) else new
         return new.with_changes(lpar=old.lpar, rpar=old.rpar)
+
+    def _is_value(self, node: cst.CSTNode) -> bool:
+        """Whether the class is handed on as a value: `partial(X, …)`, `{"x": X}`, `Y = X`, `def f(make=X)`."""
+        above = self.scopes.parent(node)
+        if isinstance(above, cst.Arg):
+            call = self.scopes.parent(above)
+            func = last_name(call.func) if isinstance(call, cst.Call) else "isinstance"
+            return func not in _ABOUT_CLASSES
+        if isinstance(above, cst.Assign | cst.Param | cst.DictElement):
+            return (above.default if isinstance(above, cst.Param) else above.value) is node
+        return False
 
     def _is_hint(self, node: cst.CSTNode) -> bool:
         here = self.scopes.parent(node)

@@ -24,7 +24,7 @@ def other_quotes(old: cst.FormattedString, new: cst.CSTNode) -> cst.CSTNode:
     return rebuilt(new, change)
 
 
-def with_comments(old: cst.Call, new: cst.BaseExpression) -> cst.BaseExpression:
+def with_comments(old: cst.BaseExpression, new: cst.BaseExpression) -> cst.BaseExpression:
     """Comments of arguments that are gone stand above those that are left."""
     if new is old or not isinstance(new, cst.Call):
         return new

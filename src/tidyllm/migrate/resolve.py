@@ -114,7 +114,7 @@ class Resolver:
         base, _, rest = whole.partition(".")
         holder = scope.holder(base)
         if holder is None:
-            return self._starred(base, rest)
+            return self.starred(base, rest)
         bindings = holder.names[base]
         imports = tuple(one for one in bindings if one.kind == "import")
         if not imports:
@@ -123,7 +123,8 @@ class Resolver:
         names = dict.fromkeys(f"{one.origin}.{rest}" if rest else one.origin for one in imports)
         return tuple(names), imports, hard
 
-    def _starred(self, base: str, rest: str) -> tuple[tuple[str, ...], tuple[Binding, ...], bool] | None:
+    def starred(self, base: str, rest: str) -> tuple[tuple[str, ...], tuple[Binding, ...], bool] | None:
+        """The same for a name that a star brings."""
         for module, statement in self.scopes.root.stars:
             name = f"{module}.{base}"
             found = self.legacy(name)

@@ -147,13 +147,14 @@ class Rewriter(Alone):
         mark = len(self.log)
         done = rebuilt(node, self.rewrite)
         base = self.resolver.legacy_base(node)
-        if base is not None and any(
-            one.kind == "could_not" and one.rules is base.rules for one in self.log[mark:]
-        ):
+        left = [
+            one for one in self.log[mark:] if one.kind == "could_not" and base and one.rules is base.rules
+        ]
+        if left:
             self.log[mark:] = [one for one in self.log[mark:] if one.kind == "could_not"]
             self.taint(
                 (id(self.scopes.of[id(node)]), node.name.value),
-                f"a part of {node.name.value} could not be converted",
+                f"{left[0].name} in {node.name.value} could not be converted: {left[0].reason}",
             )
             return node
         return done
@@ -240,7 +241,7 @@ class Rewriter(Alone):
             self.stuck[id(node)] = error.reason, error.by_hand
             self.refuse(node, rules, name, error.reason, error.by_hand)
             return node
-        done = with_comments(node, done)
+        done = with_comments(node, done) if self.has_comments else done
         if done is not node:
             self.log.append(Entry("converted", rules, name, node))
         return done

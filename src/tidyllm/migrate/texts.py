@@ -55,6 +55,8 @@ def _annotation(file: Ties, node: cst.SimpleString) -> cst.CSTNode:
         base, _, rest = match[0].partition(".")
         holder = scope.holder(base)
         imports = [one for one in holder.names[base] if one.kind == "import"] if holder is not None else []
+        star = file.resolver.starred(base, "") if holder is None else None
+        imports = imports if star is None else list(star[1])
         origin = ".".join([imports[0].origin, rest] if rest else [imports[0].origin]) if imports else ""
         legacy = file.resolver.legacy(origin) if len(imports) == 1 else None
         hint = str(legacy[0].settings.get("hint", "")) if legacy is not None else ""

@@ -73,6 +73,7 @@ class Ties:
         """Legacy names that must stay everywhere in this file, and why."""
         self.checked: dict[tuple[str, str], Rules] = {}
         """Names that objects are tested against (`isinstance`): all their uses are converted, or none."""
+        self.has_comments = "#" in module.code
         self.unawaited: set[int] = set()
         """Calls that were awaited, and whose conversion is not."""
         self.pieces: set[Key] = set()
@@ -215,10 +216,10 @@ class Ties:
         """Why an expression has to stay because of a variable in it or around it; empty when it need not."""
         if not self.tainted:
             return ""
-        for key in self.targets(node):
-            if key in self.tainted:
-                return self.tainted[key]
-        return self._mentions(node)
+        why = self._mentions(node)
+        if why:
+            return why
+        return next((self.tainted[key] for key in self.targets(node) if key in self.tainted), "")
 
     def _mentions(self, node: cst.CSTNode) -> str:
         if isinstance(node, cst.Lambda):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import libcst as cst
 
+from tidyllm.migrate.looks import with_comments
 from tidyllm.migrate.patterns.litellm_router import is_call_of_router, router, step_of_router
 from tidyllm.migrate.patterns.litellm_step import commas, step
 from tidyllm.migrate.patterns.litellm_stream import PIECE, is_piece, parts, pieces_are_read, text_of_piece
@@ -178,6 +179,8 @@ def chain(file: Rewriter, rules: Rules, node: cst.CSTNode) -> cst.CSTNode | None
         return None if not isinstance(base, cst.Name) else node
     done: cst.BaseExpression
     assert isinstance(value, cst.BaseExpression)
+    if file.has_comments and isinstance(node, cst.Attribute | cst.Subscript):
+        value = with_comments(node.with_changes(lpar=[], rpar=[]), value)
     done = value
     for name in new.split(".")[1:]:
         done = cst.Attribute(done, cst.Name(name))

@@ -71,6 +71,11 @@ def tries(site: Site, step: cst.BaseExpression, retries: cst.BaseExpression | No
 def _named(site: Site, node: cst.BaseExpression) -> cst.BaseExpression:
     """The name with its kind in front."""
     text = literal(node)
+    first = node.parts[0] if isinstance(node, cst.FormattedString) and node.parts else None
+    if isinstance(first, cst.FormattedStringText):
+        kind, slash, _ = first.value.partition("/")
+        if slash and kind in site.rules.settings["kinds"]:
+            return node
     if not isinstance(text, str) or not isinstance(node, cst.SimpleString):
         constant = _constant(site, node)
         if (
