@@ -43,6 +43,21 @@ def test_two_calls_in_turn_are_ping_pong() -> None:
     assert run(Detector(ping_pong=3), *calls, *calls)[5] is StopReason.ping_pong
 
 
+def test_runs_of_tests_that_differ_in_their_seconds_alone_are_equal() -> None:
+    told = ["1 failed in 0.03s", "1 failed in 61.20s (0:01:01)", "1 failed in 0.04s"]
+    assert run(Detector(), *[read(one, tool="run_tests") for one in told])[-1] is StopReason.repeated
+    calls = [
+        one
+        for n in range(2)
+        for one in (read("x = 1"), read(f"<A at 0x7f{n}>: 1 failed in 0.{n}s", tool="run_tests"))
+    ]
+    assert run(Detector(), *calls)[-1] is StopReason.ping_pong
+    assert (
+        run(Detector(), read("2 failed in 1.0s"), read("1 failed in 1.0s"), read("3 failed in 1.0s"))[-1]
+        is None
+    )
+
+
 def test_two_calls_in_turn_with_new_results_are_work() -> None:
     calls = [one for n in range(20) for one in (write(f"edit {n}"), read(f"{n} failed"))]
     assert set(run(Detector(), *calls)) == {None}

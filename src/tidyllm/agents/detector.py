@@ -12,8 +12,11 @@ from tidyllm.agents.stop import Stop, StopReason
 
 __all__ = ["Detector", "Done"]
 
-_SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
-"""How long something took: two runs of the same tests differ in nothing else, and are equal."""
+_VARIES = re.compile(
+    r"\b\d+\.\d+ ?(?:s|ms|sec|seconds)\b(?: \(\d+:\d\d:\d\d\))?|\bat 0x[0-9a-fA-F]+|\bpytest-\d+\b"
+)
+"""How long something took, where objects and files for a time lay: two runs of the same tests differ in nothing else,
+and are equal."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ class Detector:
         fresh = False
         within: set[bytes] = set()
         for call in calls:
-            result = _SECONDS.sub("", call.result)
+            result = _VARIES.sub("", call.result)
             key = _key(call.tool, call.arguments, result)
             news = _key(call.tool, result) if call.reads or not call.ok else key
             fresh = fresh or news not in self._seen
