@@ -162,3 +162,29 @@ async def test_a_prompt_is_printed_and_fitted(tmp_path: Path) -> None:
     assert len(short.out) < len(whole.out)
     assert "left out:" in short.err
     assert "there are: planning" in wrong.err
+
+
+def emptying(request: Request) -> Reply:
+    """A model that empties a file, and is content."""
+    tools = offer(request)
+    if is_asked_for_data(request) or not tools.name("write"):
+        return role_answer(request)
+    if any(one.kind == "call" for one in conversation(request)):
+        return role_answer(request)
+    return tools.calling("write_file", {"path": "cart.py", "text": "mine = 1\n"})
+
+
+async def test_a_run_that_brings_nothing_is_put_back_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    async with ModelServer(emptying) as server:
+        ground = Ground.of(tmp_path, "cart", server)
+        before = bytes_of(ground.project)
+        ended = await ground.run("--json")
+        assert ended.status == 1, ended.out + ended.err
+        result = events(ended.out)[-1]
+        assert (result["put_back"], result["changes"]) == (["cart.py"], [])
+        assert bytes_of(ground.project) == before
+        [left] = (tmp_path / "data" / "tidyllm" / "agents").glob("*.left/cart.py")
+        assert left.read_text() == "mine = 1\n"
+        kept = await ground.run("--keep")
+        assert (kept.status, "changed: cart.py" in kept.out) == (1, True)
+        assert (ground.project / "cart.py").read_text() == "mine = 1\n"

@@ -75,6 +75,13 @@ def run(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what happens as lines of JSON.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Start afresh, whatever is unfinished.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Leave the tree as it is then, also if they fail and no more tests pass than before.",
+        ),
+    ] = False,
     allow_unsandboxed: Annotated[
         bool,
         typer.Option(
@@ -122,7 +129,7 @@ def run(
         config=config,
         env=env,
     )
-    raise typer.Exit(work(order, Talk(yes=yes, ask=ask, as_json=json, afresh=new, store=url)))
+    raise typer.Exit(work(order, Talk(yes=yes, ask=ask, as_json=json, afresh=new, keep=keep, store=url)))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from tidyllm import clock
 from tidyllm.errors import ConfigError, RunNotFound
 from tidyllm.store.location import default_path
 
-__all__ = ["Kept", "Options", "ids", "keep", "kept", "kept_run", "stem"]
+__all__ = ["Kept", "Options", "ids", "keep", "kept", "kept_run", "left_folder", "stem"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -57,6 +57,8 @@ class Kept(msgspec.Struct, frozen=True):
     options: Options
     undone: bool = False
     """Its changes were taken back, so nobody goes on with it."""
+    told: bool = True
+    """Its result was shown, and its tree put back if it failed: what is left to do when it is over."""
 
 
 def stem(project: Path, goal: str) -> str:
@@ -121,8 +123,19 @@ def new(project: Path, goal: str, number: int, options: Options) -> Kept:
     """The run of that number."""
     first = stem(project, goal)
     return Kept(
-        first if number == 1 else f"{first}-{number}", str(project), goal, number, clock.now(), options
+        first if number == 1 else f"{first}-{number}",
+        str(project),
+        goal,
+        number,
+        clock.now(),
+        options,
+        told=False,
     )
+
+
+def left_folder(run: str) -> Path:
+    """Where files lie that a run had made, and that were taken out of the tree again."""
+    return _folder() / f"{run}.left"
 
 
 def _folder() -> Path:

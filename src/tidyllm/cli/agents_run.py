@@ -8,9 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from tidyllm import clock
 from tidyllm.agents.coordinator import Coordinator
 from tidyllm.agents.coordinator_events import ProjectEvent, Warned
 from tidyllm.agents.project import ProjectResult
+from tidyllm.cli.agents_back import Back, put_back
 from tidyllm.cli.agents_kept import Kept, ids, keep, new, stem
 from tidyllm.cli.agents_order import Order, Plan, plan
 from tidyllm.cli.agents_people import InputEnded, answering, answers_itself
@@ -31,10 +31,10 @@ from tidyllm.durable.database import Connection
 from tidyllm.durable.place import beside
 from tidyllm.durable.starting import outcome
 from tidyllm.durable.tables import DONE
-from tidyllm.durable.views import tree
 from tidyllm.errors import ConfigError, RunDiverged, RunNotFound, TidyllmError
-from tidyllm.money import Budget
+from tidyllm.money import Budget, Ledger
 from tidyllm.sandbox import Workspace
+from tidyllm.store import Store
 from tidyllm.store.location import Location
 
 __all__ = ["FLOW", "Talk", "run"]
@@ -55,6 +55,8 @@ class Talk:
     ask: bool = False
     as_json: bool = False
     afresh: bool = False
+    keep: bool = False
+    """The tree stays as agents left it, also where they failed."""
     store: str | None = None
 
     @property
@@ -75,11 +77,11 @@ def run(order: Order, talk: Talk) -> int:
     view: View | None = None
     try:
         chosen = plan(order)
-        location = beside(chosen_store(talk.store))
+        url = chosen_store(talk.store)
         view = chosen_view(as_json=talk.as_json)
         logs = _Logs(view)
         logging.getLogger("tidyllm").addHandler(logs)
-        return asyncio.run(_Work(chosen, talk, view, location, logs.told).whole())
+        return asyncio.run(_Work(chosen, talk, view, url, logs.told).whole())
     except TidyllmError as error:
         if view is not None:
             view.close()
@@ -95,8 +97,9 @@ class _Standing(msgspec.Struct, frozen=True):
     """What is recorded of a run."""
 
     unfinished: bool
+    over: bool = False
+    """It has a result."""
     calls: int = 0
-    usd: Decimal = Decimal(0)
 
 
 def _standing(at: Connection, run: str) -> _Standing:
@@ -104,10 +107,11 @@ def _standing(at: Connection, run: str) -> _Standing:
         found = outcome(at, run)
     except RunNotFound:
         return _Standing(unfinished=False)
-    if found.status in ("done", "failed"):
+    if found.status == "failed":
         return _Standing(unfinished=False)
     calls = at.rows("SELECT count(*) FROM {s}tidyllm_steps WHERE run = ? AND state = ?", (run, DONE))[0][0]
-    return _Standing(unfinished=True, calls=calls, usd=tree(at, run).cost_usd or Decimal(0))
+    over = found.status == "done"
+    return _Standing(unfinished=not over, over=over, calls=calls)
 
 
 class _Logs(logging.Handler):
@@ -126,12 +130,13 @@ class _Logs(logging.Handler):
 
 
 class _Work:
-    def __init__(self, chosen: Plan, talk: Talk, view: View, location: Location, warned: set[str]) -> None:
+    def __init__(self, chosen: Plan, talk: Talk, view: View, url: str | None, warned: set[str]) -> None:
         self.warned = warned
         self._plan = chosen
         self._talk = talk
         self._view = view
-        self._location = location
+        self._url = url
+        self._location: Location = beside(url)
         self._stopped: signal.Signals | None = None
         self._since = 0.0
 
@@ -140,10 +145,23 @@ class _Work:
         async with Runtime(self._location, ask=talk.yes or talk.asks) as runtime:
             kept, standing = await self._chosen(runtime)
             with self._workspace(kept) as workspace:
-                try:
-                    return await self._run(runtime, kept, standing, workspace)
-                finally:
-                    await runtime.close()  # before the workspace: its agents stop first
+                async with self._books() as ledger:
+                    try:
+                        return await self._run(runtime, kept, standing, workspace, ledger)
+                    finally:
+                        await runtime.close()  # before workspace and books: its agents stop first
+
+    @contextlib.asynccontextmanager
+    async def _books(self) -> AsyncGenerator[Ledger]:
+        """What is spent is written down before it is spent: a call in flight at a crash is in doubt, and counts."""
+        store = await asyncio.to_thread(Store.open, self._url)
+        ledger = Ledger(store, writer="agents")
+        try:
+            await ledger.recover()  # what a process left open that was killed: this run's, or another's
+            yield ledger
+        finally:
+            await ledger.aclose()
+            await store.aclose()
 
     async def _chosen(self, runtime: Runtime) -> tuple[Kept, _Standing]:
         """The unfinished run of this goal, or a new one."""
@@ -153,7 +171,7 @@ class _Work:
         if last is not None and not last.undone and not self._talk.afresh:
             name = last.id
             standing = await runtime.query(lambda at: _standing(at, name))
-            if standing.unfinished:
+            if standing.unfinished or (standing.over and not last.told):
                 others = chosen.options.differences(last.options)
                 if others:
                     raise ConfigError(
@@ -178,7 +196,9 @@ class _Work:
             allow_tests=chosen.options.allow_tests,
         )
 
-    async def _run(self, runtime: Runtime, kept: Kept, standing: _Standing, workspace: Workspace) -> int:
+    async def _run(
+        self, runtime: Runtime, kept: Kept, standing: _Standing, workspace: Workspace, ledger: Ledger
+    ) -> int:
         chosen, view = self._plan, self._view
         self._greet(kept, standing)
         team = Coordinator(
@@ -190,9 +210,7 @@ class _Work:
             policies=dict.fromkeys(_ASKED, "ask") if chosen.options.ask else {},
             observe=self._observe,
         )
-        if chosen.max_usd is not None:
-            left = max(chosen.max_usd - standing.usd, Decimal(0))
-            runtime.hub.budget = Budget(left, name=f"run:{kept.id}")
+        runtime.hub.budget = Budget(chosen.max_usd, name=f"run:{kept.id}", ledger=ledger)
         keep(kept)
         began = clock.monotonic()
         run = await runtime.start(workflow(team, name=FLOW, version="1"), chosen.goal, id=kept.id)
@@ -202,11 +220,13 @@ class _Work:
         result = await self._result(runtime, run)
         if result is None:
             return await self._left(runtime, kept)
+        back = Back() if self._talk.keep else await asyncio.to_thread(put_back, kept, result, workspace)
         if isinstance(view, JsonLines):
-            view.write(told_json(kept, result))
+            view.write(told_json(kept, result, back))
         else:
             view.close()
-            say(told(kept, result, clock.monotonic() - began))
+            say(told(kept, result, back, clock.monotonic() - began))
+        keep(msgspec.structs.replace(kept, told=True))
         return result.exit_code
 
     def _observe(self, event: ProjectEvent) -> None:
@@ -224,12 +244,12 @@ class _Work:
                     "project": str(chosen.project),
                     "mode": chosen.mode,
                     "model": chosen.model.name,
-                    "goes_on": standing.unfinished,
+                    "goes_on": standing.unfinished or standing.over,
                     "recorded_calls": standing.calls,
                 }
             )
         usd = "no cap on dollars" if chosen.max_usd is None else f"at most ${chosen.max_usd}"
-        if standing.unfinished:
+        if standing.unfinished or standing.over:
             view.notice(f"goes on with run {kept.id}, {standing.calls:,} calls recorded")
         else:
             view.notice(f"run {kept.id} · {chosen.mode} · {chosen.model.name} · {usd}")

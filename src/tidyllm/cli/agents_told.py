@@ -9,6 +9,7 @@ import msgspec
 
 from tidyllm.agents.project import ProjectResult
 from tidyllm.agents.tasks import TaskStatus
+from tidyllm.cli.agents_back import Back
 from tidyllm.cli.agents_kept import Kept
 from tidyllm.cli.output import harmless
 
@@ -18,7 +19,7 @@ _SHOWN = 12
 _TAIL = 20
 
 
-def told(kept: Kept, result: ProjectResult, seconds: float) -> str:
+def told(kept: Kept, result: ProjectResult, back: Back, seconds: float) -> str:
     """For people."""
     lines = [_end(result)]
     if result.spoiled:
@@ -30,17 +31,23 @@ def told(kept: Kept, result: ProjectResult, seconds: float) -> str:
         lines += [f"not done: {one.title} ({one.status.replace('_', ' ')})" for one in open_tasks[:_SHOWN]]
     if result.checked is False and result.check_output.strip():
         lines += ["", *(f"  | {line}" for line in result.check_output.rstrip().splitlines()[-_TAIL:]), ""]
-    lines.append(f"changed: {_some(result.changes)}")
+    if back.paths:
+        lines.append(f"put back, as the goal is no nearer than before: {_some(back.paths)}")
+        lines += [f"what they had written is in {back.kept}"] if back.kept else []
+    else:
+        lines.append(f"changed: {_some(result.changes)}")
+    if back.why_not:
+        lines.append(f"The goal is no nearer than before, and the tree could not be put back: {back.why_not}")
     lines.append(
         f"{_count(result.turns, 'turn')} · {_count(result.tool_calls, 'tool call')} · {result.tokens:,} tokens · "
         f"{dollars(result.cost_usd)} · {seconds:.0f} s"
     )
-    if result.changes:
+    if result.changes and not back.paths:
         lines.append(f"Take it all back: tidyllm agents undo {kept.id}")
     return harmless("\n".join(lines)) + "\n"
 
 
-def told_json(kept: Kept, result: ProjectResult) -> dict[str, Any]:
+def told_json(kept: Kept, result: ProjectResult, back: Back) -> dict[str, Any]:
     """For programs. The whole state is in `tidyllm agents export`."""
     return {
         "event": "result",
@@ -52,7 +59,9 @@ def told_json(kept: Kept, result: ProjectResult) -> dict[str, Any]:
         "checked": result.checked,
         "check_output": result.check_output,
         "exit_code": result.exit_code,
-        "changes": result.changes,
+        "changes": [] if back.paths else result.changes,
+        "put_back": back.paths,
+        "put_back_failed": back.why_not,
         "spoiled": result.spoiled,
         "tasks": [
             {"id": one.id, "title": one.title, "status": str(one.status)} for one in result.state.tasks
