@@ -160,7 +160,41 @@ async def test_without_credentials_nothing_is_sent() -> None:
     assert "AWS_ACCESS_KEY_ID" in str(caught.value)
 
 
+async def refused(config: str, tmp_path: Path, **variables: str) -> str:
+    """What is said of these credentials; nothing is sent with them."""
+    (tmp_path / "config").write_text(config)
+    with environment(AWS_CONFIG_FILE=str(tmp_path / "config"), **variables):
+        async with serve(play(OK)) as server:
+            with pytest.raises(AuthError) as caught:
+                await model("bedrock/a.b", base_url=root(server.url))("Hi")
+    assert server.requests == []
+    return str(caught.value)
+
+
+async def test_credentials_that_are_empty_or_half_are_said_to_be(tmp_path: Path) -> None:
+    empty = "[default]\naws_access_key_id =\naws_secret_access_key =\n"
+    assert "from config-file have an empty access key" in await refused(empty, tmp_path)
+    blank = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": " "}
+    assert "from env have an empty secret key" in await refused("", tmp_path, **blank)
+    half = await refused("", tmp_path, AWS_ACCESS_KEY_ID=KEY)
+    assert "AWS_SECRET_ACCESS_KEY is missing" in half
+
+
+@pytest.mark.parametrize("said", (f"no JSON but {SECRET}", f'["{SECRET}"]', "{}"))
+async def test_what_a_program_says_wrong_is_an_error_that_does_not_repeat_it(
+    said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "said").write_text(said)
+    program = f"{sys.executable} -c \"print(open('{tmp_path}/said').read())\""
+    words = await refused(f"[default]\ncredential_process = {program}\n", tmp_path)
+    assert "credentials cannot be had" in words
+    assert SECRET not in words
+
+
 async def test_an_unknown_profile_is_named() -> None:
+    words = "no profile 'gone' in AWS's files, which AWS_PROFILE names"
+    with environment(AWS_PROFILE="gone"), pytest.raises(ConfigError, match=words):
+        await model("bedrock/a.b", base_url="http://127.0.0.1:1")("Hi")
     with environment():
         with pytest.raises(ConfigError, match="no profile 'nope'"):
             await model("bedrock/a.b", base_url="http://127.0.0.1:1", profile="nope")("Hi")

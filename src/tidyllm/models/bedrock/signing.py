@@ -7,6 +7,7 @@ profiles, a program, single sign-on, a container's or machine's own service), in
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from tidyllm.models.forward import LARGE_BYTES
 __all__ = ["Signed", "Signer", "configured_region"]
 
 _SERVICE: Final = "bedrock"
+_ODD: Final = (AttributeError, KeyError, OSError, TypeError, ValueError)
+"""What botocore lets out when a program or a file of credentials is not as it must be."""
 _NO_CREDENTIALS: Final = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_BEARER_TOKEN_BEDROCK, name a profile of ~/.aws, or sign "
     "in with the aws command."
@@ -129,13 +132,20 @@ def _botocore(module: str) -> Any:
     except ModuleNotFoundError as error:
         raise ConfigError(
             "calls to Bedrock are signed by botocore, which is not installed.",
-            hint="Install it with: pip install 'tidyllm[bedrock]', or give an API key of Bedrock (AWS_BEARER_TOKEN_BEDROCK).",
+            hint="Install it with: pip install 'tidyllm[bedrock]', or give an API key of Bedrock "
+            "(AWS_BEARER_TOKEN_BEDROCK).",
         ) from error
 
 
 def _no_profile(profile: str | None) -> ConfigError:
-    named = f"there is no profile {profile!r} in AWS's files." if profile else "AWS_PROFILE names no profile."
-    return ConfigError(named, where="profile", hint="See `aws configure list-profiles`.")
+    variable = next((name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if os.environ.get(name)), None)
+    named = profile or (os.environ[variable] if variable else None)
+    said = f", which {variable} names" if variable and not profile else ""
+    return ConfigError(
+        f"there is no profile {named!r} in AWS's files{said}.",
+        where="profile",
+        hint="See `aws configure list-profiles`.",
+    )
 
 
 def _found(profile: str | None) -> Any:
@@ -145,7 +155,7 @@ def _found(profile: str | None) -> Any:
         found = _session(profile).get_credentials()
     except errors.ProfileNotFound as error:
         raise _no_profile(profile) from error
-    except errors.BotoCoreError as error:
+    except (errors.BotoCoreError, *_ODD) as error:
         raise _not_had(error) from None
     if found is None:
         who = f"profile {profile!r}" if profile else "Bedrock"
@@ -156,20 +166,31 @@ def _found(profile: str | None) -> Any:
 def _had(credentials: Any) -> Any:
     """The credentials at this moment."""
     try:
-        return credentials.get_frozen_credentials()
-    except _errors().BotoCoreError as error:
+        frozen = credentials.get_frozen_credentials()
+    except (_errors().BotoCoreError, *_ODD) as error:
         raise _not_had(error) from None
     except RuntimeError as error:  # botocore's, when new ones are expired already
         raise AuthError(f"the AWS credentials cannot be renewed: {type(error).__name__}.") from None
+    for name, value in (("access key", frozen.access_key), ("secret key", frozen.secret_key)):
+        if not str(value or "").strip():
+            source: object = getattr(credentials, "method", None)
+            raise AuthError(f"the AWS credentials{_from(source)} have an empty {name}.", hint=_NO_CREDENTIALS)
+    return frozen
 
 
 def _not_had(error: Exception) -> AuthError:
     # What a program of the user's printed may be the secret itself: only the kind of the error is told.
-    of: object = getattr(error, "kwargs", {}).get("provider")
-    source = f" from {of}" if isinstance(of, str) else ""
+    told: Mapping[str, object] = getattr(error, "kwargs", {})
+    lacks = told.get("cred_var")
+    why = f" ({lacks} is missing)" if isinstance(lacks, str) else ""
     return AuthError(
-        f"the AWS credentials cannot be had{source}: {type(error).__name__}.", hint=_NO_CREDENTIALS
+        f"the AWS credentials cannot be had{_from(told.get('provider'))}: {type(error).__name__}{why}.",
+        hint=_NO_CREDENTIALS,
     )
+
+
+def _from(source: object) -> str:
+    return f" from {source}" if isinstance(source, str) else ""
 
 
 def _signed(frozen: Any, url: str, headers: Mapping[str, str], body: bytes, region: str) -> Signed:
