@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.command import run as command
 from tests.durable.crash import Gate, crash_at
+from tidyllm import clock
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
 from tidyllm.durable.acts import prune
@@ -126,6 +127,17 @@ async def test_what_goes_wrong_is_said_without_a_traceback(
     assert said in ended.err
 
 
+async def test_a_file_that_is_no_database_is_said_to_be_none_though_runs_lie_beside_it(
+    tmp_path: Path,
+) -> None:
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        await (await runtime.start(agent, 1, id="done")).result()
+    (tmp_path / "corrupt.db").write_bytes(b"no database at all" * 1_000)
+    ended = await command(tmp_path, "runs", "list", "--store", "corrupt.db")
+    assert (ended.status, ended.out, ended.traceback) == (2, "", False)
+    assert "corrupt.db is no SQLite database" in ended.err
+
+
 async def test_old_runs_are_pruned_after_a_look_at_what_would_go(tmp_path: Path) -> None:
     @step
     async def large(x: int) -> str:
@@ -168,6 +180,33 @@ async def test_pruning_leaves_large_values_that_are_young_or_referred_to(tmp_pat
         assert at.rows("SELECT count(*) FROM tidyllm_blobs") == [(2,)]
         at.close()
         assert await (await runtime.start(large, 2, id="large2")).result() == "2" * 50_000
+
+
+async def test_a_call_whose_question_is_open_or_answered_is_in_doubt_until_it_runs(tmp_path: Path) -> None:
+    gate = Gate()
+
+    @step(in_doubt="ask")
+    async def pay(x: int) -> int:
+        await gate.wait()
+        return x
+
+    @workflow
+    async def order(x: int, ctx: Context) -> int:
+        return await ctx.call(pay, x)
+
+    await crash_at(gate, tmp_path / "runs.db", order, 1, "one")
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(order, 1, id="one")
+        while not await run.questions():
+            await clock.sleep(0.01)
+        for path in ("live", "dead"):
+            at = connect(runs_location(tmp_path / "runs.db"))
+            if path == "dead":
+                await runtime.close()
+            shown = tree(at, "one")
+            assert (shown.steps[0].state, shown.in_doubt) == ("", ["order/pay"])
+            assert [one.state for one in shown.steps[0].children] == ["in doubt"]
+            at.close()
 
 
 async def test_a_backup_of_the_store_takes_its_runs_along(tmp_path: Path) -> None:

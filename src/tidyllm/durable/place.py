@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tidyllm.errors import ConfigError
+from tidyllm.errors import ConfigError, StoreDown
 from tidyllm.store.location import Location, locate
 
 __all__ = ["RUNS", "beside", "runs_location"]
@@ -19,7 +19,8 @@ def runs_location(url: str | Path | None = None) -> Location:
 
     None: beside the default store.
 
-    :raises ConfigError: it is neither a path nor a URL of a database that we know, or it is in memory.
+    :raises ConfigError: it is neither a path nor a URL of a database that we know, no database, or in memory.
+    :raises StoreDown: it is there and cannot be read.
     """
     at = locate(url)
     if at.dialect == "postgresql":
@@ -56,5 +57,9 @@ def _tables(path: Path) -> set[str]:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as file:
             return {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:
-        return set()
+    except sqlite3.OperationalError as error:
+        raise StoreDown(f"{path} cannot be read: {error}.") from None
+    except (
+        sqlite3.Error
+    ) as error:  # not to be taken for one without runs: others would be shown in their place
+        raise ConfigError(f"{path} is no SQLite database: {error}.", where="store") from None

@@ -145,14 +145,21 @@ def tree(at: Connection, run: str) -> Tree:
             node.text = _words(output, state)
         node.tokens, node.cost_usd = spent(output) if state == DONE else (None, None)
     for node in nodes.values():
-        if node.children and node.state == "in doubt":
+        if node.state == "in doubt" and not all(map(_is_doubt, node.children)):
             node.state = "running"  # a mere bracket around what is in doubt
+        if node.state == "running" and any(one.state == "asks" and _is_doubt(one) for one in node.children):
+            node.state, node.seconds = "in doubt", None  # until its question is answered
     tokens, cost = _sum(top)
     error = None
     if found.status in ("failed", "stopped", "cancelled"):
         error = str(found.failure(run))
     doubts = [path for path, node in nodes.items() if node.state == "in doubt"]
     return Tree(head, top, doubts, tokens, cost, error)
+
+
+def _is_doubt(node: Node) -> bool:
+    """Whether it is the question what to do about the call above it."""
+    return node.name.partition("#")[0] == "in-doubt"
 
 
 def _at(path: str, nodes: dict[str, Node], top: list[Node]) -> Node:
