@@ -418,6 +418,15 @@ async def test_a_fork_keeps_what_was_before_the_step(tmp_path: Path) -> None:
             await run.fork("count/no")
 
 
+async def test_a_fork_from_the_flow_itself_does_everything_again(tmp_path: Path) -> None:
+    async with Runtime(tmp_path / "runs.db") as runtime:
+        run = await runtime.start(count, 1, id="one")
+        await run.result()
+        ran.clear()
+        fork = await run.fork("count", id="two")
+        assert (await fork.result(), ran) == (4, ["count/inc", "count/inc#2", "count/inc#3"])
+
+
 async def test_a_key_is_the_same_in_every_life_and_another_in_every_call(tmp_path: Path) -> None:
     gate = Gate()
     keys: list[str | None] = []

@@ -29,6 +29,14 @@ def test_a_file(url: str | Path, path: str) -> None:
     assert (found.dialect, str(found.path), found.name) == ("sqlite", path, f"sqlite:///{path}")
 
 
+def test_one_file_has_one_name_however_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    (tmp_path / "other.db").symlink_to(tmp_path / "x" / "rt.db")
+    ways = ["x/rt.db", "x/../x/rt.db", "link/rt.db", "other.db"]
+    assert {locate(f"{tmp_path}/{way}").name for way in ways} == {locate(tmp_path / "x" / "rt.db").name}
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", ":memory:"])
 def test_a_store_in_memory(url: str) -> None:
     assert (locate(url).path, locate(url).name) == (None, "sqlite://")

@@ -72,7 +72,8 @@ def _file(path: str) -> Location:
     if path == ":memory:":
         return Location("sqlite", "sqlite://")
     try:
-        full = Path(path).expanduser().absolute()
+        # Of one file there is one name, or two runtimes would not see that they mean the same.
+        full = Path(os.path.realpath(Path(path).expanduser()))
     except RuntimeError:
         raise ConfigError(
             f"{path!r}: nobody of that name has a home here; {_EXPECTED}", where="store"
