@@ -174,6 +174,23 @@ def export(run: RunId, url: StoreURL = None) -> None:
     write(run, url)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `agents export` wrote.")],
+    *,
+    project: Annotated[
+        str, typer.Option("--project", "-p", metavar="DIR", help="The project that it is meant for.")
+    ],
+    goal: Annotated[
+        str | None, typer.Option("--goal", "-g", metavar="TEXT", help="Default: the goal in the file.")
+    ] = None,
+) -> None:
+    """Let the next run of a goal in a project begin with a state: its tasks, decisions and conversation."""
+    from tidyllm.cli.agents_import import run as take
+
+    take(file, project, goal)
+
+
 @app.command()
 def prompt(
     phase: Annotated[

@@ -14,7 +14,7 @@ from tidyllm import clock
 from tidyllm.errors import ConfigError, RunNotFound
 from tidyllm.store.location import default_path
 
-__all__ = ["Kept", "Options", "ids", "keep", "kept", "kept_run", "left_folder", "stem"]
+__all__ = ["Kept", "Options", "ids", "imported", "keep", "kept", "kept_run", "left_folder", "stem"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -136,6 +136,11 @@ def new(project: Path, goal: str, number: int, options: Options) -> Kept:
 def left_folder(run: str) -> Path:
     """Where files lie that a run had made, and that were taken out of the tree again."""
     return _folder() / f"{run}.left"
+
+
+def imported(project: Path, goal: str) -> Path:
+    """The file with the state that the next run of this goal begins with, if one was imported."""
+    return _folder() / f"{stem(project, goal)}.imported"
 
 
 def _folder() -> Path:

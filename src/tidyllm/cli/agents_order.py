@@ -18,7 +18,7 @@ from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.mode import Mode, chosen_mode
 from tidyllm.agents.project import Goal
 from tidyllm.agents.state import ProjectState
-from tidyllm.cli.agents_kept import Options
+from tidyllm.cli.agents_kept import Options, imported
 from tidyllm.cli.chosen_model import chosen_model
 from tidyllm.cli.settings import chosen_file
 from tidyllm.config import read
@@ -28,7 +28,7 @@ from tidyllm.models import RequestLike, Response
 from tidyllm.models.model import Model
 from tidyllm.sandbox import DEFAULT_COMMANDS, guarantees, isolation
 
-__all__ = ["Order", "Plan", "caps", "folder_of", "plan"]
+__all__ = ["Order", "Plan", "caps", "folder_of", "plan", "read_state"]
 
 _USD = Decimal(2)
 _TOKENS_UNPRICED = 2_000_000
@@ -98,7 +98,8 @@ def plan(order: Order) -> Plan:
     if any(one.provider.kind.name == "offline" for one in _models(step, set())):
         notes.append(f"{step.name} only plays a model: name a real one with --model, or in tidyllm.yaml.")
     usd, tokens = caps(order.max_usd, order.max_tokens, step, notes)
-    state = _state(order.state)
+    waiting = imported(project, order.goal.strip())
+    state = read_state(order.state or (str(waiting) if waiting.exists() else None))
     return Plan(
         project=project,
         goal=Goal(text=order.goal.strip(), state=state),
@@ -253,7 +254,11 @@ def _is_priced(model: Model) -> bool:
     return info is not None and (info.local or info.prices is not None)
 
 
-def _state(given: str | None) -> ProjectState | None:
+def read_state(given: str | None) -> ProjectState | None:
+    """The state in a file; None without one.
+
+    :raises ConfigError: it cannot be read, or is none.
+    """
     if given is None:
         return None
     try:

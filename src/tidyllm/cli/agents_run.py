@@ -19,7 +19,7 @@ from tidyllm.agents.coordinator import Coordinator
 from tidyllm.agents.coordinator_events import ProjectEvent, Warned
 from tidyllm.agents.project import ProjectResult
 from tidyllm.cli.agents_back import Back, put_back
-from tidyllm.cli.agents_kept import Kept, ids, keep, new, stem
+from tidyllm.cli.agents_kept import Kept, ids, imported, keep, new, stem
 from tidyllm.cli.agents_order import Order, Plan, plan
 from tidyllm.cli.agents_people import InputEnded, answering, answers_itself
 from tidyllm.cli.agents_told import told, told_json
@@ -227,6 +227,7 @@ class _Work:
             view.close()
             say(told(kept, result, back, clock.monotonic() - began))
         keep(msgspec.structs.replace(kept, told=True))
+        imported(chosen.project, chosen.goal.text).unlink(missing_ok=True)  # it was the beginning of this one
         return result.exit_code
 
     def _observe(self, event: ProjectEvent) -> None:
