@@ -308,3 +308,23 @@ def test_pictures_reach_the_model() -> None:
             dspy.Predict("question, picture: dspy.Image -> answer")(question="what", picture=picture)
         content = server.requests[0].body["messages"][1]["content"]
     assert [part["type"] for part in content].count("image_url") == 1
+
+
+@pytest.mark.parametrize("known", (True, False))
+def test_what_a_model_reasoned_fills_the_field_for_it(known: bool) -> None:
+    """Where it is known to reason, effort is asked for; elsewhere the field is one of its text."""
+    ask = dspy.Signature(
+        {
+            "question": (str, dspy.InputField()),
+            "reasoning": (dspy.Reasoning, dspy.OutputField()),
+            "answer": (str, dspy.OutputField()),
+        }
+    )
+    text = said(answer="42") if known else said(reasoning="They ask.", answer="42")
+    with ModelServer(Reply(text=text, reasoning="They ask." if known else "")) as server:
+        model = make("ours", server.openai_url, abilities=("reasoning",) if known else ())
+        with dspy.context(lm=model, adapter=dspy.ChatAdapter()):
+            found = dspy.Predict(ask)(question="?")
+        effort = server.requests[0].body.get("reasoning_effort")
+    assert (str(found.reasoning), found.answer) == ("They ask.", "42")
+    assert effort == ("low" if known else None)

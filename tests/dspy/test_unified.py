@@ -178,6 +178,14 @@ async def test_validation_works_for_async_programs() -> None:
         assert (await module.acall(question="?")).answer == "good"
 
 
+def test_a_field_that_there_is_not_is_no_fault_of_the_model() -> None:
+    with ModelServer(reply(answer="fine")) as server:
+        module = direct(server, validation=ValidationConfig(fields=["anser"])).wrap("question -> answer")
+        with pytest.raises(ConfigError, match="no output 'anser'; there are answer"):
+            module(question="?")
+        assert len(server.requests) == 1
+
+
 def test_the_reasoning_is_not_looked_at() -> None:
     with ModelServer(reply(reasoning="secret word", answer="fine")) as server:
         wanted = ValidationConfig(check=lambda text: "secret" not in text)

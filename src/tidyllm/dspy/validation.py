@@ -8,12 +8,16 @@ from typing import Any, cast
 import dspy
 
 from tidyllm.dspy.configs import ValidationConfig
+from tidyllm.errors import ConfigError
 
 __all__ = ["advised", "wrong_with"]
 
 
 def wrong_with(prediction: Any, wanted: ValidationConfig) -> str | None:
-    """What is wrong with it, as a sentence for the model; None when nothing is."""
+    """What is wrong with it, as a sentence for the model; None when nothing is.
+
+    :raises ConfigError: `wanted.fields` names an output that there is not.
+    """
     text = _text(prediction, wanted)
     size = len(text.strip())
     if wanted.min_length is not None and size < wanted.min_length:
@@ -42,6 +46,12 @@ def _text(prediction: Any, wanted: ValidationConfig) -> str:
     if not isinstance(prediction, dspy.Prediction):
         return str(prediction)
     held: Mapping[str, Any] = dict(cast("Any", prediction).items())
+    absent = [name for name in wanted.fields if name not in held]
+    if absent:
+        raise ConfigError(
+            f"there is no output {absent[0]!r}; there are {', '.join(held) or 'none'}.",
+            where="ValidationConfig.fields",
+        )
     names = wanted.fields or [name for name in held if name not in ("reasoning", "trajectory")]
     return "\n".join("" if held.get(name) is None else str(held[name]) for name in names)
 
