@@ -137,6 +137,25 @@ async def test_ctx_is_given_and_hidden() -> None:
     assert await where({"more": "!"}) == "where!"
 
 
+async def test_an_argument_that_is_called_ctx_is_the_models_own() -> None:
+    @tool
+    def twice(ctx: int) -> int:
+        return 2 * ctx
+
+    assert twice.schema["required"] == ["ctx"]
+    assert await twice({"ctx": 4}) == "8"
+
+
+@pytest.mark.parametrize("kind", [object, list[object], dict[str, object] | None])
+def test_object_is_refused_in_words(kind: Any) -> None:
+    def take(x: object) -> str:
+        return str(x)
+
+    take.__annotations__["x"] = kind
+    with pytest.raises(ToolError, match=r"'take' cannot be a tool: its parameter 'x' is .*object"):
+        tool(take)
+
+
 def test_the_type_of_ctx_need_not_exist_at_runtime() -> None:
     def work(x: int, ctx: Decimal) -> int:
         return x

@@ -141,8 +141,8 @@ def tool(
     """Make a tool of a typed function, plain or async: `@tool`, `@tool(policy="ask")`, or `tool(function)`.
 
     Name, schema and description come from signature and docstring (Google's, NumPy's or reST's way; or `name: words`
-    on lines of their own). A parameter `ctx` gets the context and is hidden from the model. What the function returns
-    is given to the model as text, or as JSON where it is no text; what it raises becomes a message.
+    on lines of their own). A parameter `ctx: Context` gets the context and is hidden from the model. What the
+    function returns is given to the model as text, or as JSON where it is no text; what it raises becomes a message.
 
     - `thread`: run a plain function in a thread, because it blocks.
     - the other settings: see `AgentTool`.

@@ -11,12 +11,13 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, cast
 
 import msgspec
 
 from tidyllm.agents.docstrings import describe
+from tidyllm.core.context import Context
 from tidyllm.errors import BadToolCall, ToolError
 
 __all__ = ["Parameters", "takes_text"]
@@ -33,13 +34,21 @@ class Parameters:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         signature = _signature(function, name)
-        shown = {key: one for key, one in signature.parameters.items() if key != "ctx"}
-        self.takes_ctx = "ctx" in signature.parameters
+        ctx = signature.parameters.get("ctx")
+        self.takes_ctx = ctx is not None and _is_context(function, ctx, name)
+        shown = {
+            key: one for key, one in signature.parameters.items() if not (self.takes_ctx and key == "ctx")
+        }
         self.description, words = describe(function.__doc__, shown.keys())
         fields: list[tuple[str, Any, Any]] = []
         defaults: dict[str, Any] = {}
         for key, one in shown.items():
             hint = _type_of(function, one, name)
+            if _says_nothing(hint):
+                raise ToolError(
+                    f"{name!r} cannot be a tool: its parameter {key!r} is {_words(hint)}, and object says nothing.",
+                    hint=f"Write the type that the model is to give ({key}: str), or Any where anything may come.",
+                )
             if key in words:
                 hint = Annotated[hint, msgspec.Meta(description=words[key])]
             if one.default is inspect.Parameter.empty:
@@ -125,6 +134,29 @@ def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
                 else f"{hint}: {key}: str",
             )
     return signature
+
+
+def _is_context(function: Callable[..., Any], one: inspect.Parameter, name: str) -> bool:
+    """Whether a parameter `ctx` is the context, and no argument that happens to be called so."""
+    if one.annotation is inspect.Parameter.empty:
+        return True
+    try:
+        hint = _type_of(function, one, name)
+    except ToolError:  # known to type checkers only
+        return True
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
+    return any(
+        kind is Any or kind is object or (isinstance(kind, type) and issubclass(kind, Context))
+        for kind in kinds
+    )
+
+
+def _says_nothing(hint: Any) -> bool:
+    return hint is object or any(map(_says_nothing, typing.get_args(hint)))
+
+
+def _words(hint: Any) -> str:
+    return "object" if hint is object else str(hint)
 
 
 def _type_of(function: Callable[..., Any], one: inspect.Parameter, name: str) -> Any:
