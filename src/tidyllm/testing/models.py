@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
+from tidyllm.models.message import ToolCall
 from tidyllm.models.model import Model
 from tidyllm.models.offline import OfflineTransport, Reply
 from tidyllm.models.provider import provider
@@ -38,8 +40,13 @@ def scripted(
     One function instead answers every call: `scripted(lambda request: …)`. A call after the last reply raises
     `StepError`: a test that asks more often than it says is wrong.
 
-    :raises TypeError: a function stands beside other replies.
+    :raises TypeError: a function stands beside other replies, or something is no reply.
     """
+    for each in replies:
+        if not isinstance(each, Reply | str) and not callable(each):
+            raise TypeError(
+                f"scripted() takes texts and replies one by one, not a {type(each).__name__}. {_hint(each)}"
+            )
     functions = [each for each in replies if callable(each)]
     if functions and len(replies) > 1:
         raise TypeError("scripted() takes replies, or one function of the request.")
@@ -48,3 +55,15 @@ def scripted(
     model = Scripted(name, provider("offline"), transport=script, lenient=lenient, name=name)
     model.script = script
     return model
+
+
+def _hint(given: object) -> str:
+    """How to write what was meant."""
+    some = cast("Sequence[object]", given) if isinstance(given, list | tuple) else (given,)
+    if some and all(isinstance(one, ToolCall) for one in some):
+        return "An answer with tool calls is scripted(Reply(tool_calls=(call(...),)))."
+    return (
+        "Write scripted(*replies) for a list of them."
+        if some is given
+        else "Write scripted('text') or scripted(Reply(...))."
+    )
