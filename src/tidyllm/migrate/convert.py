@@ -51,6 +51,7 @@ def convert(text: str, library: Sequence[Rules], facts: Facts | None = None) -> 
         rules.pattern: import_module(f"tidyllm.migrate.patterns.{rules.pattern}") for rules in library
     }
     file = Rewriter(module, scopes, library, handlers, facts)
+    file.has_comments = "#" in text
     done = settle(file, file.run())
     lines = _Lines(module, text)
     findings = [

@@ -73,7 +73,7 @@ class Ties:
         """Legacy names that must stay everywhere in this file, and why."""
         self.checked: dict[tuple[str, str], Rules] = {}
         """Names that objects are tested against (`isinstance`): all their uses are converted, or none."""
-        self.has_comments = "#" in module.code
+        self.has_comments = True
         self.unawaited: set[int] = set()
         """Calls that were awaited, and whose conversion is not."""
         self.pieces: set[Key] = set()
