@@ -17,6 +17,16 @@
     StreamInterrupted                     before a piece     before a piece   yes
     StepError, NobodyToAsk, ConfigError   no                 no               no: the program's fault
     SagaFailed                            no                 no               yes
+    AgentStopped                          no                 yes              no: it met its own caps
+    ToolServerDown                        yes                yes              yes
+    ToolError, ToolDenied, UnknownTool    no                 no               no: of the program or the model
+    BadToolCall, WorkspaceError           no                 no               no: of the program or the model
+    OutsideWorkspace, CommandRefused      no                 no               no: of the program or the model
+    EditConflict                          no                 no               no: of the program or the model
+    StepFailed, RunFailed                 no                 yes              yes: as what had failed
+    RunError, RunNotFound, RunDiverged    no                 no               no: of the run itself
+    RunInDoubt, RunCancelled, LeaseLost   no                 no               no: of the run itself
+    UnregisteredType, AnotherRuntime      no                 no               no: of the run itself
     ConnectionError, TimeoutError         yes                yes              yes
     any other exception                   no                 yes              yes
 
@@ -30,6 +40,7 @@ from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from tidyllm.errors import (
+    AgentStopped,
     AuthError,
     BadRequest,
     ConfigError,
@@ -38,13 +49,19 @@ from tidyllm.errors import (
     ModelNotFound,
     RateLimited,
     Refused,
+    RunError,
+    RunFailed,
     SagaFailed,
     StepError,
+    StepFailed,
     StoreError,
     StreamInterrupted,
     TidyllmError,
     TimeoutExceeded,
+    ToolError,
+    ToolServerDown,
     Unsupported,
+    WorkspaceError,
 )
 
 __all__ = [
@@ -61,9 +78,12 @@ Judge: TypeAlias = Callable[[Exception], bool]
 Errors: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Judge
 """How a wrapper is told which errors it should act on: a class, several, or a function of the error."""
 
-_ELSEWHERE = (ContextTooLong, ModelNotFound, Unsupported)
-_NOT_ELSEWHERE = (BadRequest, StepError, ConfigError, StoreError, StreamInterrupted, SagaFailed)
-_BLAMELESS = (BadRequest, Refused, RateLimited, AuthError, ContentRefused, StepError, ConfigError, StoreError)
+_FOREIGN = (StepFailed, RunFailed, ToolServerDown)
+"""Failures of something that is not ours: judged as the failure itself would be."""
+_ELSEWHERE = (ContextTooLong, ModelNotFound, Unsupported, *_FOREIGN)
+_OURS = (StepError, ConfigError, StoreError, RunError, ToolError, WorkspaceError)
+_NOT_ELSEWHERE = (BadRequest, StreamInterrupted, SagaFailed, *_OURS)
+_BLAMELESS = (BadRequest, Refused, RateLimited, AuthError, ContentRefused, AgentStopped, *_OURS)
 
 
 def worth_retrying(error: Exception) -> bool:
@@ -84,7 +104,7 @@ def counts_against_target(error: Exception) -> bool:
     """Whether the error says that the target is broken."""
     if isinstance(error, TimeoutExceeded):
         return error.clock != "deadline"
-    return not isinstance(error, _BLAMELESS)
+    return isinstance(error, _FOREIGN) or not isinstance(error, _BLAMELESS)
 
 
 def judge(where: str, errors: Errors | None, default: Judge) -> Judge:
