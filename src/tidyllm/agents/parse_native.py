@@ -40,7 +40,7 @@ TAIL = re.compile(
 
 _MARKERS = (
     (re.compile(r"<\|(?:channel|start)\|>[^{\n]{0,100}?\bto="), "with the tokens of harmony"),
-    (re.compile(r"\[TOOL_CALLS\]"), "with the tokens of Mistral"),
+    (re.compile(r"^[ \t]*+\[TOOL_CALLS\]|\[TOOL_CALLS\]\w", re.MULTILINE), "with the tokens of Mistral"),
     (re.compile(r"<[|\uff5c]tool[_\u2581]calls?[_\u2581]begin[|\uff5c]>"), "with the tokens of DeepSeek"),
     (re.compile(r"^[ \t]*+```tool_(?:code|calls?)[ \t]*+$", re.MULTILINE), "as code"),
     (re.compile(r"^[ \t]*+(?:\*\*)?Action Input:", re.MULTILINE), "as Action and Action Input"),
