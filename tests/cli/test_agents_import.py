@@ -20,7 +20,7 @@ async def test_a_run_begins_with_the_state_that_was_imported_and_the_next_one_do
     async with ModelServer(player_for("cart", "right")) as server:
         ground = Ground.of(tmp_path, "cart", server)
         taken = await ground.tidyllm("agents", "import", "state.json", "--project", str(ground.project))
-        assert (taken.status, "1 tasks" in taken.out, GOAL in taken.out) == (0, True, True), taken.err
+        assert (taken.status, "tasks 1" in taken.out, GOAL in taken.out) == (0, True, True), taken.err
         first = events((await ground.run("--traditional", "--json")).out)[-1]
         second = events((await ground.run("--traditional", "--json")).out)[-1]
     assert ([one["title"] for one in first["tasks"]], first["exit_code"]) == (["Mend the cart"], 0)

@@ -37,6 +37,6 @@ def run(file: str, project: str, goal: str | None) -> None:
     with until_the_reader_leaves():
         sys.stdout.write(
             harmless(
-                f"Imported: {tasks} tasks, {decisions} decisions, phase {state.phase}. It begins with:\n  {line}\n"
+                f"Imported: tasks {tasks}, decisions {decisions}, phase {state.phase}. It begins with:\n  {line}\n"
             )
         )

@@ -245,9 +245,7 @@ class _Work:
             _note(written.output)
             return
         try:
-            ended = await workspace.run(
-                ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", name], timeout=60
-            )
+            ended = await workspace.run(["python", "-m", "pytest", "-q", name], timeout=60)
         except CommandRefused as error:
             written.output = error.message
             _note(f"the tests cannot run: {error.message}")
