@@ -12,6 +12,7 @@ from tests.dspy.both import dspy
 from tests.models.bedrock.test_regions import NOVA, OK, THROTTLED, Regions
 from tests.models.bedrock.wire import KEY, SECRET, environment
 from tests.models.raw_server import serve
+from tests.models.upstreams import play
 from tidyllm.dspy import UnifiedConfig, UnifiedDSPyWrapper
 
 
@@ -44,6 +45,14 @@ async def test_a_model_of_one_module_alone() -> None:
         with dspy.context(adapter=dspy.ChatAdapter()), pytest.raises(Exception, match="answer"):
             await module.acall(question="?")  # the server speaks no DSPy
     assert module.metrics.model_calls >= 1
+
+
+async def test_a_key_of_bedrock_is_sent_in_place_of_a_signature() -> None:
+    async with serve(play(OK)) as server:
+        model = wrapper(server.port, region="eu-west-1", api_key="bed-1").lm
+        assert await model.acall("Hi") == ["Hello."]
+        assert server.requests[0].headers["authorization"] == "Bearer bed-1"
+    assert "bed-1" not in str(model.dump_state())
 
 
 def test_keys_are_not_saved_with_a_program() -> None:

@@ -142,6 +142,7 @@ def _bedrock(spec: Spec) -> Step[Any, Any]:
     settings = ProviderSettings(
         kind="bedrock",
         base_url=spec.base_url,
+        api_key=spec.api_key,
         regions=regions,
         residency=spec.residency,
         profile=spec.profile,

@@ -120,7 +120,8 @@ class UnifiedConfig(msgspec.Struct, frozen=True, kw_only=True):
       model's name begins with), `offline` (simulated answers), or `auto`: what the program and the environment offer.
     - `route`: a route's name, here or at the gateway; `model`: a model's name.
     - `retry`, `cache`, `validation`: None: those of the route, no cache, no validation.
-    - `base_url`, `api_key` (`env:NAME`, `file:PATH` or the key): of the gateway, or of a direct model.
+    - `base_url`, `api_key` (`env:NAME`, `file:PATH` or the key): of the gateway, Bedrock, or a direct
+      model.
     - `region`, `regions` (others, where that one throttles), `residency` (places that data must not leave), `profile`:
       of Bedrock.
     - `config`: the file of routes; default: `tidyllm.yaml` in the working folder.
