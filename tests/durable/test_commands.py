@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.command import run as command
 from tests.durable.crash import Gate, crash_at
+from tests.store.servers import databases, store_url
 from tidyllm import clock
 from tidyllm.core import Context, step
 from tidyllm.durable import Runtime, workflow
@@ -159,25 +160,28 @@ async def test_old_runs_are_pruned_after_a_look_at_what_would_go(tmp_path: Path)
     at.close()
 
 
-async def test_pruning_leaves_large_values_that_are_young_or_referred_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", databases())
+async def test_pruning_leaves_large_values_that_are_young_or_referred_to(
+    tmp_path: Path, dialect: str
+) -> None:
     """The outcome of a run that ends just now is written after the value that it refers to."""
 
     @step
     async def large(x: int) -> str:
         return str(x) * 50_000
 
-    async with Runtime(tmp_path / "runs.db") as runtime:
+    where = tmp_path / "runs.db" if dialect == "sqlite" else store_url(dialect, tmp_path)
+    async with Runtime(where) as runtime:
         for n in (1, 2):
             await (await runtime.start(large, n, id=f"large{n}")).result()
-        at = connect(runs_location(tmp_path / "runs.db"))
-        at.run("ALTER TABLE tidyllm_blobs DROP COLUMN created")  # as an older program has made it
+        at = connect(runs_location(where))
+        at.run("ALTER TABLE {s}tidyllm_blobs DROP COLUMN created")  # as an older program has made it
         prepare(at)
         keep(at, "young" * 5_000)
-        at.run(
-            "UPDATE workflow_status SET completed_at = completed_at - 86400000 WHERE workflow_uuid = 'large1'"
-        )
+        past = "UPDATE {e}workflow_status SET completed_at = completed_at - 86400000 WHERE workflow_uuid = ?"
+        at.run(past, ("large1",))
         assert prune(at, 3600).blobs == 1
-        assert at.rows("SELECT count(*) FROM tidyllm_blobs") == [(2,)]
+        assert at.rows("SELECT count(*) FROM {s}tidyllm_blobs") == [(2,)]
         at.close()
         assert await (await runtime.start(large, 2, id="large2")).result() == "2" * 50_000
 
