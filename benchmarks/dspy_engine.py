@@ -67,7 +67,7 @@ def run() -> list[Table]:
         models: list[tuple[str, Any]] = [
             ("an engine that answers at once", own),
             ("ours, a step that answers at once", lm(ready)),
-            ("ours, the offline model with retry, breaker and timeout", lm(_offline())),
+            ("ours, the offline model with retry and timeouts", lm(_offline())),
             ("DSPy's native engine, over a loopback socket", native),
             ("ours, over a loopback socket", lm("openai/any", base_url=url, api_key="k")),
             ("`dspy.LM` over LiteLLM's mock", mock),
