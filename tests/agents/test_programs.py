@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.agents.programs import BAD, GOOD, materialise, names, player_for, program
 from tidyllm.errors import ModelError
@@ -99,7 +100,12 @@ def repaired(tree: Path, name: str) -> bool:
     return all((tree / path).read_text("utf-8") == text for path, text in program(name).tree("fixed").items())
 
 
-@pytest.mark.parametrize("name", names())
+def mostly_proof(given: list[str], *everyday: str) -> list[ParameterSet]:
+    """All of them as parameters; those that are not named run with the slow proofs."""
+    return [pytest.param(one, marks=() if one in everyday else pytest.mark.proof) for one in given]
+
+
+@pytest.mark.parametrize("name", mostly_proof(names(), "cart", "shipping", "tree"))
 async def test_a_program_fails_and_passes_when_the_right_model_has_seen_why(
     name: str, tmp_path: Path
 ) -> None:

@@ -80,6 +80,7 @@ def survives(folder: Path, name: str, mode: str, player: str, *, kills: int, see
     return done
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(240)
 def test_a_team_that_is_killed_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
     assert survives(tmp_path, "cart", "orchestrated", "right", kills=2, seed=4) >= 1

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from tests.agents.programs import player_for
 from tests.agents.test_programs import repaired
@@ -65,6 +66,7 @@ async def test_after_a_crash_the_same_command_goes_on_and_asks_for_nothing_twice
         assert len(questions) - len(set(questions)) <= 2  # what was in flight, each time
 
 
+@pytest.mark.proof
 async def test_a_model_that_gets_nowhere_ends_with_the_reason(tmp_path: Path) -> None:
     async with ModelServer(player_for("cart", "looping")) as server:
         ground = Ground.of(tmp_path, "cart", server)
@@ -185,6 +187,12 @@ async def test_a_run_that_brings_nothing_is_put_back_and_what_was_written_is_kep
         assert bytes_of(ground.project) == before
         [left] = (tmp_path / "data" / "tidyllm" / "agents").glob("*.left/cart.py")
         assert left.read_text() == "mine = 1\n"
+
+
+@pytest.mark.proof
+async def test_with_keep_the_tree_stays_as_a_failed_run_left_it(tmp_path: Path) -> None:
+    async with ModelServer(emptying) as server:
+        ground = Ground.of(tmp_path, "cart", server)
         kept = await ground.run("--keep")
-        assert (kept.status, "changed: cart.py" in kept.out) == (1, True)
-        assert (ground.project / "cart.py").read_text() == "mine = 1\n"
+    assert (kept.status, "changed: cart.py" in kept.out) == (1, True)
+    assert (ground.project / "cart.py").read_text() == "mine = 1\n"
