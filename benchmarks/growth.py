@@ -71,7 +71,7 @@ def _workers(upstream: int) -> Table:
             with started as (port, _):
                 servers.first_answer(port, key=key)
                 servers.wrk(1, port, seconds=2, key=key)
-                rates.append(max(servers.wrk(1, port, seconds=4, key=key)[0] for _ in range(2)))
+                rates.append(servers.wrk(1, port, seconds=5, key=key)[0])
         table.add(name, *rates)
     return table
 
@@ -92,7 +92,7 @@ def _stores(upstream: int) -> Table:
             servers.wrk(1, port, seconds=2, key=key)
             before, spent, beside = _size(url), _cpu(pid), _servers_cpu()
             began = time.monotonic()
-            rate, _ = servers.wrk(1, port, seconds=15, key=key)
+            rate, _ = servers.wrk(1, port, seconds=8, key=key)
             requests = rate * (time.monotonic() - began)
             spent, beside = _cpu(pid) - spent, _servers_cpu() - beside
             time.sleep(1)
