@@ -1,17 +1,18 @@
-"""How long a plan for 1,000 files of 200 lines takes on two processes, and how much memory, legacy names in each file.
-
-python benchmarks/migrate.py [FILES]
-"""
+"""How long a plan for 1,000 files of 200 lines takes on two processes, and how much memory, legacy names in each file."""
 
 from __future__ import annotations
 
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.table import Table
 from tidyllm.migrate import plan
+
+__all__ = ["run"]
+
+_FILES = 1_000
 
 HEAD = '''"""Module {n}."""
 from __future__ import annotations
@@ -68,10 +69,10 @@ def write(folder: Path, files: int) -> int:
     return text.count("\n")
 
 
-def main() -> None:
-    files = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+def run() -> list[Table]:
+    """A plan for a thousand files, each of which holds legacy names."""
     with tempfile.TemporaryDirectory() as name:
-        lines = write(Path(name), files)
+        lines = write(Path(name), _FILES)
         begun = time.monotonic()
         made = plan(name, processes=2)
         seconds = time.monotonic() - begun
@@ -79,11 +80,10 @@ def main() -> None:
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
     )
-    uses = len(made.converted)
-    print(
-        f"{files:,} files of {lines} lines, all legacy: {seconds:.1f} s, {uses:,} uses converted, {peak / 1024:.0f} MiB"
+    table = Table(
+        "migrate",
+        "A plan for legacy code, two processes",
+        ("", "s", "uses converted", "MiB of the largest process"),
     )
-
-
-if __name__ == "__main__":
-    main()
+    table.add(f"{_FILES:,} files of {lines} lines, all legacy", seconds, len(made.converted), peak / 1024)
+    return [table]
