@@ -17,7 +17,11 @@ BLOCKED = "import sys; sys.modules[sys.argv.pop(1)] = None; from tidyllm.cli imp
 @pytest.mark.parametrize(
     ("package", "extra", "words"),
     [
-        ("dbos", "durable", "agents run --project . --goal x --check pytest --model ollama/any --max-usd none"),
+        (
+            "dbos",
+            "durable",
+            "agents run --project . --goal x --check pytest --model ollama/any --max-usd none",
+        ),
         ("sqlalchemy", "store", "spend"),
         ("libcst", "migrate", "migrate plan ."),
     ],
