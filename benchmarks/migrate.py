@@ -1,4 +1,4 @@
-"""How long a plan for 1,000 files of 200 lines takes on two processes, and in how much memory; all hold legacy names."""
+"""How long a plan for 1,000 files of 200 lines takes on two processes, and in how much memory; all hold old names."""
 
 from __future__ import annotations
 
