@@ -39,7 +39,7 @@ def used_lately(connection: Connection) -> Used:
     ends = ledger.alias("ends")
     tokens = sa.func.coalesce(ends.c.input_tokens, 0) + sa.func.coalesce(ends.c.output_tokens, 0)
     # The words of the partial index: with values in their place, SQLite would read all rows for each.
-    indexed = sa.literal_column(f"{ends.name}.kind IN (1, 2)")
+    indexed: sa.ColumnElement[bool] = sa.literal_column(f"{ends.name}.kind IN (1, 2)", sa.Boolean)
     settled = sa.and_(ends.c.entry == ledger.c.entry, indexed, ends.c.kind == _SETTLED)
     used: Used = {}
     for writer, last in writers:
