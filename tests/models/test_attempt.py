@@ -394,6 +394,9 @@ def test_a_prompt_that_is_kept_at_the_provider_may_have_tools_in_it() -> None:
     body = b'{"prompt": {"id": "pmpt_1"}}'
     assert bound(body, **stored) is None
     assert bound(body, **stored, max_tool_calls=0) == Decimal("0.0105")
+    assert Asked.of({"model": "any", "prompt": {"id": "pmpt_1"}}).own_calls is None, (
+        "with no other field, too"
+    )
 
 
 def test_a_model_that_searches_by_itself_has_no_bound() -> None:

@@ -185,8 +185,7 @@ _MODELS_OWN = ("max_tokens", "maxTokens", "max_new_tokens", "max_gen_len")
 
 _NOTHING = Asked()
 _READ = frozenset({
-    *_MOST[""], *_DEEPER, *_TIERS, *_OWN_WORK, "options", "n", "temperature", "top_p", "tools", "reasoning",
-    "max_tool_calls",
+    *_MOST[""], *_DEEPER, *_TIERS, *_WORK, "options", "n", "temperature", "top_p", "max_tool_calls",
 })  # fmt: skip
 """All fields that are looked at."""
 
