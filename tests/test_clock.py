@@ -234,6 +234,16 @@ async def test_with_a_threshold_it_waits_for_real_answers() -> None:
         await server.wait_closed()
 
 
+async def test_what_runs_in_a_thread_is_waited_for() -> None:
+    with FakeClock(autojump=True):
+        timeout = asyncio.create_task(clock.sleep(30))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(time.sleep, 0.1)
+        assert clock.monotonic() == 1_000
+        await timeout
+        assert clock.monotonic() == 1_030
+
+
 def test_a_loop_that_ends_before_its_timers_is_left_alone() -> None:
     async def main() -> None:
         clock.call_later(5, lambda: None)

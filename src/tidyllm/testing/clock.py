@@ -18,6 +18,9 @@ from tidyllm.errors import ConfigError
 
 __all__ = ["FakeClock"]
 
+_THREADS_SECONDS = 5.0
+"""Real seconds: on a busy machine a thread starts late, and a step that hangs in one must still run out of time."""
+
 _NEAR = 1e-9
 """Seconds. Three sleeps of 0.1 s and one move of 0.3 s differ by a rounding; the test means the same moment."""
 
@@ -29,8 +32,9 @@ class FakeClock:
     - `autojump=True`: when every task waits, it jumps by itself to the next timer: a test of an hour's backoff takes no
       time. It looks at the queue of asyncio's own event loop, so it does not work on uvloop.
     - `threshold`: real seconds for which every task must have waited before it jumps. 0 is right for tests without
-      sockets, threads or processes; with them, more than the longest real answer takes (0.05), because a loop that
-      waits for a socket looks idle.
+      sockets or processes; with them, more than the longest real answer takes (0.05), because a loop that waits for a
+      socket looks idle. What asyncio runs in its threads (`to_thread`, the look-up of a host's name) is seen, and waited
+      for up to 5 real seconds more.
 
     `monotonic` begins at 1,000 and `now` at 1,750,000,000 (June 2025), always.
 
@@ -118,6 +122,7 @@ class FakeClock:
                 hint="Use asyncio's own event loop, or move the clock with advance().",
             )
         idle_since: float | None = None
+        threads = _Threads(loop)
 
         def look() -> None:
             nonlocal idle_since
@@ -125,12 +130,13 @@ class FakeClock:
                 heapq.heappop(self._timers)
             if not self._timers or loop.is_closed():
                 self._looking.discard(loop)
+                threads.leave()
                 return
             if queue:
                 idle_since = None
             elif idle_since is None:
                 idle_since = loop.time()  # and once more, after the sockets had their turn
-            elif loop.time() - idle_since >= self._threshold:
+            elif loop.time() - idle_since >= self._threshold + (_THREADS_SECONDS if threads.working else 0):
                 idle_since = None
                 self._passed = max(self._passed, self._timers[0][0])
                 self._ring_due()
@@ -138,6 +144,27 @@ class FakeClock:
 
         self._looking.add(loop)
         loop.call_soon(look)
+
+
+class _Threads:
+    """What an event loop runs in threads: `loop.run_in_executor` is listened to until `leave()`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.working: set[asyncio.Future[Any]] = set()
+        run = loop.run_in_executor
+
+        def listened(executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+            future = run(executor, func, *args)
+            self.working.add(future)
+            future.add_done_callback(self.working.discard)
+            return future
+
+        self._loop: Any = loop
+        self._before = run
+        self._loop.run_in_executor = listened
+
+    def leave(self) -> None:
+        self._loop.run_in_executor = self._before
 
 
 class _Timer:
