@@ -1,48 +1,15 @@
-"""What holds for tests of DSPy programs: its settings as new for each, its cache nowhere, its price list from disk.
-
-DSPy and what it brings along warn of what their next versions will change; those warnings are theirs.
-"""
+"""What holds for tests of DSPy programs: see `tests/dspy_settings.py`."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-# Read when DSPy is imported, so they stand before everything else here.
-os.environ["DSPY_CACHEDIR"] = str(Path(tempfile.gettempdir()) / "tidyllm-dspy-cache")
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+from tests.dspy_settings import allow_warnings, new_settings
 
-_OF_DSPY = (
-    # Its adapters still hand message dictionaries to `BaseLM`; it says so to whoever imports it in a certain order.
-    "ignore::DeprecationWarning:dspy.*",
-    "ignore::UserWarning:dspy.*",
-    # Signatures are pydantic models made on the fly.
-    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
-    "ignore:Pydantic serializer warnings:UserWarning",
-)
+__all__ = ["new_settings"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            for line in _OF_DSPY:
-                item.add_marker(pytest.mark.filterwarnings(line))
-
-
-@pytest.fixture(autouse=True)
-def new_settings() -> Iterator[None]:
-    """Whatever a test configures is gone after it."""
-    held: Any = import_module("dspy.dsp.utils.settings")
-    before = dict(held.main_thread_config)
-    yield
-    held.main_thread_config.clear()
-    held.main_thread_config.update(before)
-    held.config_owner_thread_id = None
-    held.config_owner_async_task = None
+    allow_warnings(items, Path(__file__).parent)

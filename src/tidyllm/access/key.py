@@ -47,6 +47,11 @@ class Cap(msgspec.Struct, frozen=True):
     soft_usd: Decimal | None = None
 
 
+def account(name: str, generation: int) -> str:
+    """What the holder of a name is called where it is counted: what those before it spent is theirs."""
+    return name if generation == 1 else f"{name}#{generation}"
+
+
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     """Teams under one budget."""
 
@@ -62,7 +67,7 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def account(self) -> str:
         """What it is called where it is counted: its name; `NAME#2` if another had that before."""
-        return self.name if self.generation == 1 else f"{self.name}#{self.generation}"
+        return account(self.name, self.generation)
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +90,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def account(self) -> str:
         """What it is called where it is counted: its name; `NAME#2` if another had that before."""
-        return self.name if self.generation == 1 else f"{self.name}#{self.generation}"
+        return account(self.name, self.generation)
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,9 +99,6 @@ class Lease:
         used = self._counted if self.used is None else max(self.used, 0)
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
-        if isinstance(backend, LocalLimits):
-            backend.leave_now(self._subjects, self._seconds, self._place, self._counted, used)
-            return
         leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
         try:
             await (leaving if backend.leaves_at_once else limits.settled(leaving))

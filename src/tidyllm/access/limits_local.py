@@ -46,12 +46,6 @@ class LocalLimits:
     async def leave(
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
-        self.leave_now(subjects, seconds, place, counted, used)
-
-    def leave_now(
-        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
-    ) -> None:
-        """`leave` without a wait."""
         now = clock.now()
         for subject, second in zip(subjects, seconds, strict=True):
             self._window(subject.name).settle(now, second, place, counted, used)

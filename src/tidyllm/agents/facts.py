@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from tidyllm.core import Step
+from tidyllm.core.within import steps_within
 from tidyllm.models.model_info import ModelInfo
 
 __all__ = ["ModelFacts", "facts_of"]
@@ -41,7 +42,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
 def facts_of(model: Step[Any, Any], context_tokens: int | None, answer_tokens: int | None) -> ModelFacts:
     """What is known: of several models the smallest window counts."""
-    found = tuple(_infos(model, set()))
+    found = tuple(_infos(model))
     windows = [info.context_window_tokens for info in found if info.context_window_tokens]
     answers = [info.max_output_tokens for info in found if info.max_output_tokens]
     answer = answer_tokens or (min(answers) if answers else _UNKNOWN_ANSWER)
@@ -50,18 +51,8 @@ def facts_of(model: Step[Any, Any], context_tokens: int | None, answer_tokens: i
     return ModelFacts(found, found[0].name if found else "", budget, answer)
 
 
-def _infos(step: Step[Any, Any], seen: set[int]) -> Iterator[ModelInfo]:
-    """Of models behind wrappers and fallbacks, by the names that those give to what they hold."""
-    if id(step) in seen:
-        return
-    seen.add(id(step))
-    info: object = getattr(step, "info", None)
-    if isinstance(info, ModelInfo):
-        yield info
-    inside: list[object] = [getattr(step, "inner", None)]
-    steps: object = getattr(step, "steps", None)
-    if isinstance(steps, tuple):
-        inside += cast("tuple[object, ...]", steps)
-    for one in inside:
-        if isinstance(one, Step):
-            yield from _infos(cast("Step[Any, Any]", one), seen)
+def _infos(step: Step[Any, Any]) -> Iterator[ModelInfo]:
+    for one in steps_within(step):
+        info: object = getattr(one, "info", None)
+        if isinstance(info, ModelInfo):
+            yield info

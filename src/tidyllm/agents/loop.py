@@ -1,24 +1,19 @@
 """The loop: ask, act, until there is an answer or a reason to stop. It knows turns, not how a call is made.
 
-Nothing here is decided by a clock or by chance alone. Under a runtime that records calls (`ctx.call`) each turn ends
-with a small call of its own, `meter`, whose answer is what the turn has used: seconds, and what agents below it spent.
-A replay gets that answer from the record, so that it counts what was counted then and goes the same way.
+Nothing here is decided by a clock or by chance alone, so that a replay goes the same way; see `measured`.
 """
 
 from __future__ import annotations
-
-import msgspec
 
 from tidyllm.agents.acting import act
 from tidyllm.agents.asking import ask
 from tidyllm.agents.call import Call
 from tidyllm.agents.listeners import Pipe
-from tidyllm.agents.meter import Reading
+from tidyllm.agents.measured import measured
 from tidyllm.agents.parsed import Parsed, calls_of
 from tidyllm.agents.run_state import Run
 from tidyllm.agents.stop import Stop, StopReason
-from tidyllm.core import Context, Step
-from tidyllm.errors import BadAnswer, TimeoutExceeded
+from tidyllm.errors import BadAnswer
 from tidyllm.models.message import Message
 from tidyllm.models.response import Response
 
@@ -29,49 +24,9 @@ async def loop(run: Run, pipe: Pipe | None = None) -> Stop:
     """Turns until one of them ends it."""
     mark = f"agent {run.agent.name!r} at {id(run)}"
     while True:
-        stop = await _timed(run, pipe, mark)
+        stop = await measured(run, mark, lambda: _turn(run, pipe))
         if stop is not None:
             return stop
-
-
-async def _timed(run: Run, pipe: Pipe | None, mark: str) -> Stop | None:
-    """One turn within the seconds that are left, and what it used."""
-    meter, limit = run.meter, run.limits.seconds
-    before = meter.reading() if run.ctx.scope.caller is not None else None
-    stop: Stop | None
-    try:
-        with run.patience.turn(None if limit is None else limit - meter.seconds, limit or 0.0, mark):
-            stop = await _turn(run, pipe)
-    except TimeoutExceeded as error:
-        if error.what != mark:
-            raise
-        stop = Stop(StopReason.deadline, f"{run.agent.name} has worked for its {limit:g} s.")
-    seconds = run.patience.worked
-    if before is not None:
-        live = meter.reading().since(before, seconds)
-        told = await run.ctx.call(_Measure(live), None)
-        reading = msgspec.json.decode(told, type=Reading)
-        meter.correct(reading, live)
-        seconds = reading.seconds
-    meter.seconds += seconds
-    return stop
-
-
-class _Measure(Step[None, str]):
-    """What a turn has used, as JSON: measured once, and from then on given from the record."""
-
-    def __init__(self, live: Reading) -> None:
-        super().__init__("meter")
-        self._live = live
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Measure)  # all of them are one step to whoever keeps a table of steps
-
-    def __hash__(self) -> int:
-        return hash(_Measure)
-
-    async def invoke(self, x: None, ctx: Context) -> str:
-        return msgspec.json.encode(self._live).decode()
 
 
 async def _turn(run: Run, pipe: Pipe | None) -> Stop | None:

@@ -10,19 +10,17 @@ from contextvars import Token
 from decimal import Decimal
 from typing import Any, Self, TypeVar
 
-import msgspec
-
 from tidyllm.agents.agent import Agent
 from tidyllm.agents.approval import Approving
 from tidyllm.agents.limits import AgentLimits
 from tidyllm.agents.listeners import Listeners
+from tidyllm.agents.measured import measured
 from tidyllm.agents.meter import Reading
 from tidyllm.agents.result import TreeUsage
 from tidyllm.agents.run_state import Run, ambient
 from tidyllm.agents.stop import Stop, StopReason
 from tidyllm.agents.tree_budget import tree_budget
 from tidyllm.core import Context, Step
-from tidyllm.errors import TimeoutExceeded
 from tidyllm.models.request import Request
 from tidyllm.models.response import Response
 
@@ -99,28 +97,8 @@ class TreeRun:
 
     async def timed(self, work: Callable[[], Awaitable[T]]) -> T | Stop:
         """`work` within the seconds that are left, and what it used; the stop when they ended first."""
-        run, meter, limit = self.run, self.run.meter, self.run.limits.seconds
-        before = meter.reading() if run.ctx.scope.caller is not None else None
-        done: T | Stop
-        run.ran.clear()
-        try:
-            with run.patience.turn(
-                None if limit is None else limit - meter.seconds, limit or 0.0, self._mark
-            ):
-                done = await work()
-        except TimeoutExceeded as error:
-            if error.what != self._mark:
-                raise
-            done = Stop(StopReason.deadline, f"{run.agent.name} has worked for its {limit:g} s.")
-        seconds = run.patience.worked
-        if before is not None:
-            live = meter.reading().since(before, seconds)
-            told = await run.ctx.call(_Measure(live), None)
-            reading = msgspec.json.decode(told, type=Reading)
-            meter.correct(reading, live)
-            seconds = reading.seconds
-        meter.seconds += seconds
-        return done
+        self.run.ran.clear()
+        return await measured(self.run, self._mark, work)
 
     def ended_by(self, reason: StopReason, detail: str) -> Stop | None:
         """The stop of the whole team, where an agent that stopped for this reason met a cap of all."""
@@ -151,20 +129,3 @@ class TreeRun:
         if limits.usd is not None:
             words.append(f"${max(limits.usd - used.usd, Decimal(0)):.2f}")
         return words
-
-
-class _Measure(Step[None, str]):
-    """What a piece of work has used, as JSON: measured once, and from then on given from the record."""
-
-    def __init__(self, live: Reading) -> None:
-        super().__init__("meter")
-        self._live = live
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Measure)
-
-    def __hash__(self) -> int:
-        return hash(_Measure)
-
-    async def invoke(self, x: None, ctx: Context) -> str:
-        return msgspec.json.encode(self._live).decode()

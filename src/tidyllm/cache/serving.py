@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from tidyllm.core import Step
+from tidyllm.core.within import steps_within
 from tidyllm.models.model import Model
 
 __all__ = ["serving_of"]
@@ -12,22 +13,12 @@ __all__ = ["serving_of"]
 
 def serving_of(step: Step[Any, Any]) -> str:
     """The models that `step` wraps, in order, each with what its answers depend on; else how the step is written."""
-    models: list[str] = []
-    _collect(step, models)
+    models = [_told(one) for one in steps_within(step) if isinstance(one, Model)]
     return "\n".join(models) or f"{step.name}: {step!r}"
 
 
-def _collect(step: Step[Any, Any], models: list[str]) -> None:
-    if isinstance(step, Model):
-        at = step.provider
-        formats = ",".join(endpoint.format for endpoint in at.endpoints)
-        lenient = " lenient" if step.lenient else ""
-        models.append(f"{at.catalog_name} {at.name} {at.base_url} {formats} {step.model}{lenient}")
-        return
-    inner: object = getattr(step, "inner", None)
-    if isinstance(inner, Step):
-        _collect(cast("Step[Any, Any]", inner), models)
-    steps: object = getattr(step, "steps", ())
-    for one in cast("tuple[object, ...]", steps) if isinstance(steps, tuple) else ():
-        if isinstance(one, Step):
-            _collect(cast("Step[Any, Any]", one), models)
+def _told(model: Model) -> str:
+    at = model.provider
+    formats = ",".join(endpoint.format for endpoint in at.endpoints)
+    lenient = " lenient" if model.lenient else ""
+    return f"{at.catalog_name} {at.name} {at.base_url} {formats} {model.model}{lenient}"

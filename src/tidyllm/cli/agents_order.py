@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ from tidyllm.cli.chosen_model import chosen_model
 from tidyllm.cli.settings import chosen_file
 from tidyllm.config import read
 from tidyllm.core import Step
+from tidyllm.core.within import steps_within
 from tidyllm.errors import CommandRefused, ConfigError, ModelNotFound
 from tidyllm.models import RequestLike, Response
 from tidyllm.models.model import Model
@@ -95,7 +96,7 @@ def plan(order: Order) -> Plan:
     if isolation() is None:
         notes.append(f"No sandbox: {guarantees()}")
     step = _model(order)
-    if any(one.provider.kind.name == "offline" for one in _models(step, set())):
+    if any(one.provider.kind.name == "offline" for one in _models(step)):
         notes.append(f"{step.name} only plays a model: name a real one with --model, or in tidyllm.yaml.")
     usd, tokens = caps(order.max_usd, order.max_tokens, step, notes)
     waiting = imported(project, order.goal.strip())
@@ -203,7 +204,7 @@ def caps(
 
     :raises ConfigError: `said` is no amount, or cannot be kept to.
     """
-    unpriced = [one.name for one in _models(step, set()) if not _is_priced(one)]
+    unpriced = [one.name for one in _models(step) if not _is_priced(one)]
     if said is not None and said.lower() == "none":
         return None, max_tokens
     if said is not None:
@@ -233,20 +234,9 @@ def _dollars(text: str) -> Decimal:
     return usd
 
 
-def _models(step: Step[Any, Any], seen: set[int]) -> Iterator[Model]:
+def _models(step: Step[Any, Any]) -> Iterator[Model]:
     """The models behind wrappers and fallbacks."""
-    if id(step) in seen:
-        return
-    seen.add(id(step))
-    if isinstance(step, Model):
-        yield step
-    inside: list[object] = [getattr(step, "inner", None)]
-    steps: object = getattr(step, "steps", None)
-    if isinstance(steps, tuple):
-        inside += cast("tuple[object, ...]", steps)
-    for one in inside:
-        if isinstance(one, Step):
-            yield from _models(cast("Step[Any, Any]", one), seen)
+    return (one for one in steps_within(step) if isinstance(one, Model))
 
 
 def _is_priced(model: Model) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tidyllm.core.ambient import reset_current, set_current
+from tidyllm.core.joined import joined
 from tidyllm.core.watch import Watch
 from tidyllm.errors import TimeoutExceeded
 
@@ -65,7 +66,7 @@ async def stream(ctx: Context, step: Step[I, Any], x: I, name: str, alone: bool)
                         return
             except TimeoutExceeded as error:
                 if passed and error.clock == "deadline" and error.partial is None:
-                    error.partial = _joined(step, passed, error)
+                    error.partial = joined(step, passed, error)
                 raise
             if passed is not None:
                 passed.append(piece)
@@ -88,14 +89,6 @@ async def split_answer(caller: Caller, step: Step[I, O], x: I, child: Context) -
         reset_current(token)
     for piece in step.split(answer):
         yield piece
-
-
-def _joined(step: Step[Any, Any], pieces: list[Any], error: TimeoutExceeded) -> Any:
-    try:
-        return step.join(pieces)
-    except Exception as problem:  # noqa: BLE001 - a `join` of the user's on half an answer: the first error matters
-        error.add_note(f"The {len(pieces)} pieces could not be joined: {type(problem).__name__}: {problem}")
-        return None
 
 
 def _watch(ctx: Context, step: Step[Any, Any], *, streams: bool) -> Watch:

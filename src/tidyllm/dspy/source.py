@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakValueDictionary
 
@@ -26,6 +26,7 @@ from tidyllm.config.schema import (
     is_reference,
 )
 from tidyllm.core import Step, as_step
+from tidyllm.core.within import steps_within
 from tidyllm.dspy.backends import Spec, alone, found
 from tidyllm.errors import ConfigError
 from tidyllm.models.model import Model
@@ -287,14 +288,4 @@ def _no_route(name: str, routes: Mapping[str, Any] | None, plain: bool) -> Confi
 
 def _models(step: Step[Any, Any]) -> list[Model]:
     """The models inside a step, in order."""
-    if isinstance(step, Model):
-        return [step]
-    models: list[Model] = []
-    inner: object = getattr(step, "inner", None)
-    if isinstance(inner, Step):
-        models += _models(cast("Step[Any, Any]", inner))
-    steps: object = getattr(step, "steps", ())
-    for one in cast("tuple[object, ...]", steps) if isinstance(steps, tuple) else ():
-        if isinstance(one, Step):
-            models += _models(cast("Step[Any, Any]", one))
-    return models
+    return [one for one in steps_within(step) if isinstance(one, Model)]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tidyllm.core import Step
+from tidyllm.core.joined import joined
 from tidyllm.errors import ModelError, StreamInterrupted, TidyllmError
 
 __all__ = ["collector", "interrupted", "reports_partial"]
@@ -34,7 +35,7 @@ def interrupted(step: Step[Any, Any], pieces: Sequence[Any] | None, error: Excep
     """
     if isinstance(error, StreamInterrupted):
         if error.partial is None and pieces:
-            error.partial = _joined(step, pieces, error)
+            error.partial = joined(step, pieces, error)
         return error
     where: dict[str, Any] = {}
     if isinstance(error, ModelError):
@@ -48,14 +49,6 @@ def interrupted(step: Step[Any, Any], pieces: Sequence[Any] | None, error: Excep
         **where,
     )
     if pieces:
-        broken.partial = _joined(step, pieces, broken)
+        broken.partial = joined(step, pieces, broken)
     broken.__cause__ = error
     return broken
-
-
-def _joined(step: Step[Any, Any], pieces: Sequence[Any], error: StreamInterrupted) -> Any:
-    try:
-        return step.join(pieces)
-    except Exception as problem:  # noqa: BLE001 - a `join` of the user's on half an answer: the first error matters
-        error.add_note(f"The {len(pieces)} pieces could not be joined: {type(problem).__name__}: {problem}")
-        return None

@@ -33,8 +33,8 @@ class FakeClock:
       time. It looks at the queue of asyncio's own event loop, so it does not work on uvloop.
     - `threshold`: real seconds for which every task must have waited before it jumps. 0 is right for tests without
       sockets or processes; with them, more than the longest real answer takes (0.05), because a loop that waits for a
-      socket looks idle. What asyncio runs in its threads (`to_thread`, the look-up of a host's name) is seen, and waited
-      for up to 5 real seconds more.
+      socket looks idle. What asyncio runs in its threads (`to_thread`, the look-up of a host's name) is seen, and
+      waited for up to 5 real seconds more.
 
     `monotonic` begins at 1,000 and `now` at 1,750,000,000 (June 2025), always.
 
