@@ -29,7 +29,8 @@ from tidyllm import model
 from tidyllm.core import AttemptFinished, AttemptStarted, Context, Reservation
 from tidyllm.errors import BadRequest, LimitExceeded, ModelError, StreamInterrupted, Unreachable, Unsupported
 from tidyllm.models import Catalog, Image, Message, Request, Tool
-from tidyllm.models.asked import Asked, bound_usd, uncounted_usd
+from tidyllm.models.asked import Asked
+from tidyllm.models.bound import bound_usd, uncounted_usd
 from tidyllm.models.pricing import cost_usd
 from tidyllm.models.response import Usage
 

@@ -13,7 +13,8 @@ from tidyllm.core import AttemptFinished, Context, Reservation
 from tidyllm.core.events import Event
 from tidyllm.errors import BudgetExceeded
 from tidyllm.models import Request
-from tidyllm.models.asked import Asked, bound_usd, closer_usd, set_input_counter
+from tidyllm.models.asked import Asked
+from tidyllm.models.bound import bound_usd, closer_usd, set_input_counter
 from tidyllm.models.catalog import Catalog, ModelInfo
 from tidyllm.tokens import input_counter
 

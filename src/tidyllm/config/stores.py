@@ -66,7 +66,7 @@ class Stores:
         """The books of this process, behind counters in Redis where there is one; None without a store."""
         if self.store is None:
             return None
-        from tidyllm.models.asked import set_input_counter
+        from tidyllm.models.bound import set_input_counter
         from tidyllm.money import Ledger
         from tidyllm.tokens import input_counter
 

@@ -17,7 +17,8 @@ from tidyllm import clock
 from tidyllm.core import AttemptFinished, AttemptStarted, Booking, Budget, Context, Reservation
 from tidyllm.core.trace import format_traceparent
 from tidyllm.errors import BudgetExceeded, ModelError, TidyllmError, Unreachable
-from tidyllm.models.asked import Asked, bound_usd, closer_usd, uncounted_usd
+from tidyllm.models.asked import Asked
+from tidyllm.models.bound import bound_usd, closer_usd, uncounted_usd
 from tidyllm.models.content import answered_content, asked_content
 from tidyllm.models.formats import wire_format
 from tidyllm.models.forward import Forward, Forwarded

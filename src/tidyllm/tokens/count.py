@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tidyllm.models import asked
+from tidyllm.models import asked, bound
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.model_info import ModelInfo
 from tidyllm.tokens.encoding import encoded, utf8
@@ -81,7 +81,7 @@ def bound_tokens(body: bytes, info: ModelInfo) -> int | None:
         fields = _read_heads(body)
     except (msgspec.DecodeError, RecursionError):
         fields = {}
-    return asked.bound_tokens(body, asked.Asked.of(fields), info)
+    return bound.bound_tokens(body, asked.Asked.of(fields), info)
 
 
 def count_tokens(
@@ -127,7 +127,7 @@ def count_request(body: bytes | Mapping[str, Any], format: str, model: str) -> i
 
 
 def input_counter(body: bytes, info: ModelInfo) -> int | None:
-    """For `tidyllm.models.asked.set_input_counter`: a closer count where a budget has no room for the wide bound."""
+    """For `tidyllm.models.bound.set_input_counter`: a closer count where a budget has no room for the wide bound."""
     if len(body) > _LONGEST:
         return None
     found = count_tokens(body, "", info.name, info=info)

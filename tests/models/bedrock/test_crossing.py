@@ -12,8 +12,9 @@ from tests.models.bedrock.wire import botocore_body
 from tests.shared_data import exchanges
 from tidyllm.errors import BadRequest
 from tidyllm.models import Piece, Request, Response
-from tidyllm.models.asked import Asked, bound_usd
+from tidyllm.models.asked import Asked
 from tidyllm.models.bedrock import FrameParser, bedrock
+from tidyllm.models.bound import bound_usd
 from tidyllm.models.catalog import Catalog
 from tidyllm.models.cross import crossing
 from tidyllm.models.fold import fold, unfold
