@@ -134,6 +134,32 @@ async def test_a_server_that_hangs_is_given_up_after_the_patience(server: Server
     await shared.aclose()
 
 
+async def test_a_server_that_hangs_from_the_beginning_is_given_up_as_well(server: Server) -> None:
+    shared = SharedState.open(f"redis://127.0.0.1:{server.port}/0", patience=0.2)
+    server.send(signal.SIGSTOP)
+    with pytest.raises(StoreDown, match=r"did not answer within 0\.2 s"):
+        await shared.get("a")
+    server.send(signal.SIGCONT)
+    await shared.set("a", 1)
+    assert await shared.get("a") == b"1"
+    await shared.aclose()
+
+
+async def test_what_a_script_did_for_someone_who_left_is_told() -> None:
+    shared = SharedState.open(redis_url())
+    add = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    await shared.run(add, ["other"], [1])
+    told: list[int] = []
+    asking = asyncio.create_task(shared.run(add, ["k"], [3], late=told.append))
+    await asyncio.sleep(0)
+    asking.cancel()
+    assert await shared.get("k") == b"3"
+    assert told == [3]
+    assert await shared.run(add, ["k"], [1], late=told.append) == 4
+    assert told == [3]
+    await shared.aclose()
+
+
 async def test_a_wrong_password_is_no_matter_of_waiting_and_is_not_shown(server: Server) -> None:
     with_one = SharedState.open(f"redis://127.0.0.1:{server.port}/0")
     await with_one.command("CONFIG", "SET", "requirepass", "right")

@@ -34,15 +34,12 @@ class Backend(Protocol):
         """Whether places end by themselves unless they are renewed."""
         ...
 
-    @property
-    def leaves_at_once(self) -> bool:
-        """Whether `leave` never waits, so that nobody can be cancelled in the middle of it."""
-        ...
-
     async def enter(
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
     ) -> tuple[int, ...] | Denied:
         """Let a call in on all subjects, or on none; for each, the second in which it was counted.
+
+        Whoever is cancelled in it was let in nowhere: what he was given meanwhile is given back.
 
         :raises StoreDown: nobody can tell.
         """
@@ -53,6 +50,8 @@ class Backend(Protocol):
     ) -> None:
         """The call is over; `counted` tokens were counted in `seconds`, and `used` were used.
 
+        It happens also when whoever waits for it is cancelled.
+
         :raises StoreDown: nobody can write it down.
         """
         ...
@@ -62,6 +61,10 @@ class Backend(Protocol):
 
         :raises StoreDown: nobody can write it down.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Return when what was begun has ended."""
         ...
 
 
@@ -99,9 +102,8 @@ class Lease:
         used = self._counted if self.used is None else max(self.used, 0)
         if used == self._counted and all(one.concurrency is None for one in self._subjects):
             return
-        leaving = backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
         try:
-            await (leaving if backend.leaves_at_once else limits.settled(leaving))
+            await backend.leave(self._subjects, self._seconds, self._place, self._counted, used)
         except StoreDown as error:
             _log.debug("a place was not given back, it ends by itself: %s", error)
 
@@ -152,7 +154,6 @@ class Limits:
         self._why = ""
         self._places: dict[str, tuple[Subject, ...]] = {}
         self._renewing: asyncio.Task[None] | None = None
-        self._asked: set[asyncio.Task[object]] = set()
 
     async def enter(self, key: Key, *, tokens: int = 0) -> Lease:
         """Let a call under `key` in that may use up to `tokens`.
@@ -177,7 +178,7 @@ class Limits:
         try:
             if self.degraded and clock.monotonic() < self._ask_again_at:
                 raise StoreDown(self._why)
-            answer = await self._ask(backend, subjects, tokens, place)
+            answer = await backend.enter(subjects, tokens, place, self.lease_seconds)
         except StoreDown as error:
             self._lost(error)
             if self.on_store_down == "refuse":
@@ -201,53 +202,11 @@ class Limits:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
-        await asyncio.gather(*self._asked, return_exceptions=True)
+        await self.backend.aclose()
 
     def left(self, place: str) -> None:
         """A lease is over: its place is not renewed any more."""
         self._places.pop(place, None)
-
-    async def settled(self, leaving: object) -> None:
-        """Finish `leaving` even when whoever waits for it is cancelled."""
-        task = self._task(leaving)
-        await asyncio.shield(task)
-
-    def _task(self, coroutine: object) -> asyncio.Task[object]:
-        assert asyncio.iscoroutine(coroutine)
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(coroutine)
-        self._asked.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[object]) -> None:
-        self._asked.discard(task)
-        if not task.cancelled():
-            task.exception()
-
-    async def _ask(
-        self, backend: Backend, subjects: tuple[Subject, ...], tokens: int, place: str
-    ) -> tuple[int, ...] | Denied:
-        """A question that was sent is answered: whoever is cancelled meanwhile gives back what he was given."""
-        asking = asyncio.get_running_loop().create_task(
-            backend.enter(subjects, tokens, place, self.lease_seconds)
-        )
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            self._task(self._give_back(asking, backend, subjects, tokens, place))
-            raise
-
-    async def _give_back(
-        self,
-        asking: asyncio.Task[tuple[int, ...] | Denied],
-        backend: Backend,
-        subjects: tuple[Subject, ...],
-        tokens: int,
-        place: str,
-    ) -> None:
-        answer = await asking
-        if not isinstance(answer, Denied):
-            await backend.leave(subjects, answer, place, tokens, 0)
 
     async def _renew(self) -> None:
         """Every third of a lease, while there are places to hold."""
@@ -258,12 +217,11 @@ class Limits:
                 return
             try:
                 await self.backend.renew(held, self.lease_seconds)
+                for one, place in held:
+                    if place not in self._places:  # left while it was being renewed
+                        await self.backend.leave((one,), (0,), place, 0, 0)
             except StoreDown as error:
                 _log.warning("%d places could not be renewed: %s", len(held), error)
-                continue
-            gone = [(one, place) for one, place in held if place not in self._places]
-            for one, place in gone:  # left while they were being renewed
-                self._task(self.backend.leave((one,), (0,), place, 0, 0))
 
     def _lost(self, error: StoreDown) -> None:
         self.degraded_calls += 1

@@ -22,7 +22,6 @@ class LocalLimits:
     """
 
     leases = False
-    leaves_at_once = True
 
     def __init__(self, used: Used | None = None) -> None:
         self._windows = {name: _window(seconds) for name, seconds in (used or {}).items()}
@@ -51,6 +50,9 @@ class LocalLimits:
             self._window(subject.name).settle(now, second, place, counted, used)
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
+        pass
+
+    async def aclose(self) -> None:
         pass
 
     def _window(self, name: str) -> Window:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
@@ -210,7 +210,6 @@ class RedisLimits:
     """
 
     leases = True
-    leaves_at_once = True
 
     def __init__(
         self,
@@ -242,16 +241,22 @@ class RedisLimits:
         keys = self._keys(subjects)
         if self._store is not None:
             keys.append(self._prefix + "whole")
-        answer = cast("list[Any]", await self._shared.run(self._enter, keys, arguments))
+
+        def give_back(answer: list[Any]) -> None:
+            if answer[0] == 1:
+                self._post_leave(subjects, answer[1:], place, tokens, 0)
+
+        run = self._shared.run
+        answer: list[Any] = await run(self._enter, keys, arguments, late=give_back)
         for _ in range(_AGAIN):
             if answer[0] != -1:
                 break
             await self._rebuilt()
-            answer = cast("list[Any]", await self._shared.run(self._enter, keys, arguments))
+            answer = await run(self._enter, keys, arguments, late=give_back)
         if answer[0] == -1:
             raise StoreDown(f"{self._shared.name} forgets what it is told.", hint="Give it more memory.")
         if answer[0] == 1:
-            return tuple(int(second) for second in answer[1:])
+            return tuple(answer[1:])
         which, what = int(answer[1]) - 1, _WHAT[int(answer[2]) - 1]
         limit: int = getattr(subjects[which], what)
         return Denied(
@@ -259,6 +264,11 @@ class RedisLimits:
         )
 
     async def leave(
+        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
+    ) -> None:
+        self._post_leave(subjects, seconds, place, counted, used)
+
+    def _post_leave(
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
         arguments: list[str | int | float] = [self._time(), place, counted, used]
@@ -278,6 +288,9 @@ class RedisLimits:
         await self._shared.run(
             self._renew, keys, [self._time(), lease_seconds, *(place for _, place in places)]
         )
+
+    async def aclose(self) -> None:
+        pass  # what was posted is waited for where the connection is closed
 
     async def _rebuilt(self) -> None:
         """Counters are what the ledger says; all who ask meanwhile wait for the same reading."""

@@ -35,7 +35,6 @@ class StoreLimits:
     """Counts in the table `limit_windows`: exact for all workers on one store. See `Backend`."""
 
     leases = True
-    leaves_at_once = False
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -52,33 +51,47 @@ class StoreLimits:
             until = now + lease_seconds
             return tuple(windows[one.name].take(one, now, tokens, place, until) for one in subjects)
 
-        answer = await self._ask(tuple(one.name for one in subjects), ask)
+        def give_back(asked: asyncio.Future[Answer]) -> None:
+            answer = None if asked.cancelled() or asked.exception() is not None else asked.result()
+            if answer is not None and not isinstance(answer, Denied):
+                self._put(*_leaving(subjects, answer, place, tokens, 0))
+
+        asked = self._put(_names(subjects), ask)
+        try:
+            answer = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(give_back)
+            raise
         assert answer is not None
         return answer
 
     async def leave(
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
-        def ask(windows: Windows, now: float) -> None:
-            for subject, second in zip(subjects, seconds, strict=True):
-                windows[subject.name].settle(now, second, place, counted, used)
-
-        await self._ask(tuple(one.name for one in subjects), ask)
+        await self._put(*_leaving(subjects, seconds, place, counted, used))
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
         def ask(windows: Windows, now: float) -> None:
             for subject, place in places:
                 windows[subject.name].renew(place, now + lease_seconds)
 
-        await self._ask(tuple(one.name for one, _ in places), ask)
+        await self._put(tuple(one.name for one, _ in places), ask)
 
-    async def _ask(self, names: tuple[str, ...], what: Callable[[Windows, float], Answer]) -> Answer:
+    async def aclose(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (task := self._writing) is not None and task.get_loop() is loop and not task.done():
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _put(
+        self, names: tuple[str, ...], what: Callable[[Windows, float], Answer]
+    ) -> asyncio.Future[Answer]:
+        """The future answer. It is asked also when nobody waits any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append(((names, what), future))
         if self._writing is None or self._writing.done() or self._writing.get_loop() is not loop:
             self._writing = loop.create_task(self._write())
-        return await future
+        return future
 
     async def _write(self) -> None:
         while self._waiting:
@@ -96,6 +109,18 @@ class StoreLimits:
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)
+
+
+def _names(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    return tuple(one.name for one in subjects)
+
+
+def _leaving(subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int) -> Ask:
+    def ask(windows: Windows, now: float) -> None:
+        for subject, second in zip(subjects, seconds, strict=True):
+            windows[subject.name].settle(now, second, place, counted, used)
+
+    return _names(subjects), ask
 
 
 def _run(conn: Connection, asks: Sequence[Ask]) -> list[Answer]:

@@ -1,7 +1,8 @@
 """One connection to Redis on one event loop, with many commands on the way at once. It knows bytes, not commands.
 
 Commands issued in one turn of the loop leave in one write. Answers come in the order of the commands, so that the next
-write need not wait for them.
+write need not wait for them. redis-py opens the connection (names, passwords, TLS); after that its bytes are ours:
+hiredis packs and reads them in a quarter of the time.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm import clock
-from tidyllm.errors import StoreDown, StoreError
+from tidyllm.core import Alarm
+from tidyllm.errors import StoreDown, StoreError, TimeoutExceeded
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
-__all__ = ["Lane"]
+__all__ = ["Answered", "Lane"]
 
 _Command = tuple[Any, ...]
+Answered: TypeAlias = Callable[[Any], None]
+"""Gets an answer of Redis, or the exception that stands for it."""
+_Waiter: TypeAlias = "tuple[asyncio.Future[Any] | None, Answered | None]"
+"""Who waits, and who is told where nobody waits (any more)."""
 
 
 class Lane:
@@ -30,119 +36,124 @@ class Lane:
         self._name = name
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[_Command, asyncio.Future[Any]]] = []
-        self._sent: deque[tuple[float, deque[asyncio.Future[Any]]]] = deque()
-        self._connection: AbstractConnection | None = None
-        self._pump: asyncio.Task[None] | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._waiting: list[tuple[_Command, _Waiter]] = []
+        self._sent: deque[tuple[float, deque[_Waiter]]] = deque()
+        self._line: _Line | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._flushes = False
         self._watch: clock.Timer | None = None
         self._closed = False
+        self._empty: asyncio.Future[None] | None = None
         self.scripts: set[str] = set()
         """Hashes of scripts that the server knows, as far as this connection has seen."""
 
-    def send(self, command: _Command) -> asyncio.Future[Any]:
-        """The future answer. What is sent in the same turn of the loop travels together."""
+    def send(self, command: _Command, late: Answered | None = None) -> asyncio.Future[Any]:
+        """The future answer. `late` gets it when it comes after whoever waited was cancelled.
+
+        What is sent in the same turn of the loop travels together.
+        """
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._closed:
-            future.set_exception(
-                StoreDown(f"the connection to {self._name} is closed.", hint="Open it again.")
-            )
-            return future
-        self._waiting.append((command, future))
-        if self._pump is None:
-            self._pump = self._loop.create_task(self._send_all())
+            future.set_exception(self._is_closed())
+        else:
+            self._put(command, (future, late))
         return future
+
+    def post(self, command: _Command, answered: Answered) -> None:
+        """As `send`, for whom nobody waits: `answered` is called with the answer."""
+        if self._closed:
+            answered(self._is_closed())
+        else:
+            self._put(command, (None, answered))
 
     async def close(self) -> None:
         """Wait for what was sent, up to the usual patience, then hang up."""
         self._closed = True
-        while self._pump is not None or self._sent:
-            waited = [one for _, batch in self._sent for one in batch]
-            pump = [] if self._pump is None else [self._pump]
-            await asyncio.wait([*pump, *waited], timeout=self._patience)
-            if not pump:
-                break
+        if self._sent or self._waiting:
+            self._empty = self._loop.create_future()
+            await asyncio.wait([self._empty], timeout=self._patience)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         self._hang_up(StoreDown(f"the connection to {self._name} was closed."))
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            await asyncio.wait([reader])
 
-    async def _send_all(self) -> None:
-        """Write what waits, until nothing does. A connection that cannot be made fails all who wait."""
-        try:
-            while self._waiting:
-                connection = self._connection or await self._open()
-                waiting, self._waiting = self._waiting, []
-                futures = deque(future for _, future in waiting)
-                packed = self._pack(waiting)
-                self._sent.append((clock.monotonic(), futures))
-                if self._watch is None:
-                    self._watch = clock.call_later(self._patience, self._look)
-                await connection.send_packed_command(packed, check_health=False)
-        except asyncio.CancelledError:
-            self._hang_up(StoreDown(f"the connection to {self._name} was closed."))
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            self._hang_up(self._down(error))
-        finally:
-            self._pump = None
+    # -- sending
 
-    def _pack(self, waiting: list[tuple[_Command, asyncio.Future[Any]]]) -> bytes:
-        import hiredis  # packs in half the time that redis-py takes
+    def _put(self, command: _Command, waiter: _Waiter) -> None:
+        self._waiting.append((command, waiter))
+        if not self._flushes and self._opening is None:
+            self._flushes = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushes = False
+        if not self._waiting:
+            return
+        line = self._line
+        if line is None:
+            if self._opening is None:
+                self._opening = self._loop.create_task(self._open())
+            return
+        waiting, self._waiting = self._waiting, []
+        self._sent.append((clock.monotonic(), deque([waiter for _, waiter in waiting])))
+        if self._watch is None:
+            self._watch = clock.call_later(self._patience, self._look)
+        line.write(self._pack(waiting))
+
+    def _pack(self, waiting: list[tuple[_Command, _Waiter]]) -> bytes:
+        import hiredis
 
         pack_command: Callable[[_Command], bytes] = getattr(hiredis, "pack_command")  # noqa: B009 - half typed
         try:
             return b"".join([pack_command(command) for command, _ in waiting])
         except Exception:  # noqa: BLE001 - one value that Redis has no type for; find whose it is
             packed: list[bytes] = []
-            for command, future in tuple(waiting):
+            for command, waiter in waiting:
                 try:
                     packed.append(pack_command(command))
                 except Exception as error:  # noqa: BLE001 - see above
                     # Something must be sent in its place: the answers are counted.
                     packed.append(pack_command(("PING",)))
-                    if not future.done():
-                        said = f"Redis has no type for an argument of {command[0]}: {error}"
-                        future.set_exception(StoreError(said))
+                    said = f"Redis has no type for an argument of {command[0]}: {error}"
+                    _tell(waiter, StoreError(said))
             return b"".join(packed)
 
-    async def _open(self) -> AbstractConnection:
-        connection = self._connect()
-        await connection.connect()
-        self._connection = connection
-        self._reader = self._loop.create_task(self._read_all(connection))
-        return connection
-
-    async def _read_all(self, connection: AbstractConnection) -> None:
-        """Hand out answers as they come, also to notice at once when the server hangs up."""
-        from redis.exceptions import ConnectionError as Broken
-        from redis.exceptions import ReadOnlyError, ResponseError
-
+    async def _open(self) -> None:
+        """Connect, and send what waits. A connection that cannot be made fails all who wait."""
         try:
-            while True:
-                answer: Any
-                try:
-                    answer = cast("Any", await connection.read_response(disconnect_on_error=False))
-                except (Broken, ReadOnlyError):
-                    raise
-                except ResponseError as error:
-                    answer = error
-                _, batch = self._sent[0]
-                future = batch.popleft()
-                if not batch:
-                    self._sent.popleft()
-                if future.done():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            connection = self._connect()
+            # It also tells the server who we are, and waits for the answer.
+            with Alarm(self._patience, "connect", self._patience, self._name):
+                await connection.connect()
+            self._line = _Line(connection, self._answered, self._broken)
         except asyncio.CancelledError:
+            self._hang_up(StoreDown(f"the connection to {self._name} was closed."))
             raise
-        except Exception as error:  # noqa: BLE001 - see `_send_all`
-            if self._connection is connection:
-                self._hang_up(self._down(error))
+        except TimeoutExceeded:
+            self._hang_up(self._late())
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            self._hang_up(self._down(error))
+        finally:
+            self._opening = None
+        self._flush()
+
+    # -- answers
+
+    def _answered(self, answer: Any) -> None:
+        _, batch = self._sent[0]
+        waiter = batch.popleft()
+        if not batch:
+            self._sent.popleft()
+        _tell(waiter, answer)
+        self._look_empty()
+
+    def _look_empty(self) -> None:
+        if self._empty is not None and not (self._empty.done() or self._sent or self._waiting):
+            self._empty.set_result(None)
+
+    def _broken(self, line: _Line, error: Exception) -> None:
+        if self._line is line:
+            self._hang_up(self._down(error))
 
     def _look(self) -> None:
         """Give up a connection whose oldest command has waited too long."""
@@ -151,25 +162,29 @@ class Lane:
             return
         left = self._sent[0][0] + self._patience - clock.monotonic()
         if left <= 0:
-            self._hang_up(StoreDown(f"{self._name} did not answer within {self._patience:g} s."))
+            self._hang_up(self._late())
         else:
             self._watch = clock.call_later(left, self._look)
 
     def _hang_up(self, error: StoreError) -> None:
-        connection, self._connection = self._connection, None
+        line, self._line = self._line, None
         self.scripts.clear()
         sent, self._sent = self._sent, deque()
         waiting, self._waiting = self._waiting, []
-        for future in [*(one for _, batch in sent for one in batch), *(one for _, one in waiting)]:
-            if not future.done():
-                # Each its own: an error grows a traceback for each task that it is raised in.
-                own = type(error)(error.message, hint=error.hint)
-                own.__cause__ = error.__cause__
-                future.set_exception(own)
-        if connection is not None:
-            hang_up = self._loop.create_task(_quietly(connection))
-            _hanging_up.add(hang_up)
-            hang_up.add_done_callback(_hanging_up.discard)
+        for waiter in [*(one for _, batch in sent for one in batch), *(one for _, one in waiting)]:
+            # Each its own: an error grows a traceback for each task that it is raised in.
+            own = type(error)(error.message, hint=error.hint)
+            own.__cause__ = error.__cause__
+            _tell(waiter, own)
+        self._look_empty()
+        if line is not None:
+            line.close()
+
+    def _late(self) -> StoreDown:
+        return StoreDown(f"{self._name} did not answer within {self._patience:g} s.")
+
+    def _is_closed(self) -> StoreDown:
+        return StoreDown(f"the connection to {self._name} is closed.", hint="Open it again.")
 
     def _down(self, error: Exception) -> StoreError:
         from redis.exceptions import AuthenticationError, NoPermissionError
@@ -183,6 +198,68 @@ class Lane:
             mapped = StoreDown(f"{self._name} cannot be used now: {said.rstrip('.')}.")
         mapped.__cause__ = error
         return mapped
+
+
+def _tell(waiter: _Waiter, answer: Any) -> None:
+    future, answered = waiter
+    if future is None or future.done():
+        if answered is not None:
+            answered(answer)
+    elif isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+class _Line(asyncio.Protocol):
+    """The bytes of a connection that redis-py has opened."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        answered: Answered,
+        broken: Callable[[_Line, Exception], None],
+    ) -> None:
+        import hiredis
+        from redis.exceptions import ReadOnlyError
+
+        self._connection = connection
+        self._answered = answered
+        self._broken = broken
+        self._leave = ReadOnlyError
+        # They have no public name, and no release of the last years went without them.
+        opened: Any = connection
+        self._reader: Any = hiredis.Reader(replyError=opened._parser.parse_error)
+        self._transport: asyncio.WriteTransport = opened._writer.transport
+        self._before: asyncio.Protocol = self._transport.get_protocol()  # pyright: ignore[reportAttributeAccessIssue]
+        self._transport.set_protocol(self)
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._transport.abort()
+        hang_up = asyncio.get_running_loop().create_task(_quietly(self._connection))
+        _hanging_up.add(hang_up)
+        hang_up.add_done_callback(_hanging_up.discard)
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        try:
+            reader.feed(data)
+            while (answer := reader.gets()) is not False:
+                if isinstance(
+                    answer, self._leave
+                ):  # a server that became a replica: another one has its place
+                    self._broken(self, answer)
+                    return
+                self._answered(answer)
+        except Exception as error:  # noqa: BLE001 - what is no answer of Redis
+            self._broken(self, error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._before.connection_lost(exc)  # so that redis-py's streams know
+        self._broken(self, exc or ConnectionError("the server hung up"))
 
 
 _hanging_up: set[asyncio.Task[None]] = set()

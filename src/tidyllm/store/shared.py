@@ -103,18 +103,28 @@ class SharedState:
         except RedisError as error:
             raise self._refused(str(command[0]), error) from error
 
-    async def run(self, script: Script, keys: Sequence[str | bytes] = (), args: Sequence[Value] = ()) -> Any:
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes] = (),
+        args: Sequence[Value] = (),
+        *,
+        late: Callable[[Any], None] | None = None,
+    ) -> Any:
         """Run a script, which is alone while it runs; returns its answer.
+
+        A script that was sent runs, also when whoever waits is cancelled: then `late` is called with its answer.
 
         :raises StoreDown: as in `command`. :raises StoreError: the script failed.
         """
         from redis.exceptions import NoScriptError, RedisError
 
+        heard = None if late is None else _unless_failed(late)
         try:
             try:
-                return await self._lane().send(("EVALSHA", script.sha, len(keys), *keys, *args))
+                return await self._lane().send(("EVALSHA", script.sha, len(keys), *keys, *args), heard)
             except NoScriptError:  # a new or restarted server: EVAL also keeps the script
-                return await self._lane().send(("EVAL", script.text, len(keys), *keys, *args))
+                return await self._lane().send(("EVAL", script.text, len(keys), *keys, *args), heard)
         except RedisError as error:
             raise self._refused("a script", error) from error
 
@@ -128,16 +138,15 @@ class SharedState:
         self._post(lane, script, (len(keys), *keys, *args), known=script.sha in lane.scripts)
 
     def _post(self, lane: Lane, script: Script, rest: tuple[Any, ...], *, known: bool) -> None:
-        def done(answer: asyncio.Future[Any]) -> None:
-            error = None if answer.cancelled() else answer.exception()
-            if error is None:
+        def answered(answer: Any) -> None:
+            if not isinstance(answer, Exception):
                 lane.scripts.add(script.sha)
-            elif known and type(error).__name__ == "NoScriptError":  # somebody has flushed the scripts
+            elif known and type(answer).__name__ == "NoScriptError":  # somebody has flushed the scripts
                 lane.scripts.discard(script.sha)
                 self._post(lane, script, rest, known=False)
 
         command = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
-        lane.send((*command, *rest)).add_done_callback(done)
+        lane.post((*command, *rest), answered)
 
     def _refused(self, what: str, error: Exception) -> StoreError:
         from redis.exceptions import (
@@ -178,6 +187,14 @@ class SharedState:
         lane = self._lanes.pop(asyncio.get_running_loop(), None)
         if lane is not None:
             await lane.close()
+
+
+def _unless_failed(late: Callable[[Any], None]) -> Callable[[Any], None]:
+    def answered(answer: Any) -> None:
+        if not isinstance(answer, Exception):
+            late(answer)
+
+    return answered
 
 
 def _without_password(url: str) -> str:
