@@ -44,6 +44,32 @@ for n in range(10_000):
 """
 
 
+STEPPER = """
+import contextlib, io, os, pathlib, sys
+from tidyllm.sandbox import Workspace
+tree, state, what, at = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+os.umask(0o22)
+ws = Workspace(tree, state=state, run="r")
+left = at
+def counted(call):
+    def made(*args, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        return call(*args, **named)
+    return made
+for name in ("mkdir", "fchmod", "rename", "rmdir", "unlink", "fsync", "write"):
+    setattr(os, name, counted(getattr(os, name)))
+if what == "move":
+    ws.move("b", "n/m")
+elif what == "delete":
+    ws.delete("b")
+else:
+    ws.apply_diff("--- a/b/c.txt\\n+++ b/b/c.txt\\n@@ -1 +1 @@\\n-c\\n+2\\n--- /dev/null\\n+++ b/x/y/z.txt\\n@@ -0,0 +1 @@\\n+2\\n")
+"""
+
+
 def killed(tmp_path: Path, code: str, after: float, *more: str) -> int:
     """Start a program on the workspace and kill it without warning some time after it is ready; its pid."""
     words = [sys.executable, "-c", code, str(tmp_path / "tree"), str(tmp_path / "state"), *more]
@@ -75,6 +101,49 @@ def rounds(tmp_path: Path, count: int) -> None:
 
 def test_a_killed_edit_is_made_or_not_made_and_never_half(tmp_path: Path) -> None:
     rounds(tmp_path, 4)
+
+
+@pytest.mark.parametrize("what", ["move", "delete", "diff"])
+def test_an_edit_killed_at_any_of_its_calls_is_whole_or_not_made_and_can_be_undone(
+    tmp_path: Path, what: str
+) -> None:
+    ends: set[str] = set()
+    at, code = 0, -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        at += 1
+        place = tmp_path / str(at)
+        place.mkdir()
+        with workspace(place, TREE) as ws:
+            (ws.root / "b" / "d").chmod(0o500)
+        before = image(place / "tree")
+        words = [sys.executable, "-c", STEPPER, str(place / "tree"), str(place / "state"), what, str(at)]
+        code = subprocess.run(words, check=False).returncode
+        with workspace(place, {}) as ws:
+            ends.add(ws.tree_hash())
+            ws.undo("r")
+            assert image(place / "tree") == before, f"killed at call {at}"
+    assert code == 0
+    assert at > 8
+    assert len(ends) == 2, "an edit was made by half"
+
+
+def test_what_a_crash_made_by_half_can_be_undone_after_somebody_else_was_there(tmp_path: Path) -> None:
+    place, before = tmp_path, image(tmp_path)
+    for at in range(1, 30):
+        place = tmp_path / str(at)
+        place.mkdir()
+        workspace(place, TREE).close()
+        before = image(place / "tree")
+        words = [sys.executable, "-c", STEPPER, str(place / "tree"), str(place / "state"), "move", str(at)]
+        subprocess.run(words, check=False)
+        if not (place / "tree" / "b" / "c.txt").exists():
+            break
+    assert not (place / "tree" / "n").exists()
+    (place / "tree" / "n").write_text("mine")
+    with workspace(place, {}) as ws:
+        ws.undo("r", force=True)
+        (ws.root / "n").unlink(missing_ok=True)
+        assert image(ws.root) == before
 
 
 @pytest.mark.proof

@@ -88,8 +88,11 @@ def _put(tree: Tree, blobs: Blobs, path: str, after: State) -> None:
         )
 
 
-def standing(tree: Tree, deltas: Sequence[Delta]) -> str:
-    """Whether all paths are as `before`, as `after`, or anything else (`mixed`, `strange`)."""
+def standing(tree: Tree, deltas: Sequence[Delta], *, crashed: bool = False) -> str:
+    """Whether all paths are as `before`, as `after`, or anything else (`mixed`, `strange`).
+
+    `crashed`: a folder on its way has a mode of neither, because it is made first and gets its mode when all is in it.
+    """
     seen: set[str] = set()
     for delta in deltas:
         now = current(tree, delta.path)
@@ -97,22 +100,32 @@ def standing(tree: Tree, deltas: Sequence[Delta]) -> str:
             seen.add("after")
         elif now == delta.before:
             seen.add("before")
+        elif crashed and now is not None and now.kind == "folder" and _is_folder(delta):
+            seen |= {"before", "after"}
         else:
             return "strange"
     return "mixed" if len(seen) > 1 else seen.pop() if seen else "after"
 
 
+def _is_folder(delta: Delta) -> bool:
+    return any(state is not None and state.kind == "folder" for state in (delta.before, delta.after))
+
+
 def heal(journal: Journal, tree: Tree) -> None:
-    """End what a crash left open: an edit that had begun is finished, one that had not is recorded as not made."""
+    """End what a crash left open: an edit that had begun is finished, one that had not is recorded as not made.
+
+    Where somebody else has been at its paths since, it is not finished; what of it was made is recorded, for `undo`.
+    """
     for intent in journal.open_intents():
         for folder in {split(delta.path)[0] for delta in intent.deltas}:
             tree.clean(folder)
-        where = standing(tree, intent.deltas)
+        where = standing(tree, intent.deltas, crashed=True)
         deltas, note = intent.deltas, ""
         if where == "mixed":
             apply(tree, journal.blobs, deltas)
         elif where != "after":
-            deltas, note = (), f"not made: found {where} after a crash"
+            deltas = tuple(one for one in deltas if current(tree, one.path) == one.after != one.before)
+            note = f"{'half' if deltas else 'not'} made: found {where} after a crash"
         journal.add(msgspec.structs.replace(intent, phase="done", deltas=deltas, note=note), safe=True)
 
 
