@@ -98,6 +98,7 @@ def post_batch(connection: Connection, batch: Batch, writer: int | None, name: s
     if first_open is None and posted.granted:
         first_open = posted.granted[0][1] & ((1 << WRITER_SHIFT) - 1)
     chain.write(first_open)
+    sql.flush()
     return posted
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tidyllm.store.direct import Direct, psycopg_error, refused
+
 __all__ = ["Sql"]
 
 _AT_ONCE = 32
@@ -22,42 +24,53 @@ _AT_ONCE = 32
 
 
 class Sql:
-    """One connection within its transaction. Statements have `?` where values go, on both databases."""
+    """One connection within its transaction. Statements have `?` where values go, on both databases.
 
-    __slots__ = ("_errors", "_raw", "sqlite")
+    On Postgres what returns nothing is kept until something is read, or until `flush`: it travels in one message.
+    """
+
+    __slots__ = ("_direct", "_errors", "_kept", "_raw", "sqlite")
 
     def __init__(self, connection: Connection) -> None:
         self.sqlite = connection.dialect.name == "sqlite"
         self._raw: Any = connection.connection.driver_connection
-        self._errors: type[Exception] = sqlite3.Error if self.sqlite else _psycopg_error()
+        self._direct = None if self.sqlite else Direct(self._raw)
+        self._errors = sqlite3.Error if self.sqlite else psycopg_error()
+        self._kept: list[str] = []
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that it returns."""
         try:
-            return self._raw.execute(statement if self.sqlite else _percent(statement), values).fetchall()
+            if self._direct is None:
+                return self._raw.execute(statement, values).fetchall()
+            self._kept.append(self._direct.filled(statement, values))
+            return self._send(self._direct)
         except self._errors as error:
             raise self._wrapped(statement, error) from error
 
     def run(self, statement: str, values: Sequence[Any]) -> None:
         """For one row of values, without an answer."""
         try:
-            self._raw.execute(statement if self.sqlite else _percent(statement), values)
+            if self._direct is None:
+                self._raw.execute(statement, values)
+            else:
+                self._kept.append(self._direct.filled(statement, values))
         except self._errors as error:
             raise self._wrapped(statement, error) from error
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """For each row of values of `INSERT … VALUES (?, …) …`.
 
-        SQLite gets many rows in one statement: with one each, its driver would give up the interpreter twice for each.
+        Many rows are one statement: with one each, SQLite's driver would give up the interpreter twice for each.
         """
         try:
-            if self.sqlite:
-                for start in range(0, len(rows), _AT_ONCE):
-                    part = rows[start : start + _AT_ONCE]
-                    self._raw.execute(_repeated(statement, len(part)), list(chain.from_iterable(part)))
-            else:
-                with self._raw.cursor() as cursor:
-                    cursor.executemany(_percent(statement), rows)
+            for start in range(0, len(rows), _AT_ONCE):
+                part = rows[start : start + _AT_ONCE]
+                values = list(chain.from_iterable(part))
+                if self._direct is None:
+                    self._raw.execute(_repeated(statement, len(part)), values)
+                else:
+                    self._kept.append(self._direct.filled(_repeated(statement, len(part)), values))
         except self._errors as error:
             raise self._wrapped(statement, error) from error
 
@@ -71,9 +84,22 @@ class Sql:
         except self._errors as error:
             raise self._wrapped(statement, error) from error
 
+    def flush(self) -> None:
+        """Run what was kept."""
+        if self._kept and self._direct is not None:
+            try:
+                self._send(self._direct)
+            except self._errors as error:
+                raise self._wrapped("a batch of the ledger", error) from error
+
+    def _send(self, direct: Direct) -> list[tuple[Any, ...]]:
+        kept, self._kept = self._kept, []
+        return direct.run("; ".join(kept))
+
     def _wrapped(self, statement: str, error: Exception) -> DBAPIError:
-        gone = not self.sqlite and bool(self._raw.closed)
-        return DBAPIError(statement, None, error, hide_parameters=True, connection_invalidated=gone)
+        if self.sqlite:
+            return DBAPIError(statement, None, error, hide_parameters=True)
+        return refused(self._raw, statement, error)
 
 
 @lru_cache(maxsize=512)
@@ -82,15 +108,3 @@ def _repeated(statement: str, rows: int) -> str:
     before, _, after = statement.partition(" VALUES ")
     marks, bracket, rest = after.partition(")")
     return f"{before} VALUES {', '.join([marks + bracket] * rows)}{rest}"
-
-
-@lru_cache(maxsize=512)
-def _percent(statement: str) -> str:
-    return statement.replace("?", "%s")
-
-
-@lru_cache(maxsize=1)
-def _psycopg_error() -> type[Exception]:
-    from psycopg import Error
-
-    return Error

@@ -64,6 +64,7 @@ def _postgres(location: Location, **options: Any) -> Engine:
 _LEAVE_NO_LOCKS = """
 SET idle_in_transaction_session_timeout = '20s';
 SET lock_timeout = '25s';
+SET bytea_output = 'hex';
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;

@@ -10,12 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tidyllm.errors import StoreDown, StoreError
+from tidyllm.store.direct import Direct, psycopg_error, refused
 from tidyllm.store.engines import WAIT
 from tidyllm.store.inserts import Inserts
 
 __all__ = ["Session"]
 
-_ALONE = text("SELECT pg_advisory_xact_lock(126948463830130)")
+_BEGIN = "BEGIN; SELECT pg_current_xact_id()::text"
+"""The number of the transaction is asked for at once: should its commit break, it tells whether that was done."""
+_ALONE = "BEGIN; SELECT pg_current_xact_id()::text, pg_advisory_xact_lock(126948463830130)::text"
 """Works that read before they write are alone, as on SQLite: without it two processes' batches would deadlock."""
 
 
@@ -33,6 +36,7 @@ class Session:
         self.inserts = Inserts(engine.dialect)
         self.doubtful: str | None = None
         """Postgres: the transaction whose commit began and was never answered."""
+        self._number: str | None = None
 
     def begin(self, *, alone: bool, wait: float) -> Connection:
         """A connection with a transaction; `alone`: no other process is in such a one at the same time.
@@ -43,9 +47,16 @@ class Session:
             self._connection = self._engine.connect()
         self._connection.info[WAIT] = wait
         self._transaction = self._connection.begin()
-        if alone and self._postgres:
-            self._connection.execute(_ALONE)
+        if self._postgres:
+            self._number = self._begun(self._connection, _ALONE if alone else _BEGIN)
         return self._connection
+
+    def _begun(self, connection: Connection, script: str) -> str:
+        driver: Any = connection.connection.driver_connection
+        try:
+            return str(Direct(driver).run(script)[0][0])
+        except psycopg_error() as error:
+            raise refused(driver, script, error) from error
 
     def run(self, work: Callable[[Connection], Any], connection: Connection) -> Any:
         """What `work` returns.
@@ -69,11 +80,7 @@ class Session:
         """Commit. When that breaks on Postgres, `doubtful` says which transaction to ask for."""
         assert self._connection is not None
         assert self._transaction is not None
-        if self._postgres:
-            number = self._connection.exec_driver_sql(
-                "SELECT pg_current_xact_id_if_assigned()::text"
-            ).scalar()
-            self.doubtful = number
+        self.doubtful = self._number
         self._transaction.commit()
         self._transaction = None
         self.doubtful = None

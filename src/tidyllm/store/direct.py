@@ -1,0 +1,121 @@
+"""Statements to Postgres, several in one message, straight to libpq inside the store's transaction. It knows no tables.
+
+A cursor of psycopg sends each statement alone and takes longer for it than the server does; what writes thousands of
+rows a second comes here. Values stand in the text as literals, which this module writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.pq.abc import PGresult
+
+__all__ = ["Direct", "psycopg_error", "refused"]
+
+
+def _boolean(value: bytes) -> bool:
+    return value == b"t"
+
+
+def _bytes(value: bytes) -> bytes:
+    return bytes.fromhex(value[2:].decode())  # `bytea_output = hex`, see `engines.py`
+
+
+_READERS: dict[int, Callable[[bytes], Any]] = {
+    16: _boolean,
+    17: _bytes,
+    20: int,
+    21: int,
+    23: int,
+    700: float,
+    701: float,
+    1700: int,  # sums of bigint
+}
+"""By type; anything else is text."""
+
+
+class Direct:
+    """One connection of psycopg's. Not for two threads at once."""
+
+    def __init__(self, driver: Connection[Any]) -> None:
+        from psycopg.pq import Escaping
+
+        self._driver = driver
+        self._encoding = driver.info.encoding
+        self._escaping = Escaping(driver.pgconn)
+
+    def run(self, script: str) -> list[tuple[Any, ...]]:
+        """Run statements, set apart by `;`; returns the rows of the last one.
+
+        :raises psycopg.Error: one of them failed, and those behind it were not run.
+        """
+        from psycopg import OperationalError, pq
+        from psycopg.errors import error_from_result
+
+        result: PGresult = self._driver.pgconn.exec_(script.encode(self._encoding))
+        if result.status == pq.ExecStatus.TUPLES_OK:
+            columns = range(result.nfields)
+            readers = [_READERS.get(result.ftype(column)) for column in columns]
+            return [
+                tuple([self._value(result, row, column, readers[column]) for column in columns])
+                for row in range(result.ntuples)
+            ]
+        if result.status in {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}:
+            return []
+        if self._driver.closed or result.error_field(pq.DiagnosticField.SQLSTATE) is None:
+            said = self._driver.pgconn.get_error_message(self._encoding).strip()
+            raise OperationalError(said or "the connection is gone")
+        raise error_from_result(result, self._encoding)
+
+    def _value(self, result: PGresult, row: int, column: int, read: Any) -> Any:
+        value = result.get_value(row, column)
+        if value is None:
+            return None
+        return value.decode(self._encoding) if read is None else read(value)
+
+    def filled(self, statement: str, values: Sequence[object]) -> str:
+        """The statement with a literal in place of each `?`."""
+        parts = statement.split("?")
+        return "".join([
+            part + after
+            for part, after in zip(parts, [*map(self.literal, values), ""], strict=True)
+        ])  # fmt: skip
+
+    def literal(self, value: object) -> str:
+        """A value as SQL."""
+        if value is None:
+            return "NULL"
+        if type(value) is int:
+            return (
+                str(value) if value >= 0 else f"({value})"
+            )  # `-1` behind another minus would begin a comment
+        if isinstance(value, str):
+            if "\0" in value:
+                raise ValueError("a text with a zero byte is none to Postgres")
+            return bytes(self._escaping.escape_literal(value.encode(self._encoding))).decode(self._encoding)
+        if isinstance(value, bytes):
+            return f"decode('{value.hex()}', 'hex')"
+        if isinstance(value, float):
+            return f"'{value!r}'::float8"
+        raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def refused(driver: Any, statement: str, error: Exception) -> DBAPIError:
+    """A psycopg error in the shape in which the store expects errors."""
+    return DBAPIError(
+        statement, None, error, hide_parameters=True, connection_invalidated=bool(driver.closed)
+    )
+
+
+@lru_cache(maxsize=1)
+def psycopg_error() -> type[Exception]:
+    """The base of psycopg's errors, imported where it is needed."""
+    from psycopg import Error
+
+    return Error
