@@ -7,7 +7,6 @@ undone, or run again, leaves no gap.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from tidyllm.money.facts import Facts, Outcome
 from tidyllm.money.process import host_name, process_started
@@ -38,22 +37,28 @@ class Chain:
     def __init__(self, sql: Sql, now: float, writer: int | None, name: str) -> None:
         self._sql = sql
         self._now = now
+        self._name = name
+        self._before = writer
+        self._found = [] if writer is None else sql.ask(_READ, (writer,))
+        self.writer = 0
         self.replaced: int | None = None
         """The writer that this process was, when others have taken it for dead meanwhile."""
+        self.seq = 0
+        self._head = GENESIS
         self._rows: list[Row] = []
-        found: Any = None
-        if writer is not None:
-            found = sql.rows(_READ, (writer,))[0]
-            if found[2] is not None:
-                self.replaced, writer = writer, None
-        if writer is None:
-            pid = os.getpid()
-            values = (name, host_name(), pid, process_started(pid), now, now, GENESIS)
-            writer = int(sql.rows(_NEW, values)[0][0])
-            found = (0, GENESIS)
-        self.writer = writer
-        self.seq = int(found[0])
-        self._head = bytes(found[1])
+
+    def begin(self) -> None:
+        """Go on behind the last row. What was asked of the store before is read together with it."""
+        self._sql.send()
+        if self._before is not None:
+            seq, head, recovered_at = self._found[0]
+            if recovered_at is None:
+                self.writer, self.seq, self._head = self._before, int(seq), bytes(head)
+                return
+            self.replaced = self._before
+        pid = os.getpid()
+        values = (self._name, host_name(), pid, process_started(pid), self._now, self._now, GENESIS)
+        self.writer = int(self._sql.rows(_NEW, values)[0][0])
 
     def add(  # noqa: PLR0917 - called for every row: names would cost a microsecond
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from tidyllm.money.account import Account, Held
 from tidyllm.money.history import spent_before
 from tidyllm.money.nanos import MOST_NANOS
 from tidyllm.money.sql import Sql
+from tidyllm.store.direct import Rows
 
 __all__ = ["Counters", "Place"]
 
@@ -74,18 +76,21 @@ class Counters:
         for path in paths:
             if id(path) not in self._paths:
                 self._paths[id(path)] = tuple([self._place(account, fixed) for account in path])
+        found: list[Rows] = []
         for start in range(0, len(fixed), _AT_ONCE):
             part = fixed[start : start + _AT_ONCE]
             wanted = ", ".join(["(?, ?)"] * len(part))
-            rows = self._sql.rows(
+            rows = self._sql.ask(
                 "SELECT budget_id, slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"  # noqa: S608 - marks only
                 f" WHERE (budget_id, slot) IN (VALUES {wanted})",
                 tuple([number for place in part for number in place.row]),
             )
-            for number, slot, spent, reserved in rows:
-                place = self._places[number]
-                place.spent, place.reserved = int(spent), int(reserved)
-                place.slots[slot] = place.spent + place.reserved
+            found.append(rows)
+        self._sql.send()
+        for number, slot, spent, reserved in chain.from_iterable(found):
+            place = self._places[number]
+            place.spent, place.reserved = int(spent), int(reserved)
+            place.slots[slot] = place.spent + place.reserved
 
     def _place(self, account: Account, fixed: list[Place]) -> Place:
         number = account.id or self.made.get(account) or self._make(account)

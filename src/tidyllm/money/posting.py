@@ -82,9 +82,10 @@ def post_batch(connection: Connection, batch: Batch, writer: int | None, name: s
     sql = Sql(connection)
     counters = Counters(sql, now)
     chain = Chain(sql, now, writer, name)
-    posted = Posted(chain.writer, counters.made)
     sums = DailySums(now)
     counters.load([ask.path for ask in batch.asks])
+    chain.begin()
+    posted = Posted(chain.writer, counters.made)
     if batch.closes:
         _settle(batch.closes, chain, counters, sums, _doubted(sql, batch.closes, chain.writer))
     for hit in batch.hits:
@@ -98,7 +99,6 @@ def post_batch(connection: Connection, batch: Batch, writer: int | None, name: s
     if first_open is None and posted.granted:
         first_open = posted.granted[0][1] & ((1 << WRITER_SHIFT) - 1)
     chain.write(first_open)
-    sql.flush()
     return posted
 
 

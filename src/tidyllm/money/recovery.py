@@ -87,6 +87,7 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
         return 0
     sql = Sql(connection)
     chain = Chain(sql, now, writer, name)
+    chain.begin()
     counters = Counters(sql, now)
     sums = DailySums(now)
     for entry, *columns in left:
@@ -101,12 +102,12 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
         sums.settled(facts, outcome, 1, 0, 0, 1, amount)
     counters.write()
     sums.write(sql)
-    sql.flush()
+    sql.send()
     own = connection.exec_driver_sql(
         f"SELECT open_from FROM ledger_writers WHERE id = {int(chain.writer)}"  # noqa: S608 - a number
     ).scalar_one()
     chain.write(int(own) if writer is not None and writer != dead else None)
-    sql.flush()
+    sql.send()
     return len(left)
 
 

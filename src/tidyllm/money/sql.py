@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tidyllm.store.direct import Direct, psycopg_error, refused
+from tidyllm.store.direct import DIRECT, Direct, Rows, psycopg_error
 
 __all__ = ["Sql"]
 
@@ -26,80 +26,67 @@ _AT_ONCE = 32
 class Sql:
     """One connection within its transaction. Statements have `?` where values go, on both databases.
 
-    On Postgres what returns nothing is kept until something is read, or until `flush`: it travels in one message.
+    On Postgres they are kept until rows are read, or until the store commits, and then travel in one message.
     """
 
-    __slots__ = ("_direct", "_errors", "_kept", "_raw", "sqlite")
+    __slots__ = ("_direct", "_raw", "sqlite")
 
     def __init__(self, connection: Connection) -> None:
         self.sqlite = connection.dialect.name == "sqlite"
         self._raw: Any = connection.connection.driver_connection
-        self._direct = None if self.sqlite else Direct(self._raw)
-        self._errors = sqlite3.Error if self.sqlite else psycopg_error()
-        self._kept: list[str] = []
+        self._direct: Direct | None = None if self.sqlite else connection.info[DIRECT]
 
-    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows that it returns."""
-        try:
-            if self._direct is None:
-                return self._raw.execute(statement, values).fetchall()
-            self._kept.append(self._direct.filled(statement, values))
-            return self._send(self._direct)
-        except self._errors as error:
-            raise self._wrapped(statement, error) from error
+    def ask(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        """The rows that it returns, once something was read or sent."""
+        if self._direct is None:
+            return self._execute(statement, values).fetchall()
+        rows: Rows = []
+        self._direct.keep(self._direct.filled(statement, values), rows)
+        return rows
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> Rows:
+        """The rows that it returns, and all those that were asked for before."""
+        rows = self.ask(statement, values)
+        self.send()
+        return rows
 
     def run(self, statement: str, values: Sequence[Any]) -> None:
         """For one row of values, without an answer."""
-        try:
-            if self._direct is None:
-                self._raw.execute(statement, values)
-            else:
-                self._kept.append(self._direct.filled(statement, values))
-        except self._errors as error:
-            raise self._wrapped(statement, error) from error
+        if self._direct is None:
+            self._execute(statement, values)
+        else:
+            self._direct.keep(self._direct.filled(statement, values))
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """For each row of values of `INSERT … VALUES (?, …) …`.
 
         Many rows are one statement: with one each, SQLite's driver would give up the interpreter twice for each.
         """
-        try:
-            for start in range(0, len(rows), _AT_ONCE):
-                part = rows[start : start + _AT_ONCE]
-                values = list(chain.from_iterable(part))
-                if self._direct is None:
-                    self._raw.execute(_repeated(statement, len(part)), values)
-                else:
-                    self._kept.append(self._direct.filled(_repeated(statement, len(part)), values))
-        except self._errors as error:
-            raise self._wrapped(statement, error) from error
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            self.run(_repeated(statement, len(part)), list(chain.from_iterable(part)))
 
     def copy(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Postgres only: add rows to `into`, a table with its columns in brackets."""
+        """Postgres only: add rows to `into`, a table with its columns in brackets. Something was read before."""
+        assert self._direct is not None
         statement = f"COPY {into} FROM STDIN"
         try:
             with self._raw.cursor() as cursor, cursor.copy(statement) as copy:
                 for row in rows:
                     copy.write_row(row)
-        except self._errors as error:
-            raise self._wrapped(statement, error) from error
+        except psycopg_error() as error:
+            raise self._direct.failed(statement, error) from error
 
-    def flush(self) -> None:
+    def send(self) -> None:
         """Run what was kept."""
-        if self._kept and self._direct is not None:
-            try:
-                self._send(self._direct)
-            except self._errors as error:
-                raise self._wrapped("a batch of the ledger", error) from error
+        if self._direct is not None:
+            self._direct.send()
 
-    def _send(self, direct: Direct) -> list[tuple[Any, ...]]:
-        kept, self._kept = self._kept, []
-        return direct.run("; ".join(kept))
-
-    def _wrapped(self, statement: str, error: Exception) -> DBAPIError:
-        if self.sqlite:
-            return DBAPIError(statement, None, error, hide_parameters=True)
-        return refused(self._raw, statement, error)
+    def _execute(self, statement: str, values: Sequence[Any]) -> Any:
+        try:
+            return self._raw.execute(statement, values)
+        except sqlite3.Error as error:
+            raise DBAPIError(statement, None, error, hide_parameters=True) from error
 
 
 @lru_cache(maxsize=512)

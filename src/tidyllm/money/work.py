@@ -32,6 +32,9 @@ def answer(answers: list[tuple[LedgerEntry, BaseException | None]]) -> None:
 class Work:
     """One batch, taken when it is written: so late, the batch is as large as can be. Run again, it stays the same."""
 
+    direct = True
+    """All its statements go by `Sql`."""
+
     def __init__(self, ledger: Ledger, *, everything: bool, batch: Batch | None = None) -> None:
         self._ledger = ledger
         self._everything = everything

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy.exc import DBAPIError
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.pq.abc import PGresult
 
-__all__ = ["Direct", "psycopg_error", "refused"]
+__all__ = ["DIRECT", "Direct", "Rows", "psycopg_error"]
+
+Rows: TypeAlias = list[tuple[Any, ...]]
+
+DIRECT = "tidyllm.direct"
+"""Where a connection of the writer's has its `Direct`, in `Connection.info`."""
 
 
 def _boolean(value: bytes) -> bool:
@@ -49,32 +54,61 @@ class Direct:
         self._driver = driver
         self._encoding = driver.info.encoding
         self._escaping = Escaping(driver.pgconn)
+        self._kept: list[tuple[str, Rows | None]] = []
 
-    def run(self, script: str) -> list[tuple[Any, ...]]:
-        """Run statements, set apart by `;`; returns the rows of the last one.
+    def keep(self, statement: str, rows: Rows | None = None) -> None:
+        """Run one statement with the next message; its rows are put into `rows`."""
+        self._kept.append((statement, rows))
 
-        :raises psycopg.Error: one of them failed, and those behind it were not run.
+    @property
+    def kept(self) -> int:
+        """How many statements wait for the next message."""
+        return len(self._kept)
+
+    def forget(self) -> None:
+        """Run nothing of what was kept."""
+        self._kept = []
+
+    def send(self) -> None:
+        """Run what was kept, in order and in one message.
+
+        :raises DBAPIError: one of them failed, and those behind it were not run.
         """
-        from psycopg import OperationalError, pq
+        kept, self._kept = self._kept, []
+        if not kept:
+            return
+        try:
+            self._run(kept)
+        except psycopg_error() as error:
+            raise self.failed(kept[-1][0], error) from error
+
+    def _run(self, kept: list[tuple[str, Rows | None]]) -> None:
+        from psycopg import OperationalError, generators, pq
         from psycopg.errors import error_from_result
 
-        result: PGresult = self._driver.pgconn.exec_(script.encode(self._encoding))
-        if result.status == pq.ExecStatus.TUPLES_OK:
-            columns = range(result.nfields)
-            readers = [_READERS.get(result.ftype(column)) for column in columns]
-            return [
-                tuple([self._value(result, row, column, readers[column]) for column in columns])
-                for row in range(result.ntuples)
-            ]
-        if result.status in {pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}:
-            return []
-        if self._driver.closed or result.error_field(pq.DiagnosticField.SQLSTATE) is None:
-            said = self._driver.pgconn.get_error_message(self._encoding).strip()
-            raise OperationalError(said or "the connection is gone")
-        raise error_from_result(result, self._encoding)
+        pgconn = self._driver.pgconn
+        pgconn.send_query("; ".join([statement for statement, _ in kept]).encode(self._encoding))
+        for number, result in enumerate(self._driver.wait(generators.execute(pgconn))):
+            if result.status == pq.ExecStatus.TUPLES_OK:
+                rows = kept[number][1]
+                if rows is not None:
+                    rows += self._rows(result)
+            elif result.status != pq.ExecStatus.COMMAND_OK:
+                if result.error_field(pq.DiagnosticField.SQLSTATE) is None:
+                    raise OperationalError(
+                        result.get_error_message(self._encoding) or "the connection is gone"
+                    )
+                raise error_from_result(result, self._encoding)
 
-    def _value(self, result: PGresult, row: int, column: int, read: Any) -> Any:
-        value = result.get_value(row, column)
+    def _rows(self, result: PGresult) -> Rows:
+        columns = range(result.nfields)
+        readers = [_READERS.get(result.ftype(column)) for column in columns]
+        return [
+            tuple([self._value(result.get_value(row, column), readers[column]) for column in columns])
+            for row in range(result.ntuples)
+        ]
+
+    def _value(self, value: bytes | None, read: Callable[[bytes], Any] | None) -> Any:
         if value is None:
             return None
         return value.decode(self._encoding) if read is None else read(value)
@@ -105,12 +139,10 @@ class Direct:
             return f"'{value!r}'::float8"
         raise TypeError(f"no literal for {type(value).__name__}")
 
-
-def refused(driver: Any, statement: str, error: Exception) -> DBAPIError:
-    """A psycopg error in the shape in which the store expects errors."""
-    return DBAPIError(
-        statement, None, error, hide_parameters=True, connection_invalidated=bool(driver.closed)
-    )
+    def failed(self, statement: str, error: Exception) -> DBAPIError:
+        """An error of psycopg's in the shape in which the store expects errors."""
+        gone = bool(self._driver.closed)
+        return DBAPIError(statement, None, error, hide_parameters=True, connection_invalidated=gone)
 
 
 @lru_cache(maxsize=1)

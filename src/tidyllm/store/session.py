@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RootTransaction, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, RootTransaction, Table, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from tidyllm.errors import StoreDown, StoreError
-from tidyllm.store.direct import Direct, psycopg_error, refused
+from tidyllm.store.direct import DIRECT, Direct, Rows
 from tidyllm.store.engines import WAIT
-from tidyllm.store.inserts import Inserts
+from tidyllm.store.failures import kind_of
+from tidyllm.store.inserts import Inserts, Row
 
 __all__ = ["Session"]
 
-_BEGIN = "BEGIN; SELECT pg_current_xact_id()::text"
-"""The number of the transaction is asked for at once: should its commit break, it tells whether that was done."""
-_ALONE = "BEGIN; SELECT pg_current_xact_id()::text, pg_advisory_xact_lock(126948463830130)::text"
+_NUMBER = "SELECT pg_current_xact_id()::text"
+"""Of the transaction, asked for at once: should its commit break, it tells whether that was done."""
+_ALONE = "SELECT pg_advisory_xact_lock(126948463830130)"
 """Works that read before they write are alone, as on SQLite: without it two processes' batches would deadlock."""
 
 
@@ -33,10 +34,13 @@ class Session:
         self._inside = False
         event.listen(engine, "commit", self._refuse)
         event.listen(engine, "rollback", self._refuse)
-        self.inserts = Inserts(engine.dialect)
+        self._inserts = Inserts(engine.dialect)
         self.doubtful: str | None = None
         """Postgres: the transaction whose commit began and was never answered."""
-        self._number: str | None = None
+        self._begun: Rows = []
+        self._direct: Direct | None = None
+        self._prelude = 0
+        """Statements that only begin a transaction."""
 
     def begin(self, *, alone: bool, wait: float) -> Connection:
         """A connection with a transaction; `alone`: no other process is in such a one at the same time.
@@ -48,15 +52,26 @@ class Session:
         self._connection.info[WAIT] = wait
         self._transaction = self._connection.begin()
         if self._postgres:
-            self._number = self._begun(self._connection, _ALONE if alone else _BEGIN)
+            self._begun = []
+            direct = self._direct = self._connection.info.get(DIRECT)
+            if direct is None:
+                driver: Any = self._connection.connection.driver_connection
+                direct = self._direct = self._connection.info[DIRECT] = Direct(driver)
+            # They travel with the first statement of the first work.
+            direct.forget()
+            direct.keep("BEGIN")
+            direct.keep(_NUMBER, self._begun)
+            if alone:
+                direct.keep(_ALONE)
+            self._prelude = direct.kept
         return self._connection
 
-    def _begun(self, connection: Connection, script: str) -> str:
-        driver: Any = connection.connection.driver_connection
-        try:
-            return str(Direct(driver).run(script)[0][0])
-        except psycopg_error() as error:
-            raise refused(driver, script, error) from error
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows of one table."""
+        assert self._connection is not None
+        if self._direct is not None:
+            self._direct.send()
+        self._inserts.insert(self._connection, table, rows)
 
     def run(self, work: Callable[[Connection], Any], connection: Connection) -> Any:
         """What `work` returns.
@@ -65,6 +80,8 @@ class Session:
         """
         self._inside = True
         try:
+            if self._direct is not None and not getattr(work, "direct", False):
+                self._direct.send()
             return work(connection)
         finally:
             self._inside = False
@@ -80,10 +97,27 @@ class Session:
         """Commit. When that breaks on Postgres, `doubtful` says which transaction to ask for."""
         assert self._connection is not None
         assert self._transaction is not None
-        self.doubtful = self._number
+        if self._direct is not None:
+            self._commit(self._direct)
         self._transaction.commit()
         self._transaction = None
         self.doubtful = None
+
+    def _commit(self, direct: Direct) -> None:
+        """What is still kept, and the commit, in one message. Afterwards SQLAlchemy finds nothing left to commit."""
+        if not self._begun:
+            if direct.kept == self._prelude:
+                direct.forget()  # no work had anything to write
+                return
+            direct.send()
+        self.doubtful = self._begun[0][0]
+        direct.keep("COMMIT")
+        try:
+            direct.send()
+        except DBAPIError as error:
+            if kind_of(error) != "down":
+                self.doubtful = None  # the server says that it did not
+            raise
 
     def rollback(self) -> None:
         """Undo what was begun; a connection that cannot even do that is given up."""

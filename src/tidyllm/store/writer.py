@@ -225,11 +225,11 @@ class Writer:
                     rows.setdefault(item.table, []).append(item.row)
                     continue
                 for table, given in rows.items():
-                    session.inserts.insert(connection, table, given)
+                    session.insert(table, given)
                 rows.clear()
                 item.result = session.run(item.work, connection)
             for table, given in rows.items():
-                session.inserts.insert(connection, table, given)
+                session.insert(table, given)
             session.commit()
         except BaseException:
             session.rollback()
