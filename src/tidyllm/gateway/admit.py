@@ -19,7 +19,7 @@ from tidyllm.errors import AuthError, BadRequest, ConfigError, StoreError
 from tidyllm.gateway.asgi import Headers, Scope
 from tidyllm.gateway.auth import Authenticator, Caller, sent_keys
 from tidyllm.gateway.tags import HEADER, missing_tag, read_tags
-from tidyllm.models.asked import Asked
+from tidyllm.models.asked import most_tokens
 from tidyllm.models.forward import Forward
 from tidyllm.money import Budget
 
@@ -155,7 +155,7 @@ class Admission:
         if key is not None and key.subjects:
             tokens = 0
             if any(one.tokens_per_minute is not None for one in key.subjects):
-                tokens = size // 3 + (Asked.of(call.fields, call.format).max_tokens or _ANSWER)
+                tokens = size // 3 + (most_tokens(call.fields, call.format) or _ANSWER)
             lease = await self.limits.enter(key, tokens=tokens)
         return Ticket(tags, budget, lease)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "most_tokens"]
 
 _MOST: Mapping[str, tuple[str, ...]] = {
     "openai_chat": ("max_completion_tokens", "max_tokens"),
@@ -68,20 +68,14 @@ class Asked(msgspec.Struct, frozen=True):
         """
         if not _READ.intersection(body):
             return _NOTHING
-        caps = [cap for name in _MOST.get(format, ()) if (cap := _number(body, name)) is not None]
-        if format in _OF_OLLAMA and isinstance(options := _value(body, "options"), dict):
-            cap = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
-            caps += [] if cap is None else [cap]
         bedrock = _bedrock(body) if format in _OF_BEDROCK else None
-        if bedrock is not None:
-            caps += bedrock.caps
-        most = min(caps) if caps and min(caps) < 0 else max(caps, default=None)  # below 0 is without end
+        most = _most(body, format, bedrock)
         answers = _number(body, "n")
         tiers = () if _TIERS.isdisjoint(body) else _named_tiers(body)
         own_calls, known_tools = _tools(body)
         if bedrock is not None:
             return cls(
-                None if most is None else min(int(most), _LARGEST),
+                most,
                 1,
                 bedrock.tiers,
                 bedrock.temperature,
@@ -90,7 +84,7 @@ class Asked(msgspec.Struct, frozen=True):
                 known_tools,
             )
         return cls(
-            None if most is None else min(int(most), _LARGEST),
+            most,
             1 if answers is None else min(max(int(answers), 1), _LARGEST),
             tiers,
             _number(body, "temperature"),
@@ -98,6 +92,24 @@ class Asked(msgspec.Struct, frozen=True):
             own_calls,
             known_tools,
         )
+
+
+def most_tokens(body: Mapping[str, Any], format: str) -> int | None:
+    """`Asked.of(body, format).max_tokens`, without a look at anything else."""
+    return _most(body, format, _bedrock(body) if format in _OF_BEDROCK else None)
+
+
+def _most(body: Mapping[str, Any], format: str, bedrock: _Converse | None) -> int | None:
+    caps = [cap for name in _MOST.get(format, ()) if (cap := _number(body, name)) is not None]
+    if format in _OF_OLLAMA and isinstance(options := _value(body, "options"), dict):
+        cap = _number(options, "num_predict")  # pyright: ignore[reportUnknownArgumentType]
+        caps += [] if cap is None else [cap]
+    if bedrock is not None:
+        caps += bedrock.caps
+    if not caps:
+        return None
+    least = min(caps)
+    return min(int(least if least < 0 else max(caps)), _LARGEST)  # below 0 is without end
 
 
 class _Converse(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 A reservation is checked and added here in one script over the whole path, before its intent is written. So an
 exhausted budget is refused without work for the database, and who waits does not ask it either. The database decides
-once more in the transaction that writes the intent: whatever happens to Redis, the cap holds. Counters that are not
+once more in the transaction that writes the intent: whatever happens to Redis, the cap holds. While far less is used
+than a budget allows, nobody waits for what the script says: the next call hears of it. Counters that are not
 in Redis (it was restarted, they expired) are read from the ledger's; those that refuse are read anew when they are
 older than a few seconds, so that what a crash left in them is forgotten. While Redis is away the database decides
 alone; that is logged, and `degraded` says so.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -31,15 +33,19 @@ _TRUSTED = 3.0
 """Seconds for which a refusal stands on counters that nobody compared with the ledger's."""
 _PAUSE = 1.0
 """Seconds for which a Redis that was away is not asked."""
+_MANY = 10_000
+"""Accounts that are remembered."""
 _KEPT = 86_400
 """Seconds after which counters are read from the ledger again, at the latest."""
 
 _ENTER = Script("""
 local amount = tonumber(ARGV[1])
+local room = {'in'}
 for i = 1, #KEYS do
   local at = redis.call('HGET', KEYS[i], 'at')
   if not at then return {'empty', i} end
   local limit, first = ARGV[3 * i - 1], tonumber(ARGV[3 * i + 1])
+  room[i + 1] = ''
   if limit ~= '' then
     local spent, reserved = 0, 0
     local all = redis.call('HGETALL', KEYS[i])
@@ -55,10 +61,11 @@ for i = 1, #KEYS do
       if reserved > 0 and spent + amount <= tonumber(limit) then answer = 'wait' end
       return {answer, i, string.format('%.0f', spent), string.format('%.0f', reserved), at}
     end
+    room[i + 1] = string.format('%.0f', tonumber(limit) - spent - reserved - amount)
   end
 end
 for i = 1, #KEYS do redis.call('HINCRBY', KEYS[i], 'r:' .. ARGV[3 * i], ARGV[1]) end
-return {'in'}
+return room
 """)
 
 _LEAVE = Script("""
@@ -82,8 +89,20 @@ _READ = (
     " JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot >= ?"
 )
 
-Passed = tuple[tuple[str, ...], tuple[int, ...], int]
-"""Keys, slots and the amount that was added there."""
+_AMPLE = 4
+"""Nobody waits while more than one part in so many of each limit is free."""
+
+
+class Passed:
+    """The amount that was added, or is about to be, under some keys and slots."""
+
+    __slots__ = ("added", "amount", "keys", "slots")
+
+    def __init__(self, keys: tuple[str, ...], slots: tuple[int, ...], amount: int) -> None:
+        self.keys = keys
+        self.slots = slots
+        self.amount = amount
+        self.added = True
 
 
 class Gate:
@@ -95,6 +114,8 @@ class Gate:
         self.degraded = False
         """Redis is away: the database decides alone."""
         self._ask_again_at = float("-inf")
+        self._room: dict[str, tuple[float, int]] = {}
+        """By account with a limit: when Redis told what is free of it, and how much of that we have left."""
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
         """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
@@ -103,6 +124,9 @@ class Gate:
         """
         if self.degraded and clock.monotonic() < self._ask_again_at:
             return None  # a Redis that hangs would hold up every call for as long as its patience
+        now = clock.now()
+        if self._is_ample(path, amount, now) and not self.degraded:
+            return self._add(path, amount, now)
         try:
             passed = await self._enter(path, amount, what, until)
         except StoreError as error:
@@ -118,19 +142,51 @@ class Gate:
             self.degraded = False
         return passed
 
+    def _is_ample(self, path: tuple[Account, ...], amount: int, now: float) -> bool:
+        """Whether each account was lately far from its limit; what we add meanwhile is counted."""
+        for account in path:
+            if account.limit is not None:
+                told, free = self._room.get(account.name, (0.0, 0))
+                if now - told > _TRUSTED or (free - amount) * _AMPLE < account.limit:
+                    return False
+        for account in path:
+            if account.limit is not None:
+                told, free = self._room[account.name]
+                self._room[account.name] = told, free - amount
+        return True
+
+    def _add(self, path: tuple[Account, ...], amount: int, now: float) -> Passed:
+        """Add without waiting. Where Redis does not do so, whoever comes next waits, and sees why."""
+        keys, slots, arguments = _asked(path, amount, now)
+        passed = Passed(keys, slots, amount)
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Exception) or answer[0] != b"in":
+                passed.added = False
+                for account in path:
+                    self._room.pop(account.name, None)
+            else:
+                self._told(path, answer, now)
+
+        self._shared.post(_ENTER, keys, arguments, answered=answered)
+        return passed
+
+    def _told(self, path: tuple[Account, ...], answer: list[bytes], now: float) -> None:
+        if len(self._room) > _MANY:
+            self._room.clear()
+        for account, free in zip(path, answer[1:], strict=True):
+            if free:
+                self._room[account.name] = now, int(free)
+
     async def _enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed:
-        keys = tuple([_KEY + account.name for account in path])
         pause = _POLL
         while True:
             now = clock.now()
-            slots = tuple([account.window.slot(now) for account in path])
-            arguments: list[str | int] = [amount]
-            for account, slot in zip(path, slots, strict=True):
-                limit = "" if account.limit is None else account.limit
-                arguments += [limit, slot, account.window.first(now)]
-            answer: list[bytes | int] = await self._shared.run(_ENTER, keys, arguments)
+            keys, slots, arguments = _asked(path, amount, now)
+            answer: list[Any] = await self._shared.run(_ENTER, keys, arguments)
             if answer[0] == b"in":
-                return keys, slots, amount
+                self._told(path, answer, now)
+                return Passed(keys, slots, amount)
             account = path[int(answer[1]) - 1]
             if answer[0] == b"empty":
                 await self._fill(account, now)
@@ -156,6 +212,8 @@ class Gate:
 
     async def forget(self, path: tuple[Account, ...]) -> None:
         """Drop what Redis says of these accounts: the ledger disagrees."""
+        for account in path:
+            self._room.pop(account.name, None)
         if self.degraded and clock.monotonic() < self._ask_again_at:
             return
         try:
@@ -165,13 +223,25 @@ class Gate:
 
     def leave(self, passed: Passed, cost: int) -> None:
         """What was added is spent: `cost` of it. Nobody waits."""
-        keys, slots, amount = passed
+        if not passed.added:
+            return
         try:
             asyncio.get_running_loop()
         except RuntimeError:  # closed from plain code: these counters are off until they are next compared
             return
         # If it fails, they are off as well until they are next compared with the ledger's.
-        self._shared.post(_LEAVE, keys, (amount, cost, *slots))
+        self._shared.post(_LEAVE, passed.keys, (passed.amount, cost, *passed.slots))
+
+
+def _asked(
+    path: tuple[Account, ...], amount: int, now: float
+) -> tuple[tuple[str, ...], tuple[int, ...], list[str | int]]:
+    """Keys, slots and arguments of the script that adds."""
+    slots = tuple([account.window.slot(now) for account in path])
+    arguments: list[str | int] = [amount]
+    for account, slot in zip(path, slots, strict=True):
+        arguments += ["" if account.limit is None else account.limit, slot, account.window.first(now)]
+    return tuple([_KEY + account.name for account in path]), slots, arguments
 
 
 def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:

@@ -35,7 +35,7 @@ class Lane:
         self._connect = connect
         self._name = name
         self._patience = patience
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._waiting: list[tuple[_Command, _Waiter]] = []
         self._sent: deque[tuple[float, deque[_Waiter]]] = deque()
         self._line: _Line | None = None
@@ -52,7 +52,7 @@ class Lane:
 
         What is sent in the same turn of the loop travels together.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = self.loop.create_future()
         if self._closed:
             future.set_exception(self._is_closed())
         else:
@@ -70,7 +70,7 @@ class Lane:
         """Wait for what was sent, up to the usual patience, then hang up."""
         self._closed = True
         if self._sent or self._waiting:
-            self._empty = self._loop.create_future()
+            self._empty = self.loop.create_future()
             await asyncio.wait([self._empty], timeout=self._patience)
         if self._opening is not None:
             self._opening.cancel()
@@ -83,7 +83,7 @@ class Lane:
         self._waiting.append((command, waiter))
         if not self._flushes and self._opening is None:
             self._flushes = True
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushes = False
@@ -92,7 +92,7 @@ class Lane:
         line = self._line
         if line is None:
             if self._opening is None:
-                self._opening = self._loop.create_task(self._open())
+                self._opening = self.loop.create_task(self._open())
             return
         waiting, self._waiting = self._waiting, []
         self._sent.append((clock.monotonic(), deque([waiter for _, waiter in waiting])))

@@ -39,6 +39,7 @@ class SharedState:
         self._connect = connect
         self._patience = patience
         self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
+        self._last: Lane | None = None
 
     @classmethod
     def open(cls, url: str, *, patience: float = 2.0) -> Self:
@@ -83,10 +84,14 @@ class SharedState:
 
     def _lane(self) -> Lane:
         loop = asyncio.get_running_loop()
+        last = self._last
+        if last is not None and last.loop is loop:
+            return last  # nearly always there is one loop
         lane = self._lanes.get(loop)
         if lane is None:
             lane = Lane(self._connect, self.name, patience=self._patience)
             self._lanes[loop] = lane
+        self._last = lane
         return lane
 
     async def command(self, *command: Value) -> Any:
@@ -128,25 +133,44 @@ class SharedState:
         except RedisError as error:
             raise self._refused("a script", error) from error
 
-    def post(self, script: Script, keys: Sequence[str | bytes] = (), args: Sequence[Value] = ()) -> None:
-        """`run` for whom the answer does not matter: it leaves with what else is sent in this turn of the loop.
+    def post(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes] = (),
+        args: Sequence[Value] = (),
+        *,
+        answered: Callable[[Any], None] | None = None,
+    ) -> None:
+        """`run` for who does not wait: it leaves with what else is sent in this turn of the loop.
 
-        A failure is not told. Commands issued afterwards on this event loop come after it.
+        Commands issued afterwards on this event loop come after it. `answered` is called with its answer, or with an
+        exception when it failed.
         """
         lane = self._lane()
         # The text where the server may not know the script: asking again would be too late for what comes next.
-        self._post(lane, script, (len(keys), *keys, *args), known=script.sha in lane.scripts)
+        self._post(lane, script, (len(keys), *keys, *args), answered, known=script.sha in lane.scripts)
 
-    def _post(self, lane: Lane, script: Script, rest: tuple[Any, ...], *, known: bool) -> None:
-        def answered(answer: Any) -> None:
+    def _post(
+        self,
+        lane: Lane,
+        script: Script,
+        rest: tuple[Any, ...],
+        answered: Callable[[Any], None] | None,
+        *,
+        known: bool,
+    ) -> None:
+        def heard(answer: Any) -> None:
             if not isinstance(answer, Exception):
                 lane.scripts.add(script.sha)
             elif known and type(answer).__name__ == "NoScriptError":  # somebody has flushed the scripts
                 lane.scripts.discard(script.sha)
-                self._post(lane, script, rest, known=False)
+                self._post(lane, script, rest, answered, known=False)
+                return
+            if answered is not None:
+                answered(answer)
 
         command = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
-        lane.post((*command, *rest), answered)
+        lane.post((*command, *rest), heard)
 
     def _refused(self, what: str, error: Exception) -> StoreError:
         from redis.exceptions import (
@@ -185,6 +209,7 @@ class SharedState:
     async def aclose(self) -> None:
         """Wait for answers to what was sent from this event loop, then hang up; connections of other loops stay."""
         lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        self._last = None
         if lane is not None:
             await lane.close()
 
