@@ -35,6 +35,8 @@ __all__ = ["Ledger"]
 
 _POLL = 0.025
 """Seconds between two looks at whether other processes have settled, while somebody waits for that."""
+_HALVED = 8
+"""Asks from which on it pays to write them in two batches, see `Ledger._half`."""
 _HEARTBEAT = 10.0
 """Seconds between signs of life while calls are under way; four of them missed, and others may take us for dead."""
 
@@ -194,6 +196,12 @@ class Ledger:
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         self._queued = True
+        self._submit()
+        if self._beating is None or self._beating.is_closed():
+            self._beating = loop
+            clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
+
+    def _submit(self) -> None:
         work = Work(self, everything=True)
         try:
             future = self.store.submit(work)
@@ -201,9 +209,6 @@ class Ledger:
             self.failed(work.pull(), error)
             return
         future.add_done_callback(work.done)
-        if self._beating is None or self._beating.is_closed():
-            self._beating = loop
-            clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
 
     def _post(self) -> None:
         """What nobody waits for: with the next batch if one is coming, else soon."""
@@ -225,12 +230,25 @@ class Ledger:
             asks: list[LedgerEntry] = []
             self._posted = False
             if everything:
-                asks, self._asks = self._waiting + self._asks, []
+                now = self._half(len(closes))
+                asks, self._asks = self._waiting + self._asks[:now], self._asks[now:]
                 self._waiting = []
-                self._queued = False
+                self._queued = bool(self._asks)
+        if everything and self._asks:
+            self._submit()
         first = next(iter(self._open), None)
         open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
         return Batch(closes, [ask for ask in asks if not ask.answer.cancelled()], hits, open_from)
+
+    def _half(self, closing: int) -> int:
+        """How many of those who ask are in the next batch: all, unless the program does nothing but wait for it.
+
+        When no call is under way everybody waits for the same commit, and is done at the same time again and again.
+        With half of them first, the others are written while those are on their way.
+        """
+        asking = len(self._asks)
+        idle = len(self._open) <= closing
+        return asking // 2 if idle and asking >= _HALVED else asking
 
     def ran(self, batch: Batch, posted: Posted) -> None:
         """A batch that nobody waits for was written, and will be on disk before the next one begins."""
