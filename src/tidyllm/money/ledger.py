@@ -35,8 +35,8 @@ __all__ = ["Ledger"]
 
 _POLL = 0.025
 """Seconds between two looks at whether other processes have settled, while somebody waits for that."""
-_HALVED = 8
-"""Asks from which on it pays to write them in two batches, see `Ledger._half`."""
+_BURST = 8
+"""Asks from which on it pays to write them in two batches."""
 _HEARTBEAT = 10.0
 """Seconds between signs of life while calls are under way; four of them missed, and others may take us for dead."""
 
@@ -230,7 +230,7 @@ class Ledger:
             asks: list[LedgerEntry] = []
             self._posted = False
             if everything:
-                now = self._half(len(closes))
+                now = self._first(len(closes))
                 asks, self._asks = self._waiting + self._asks[:now], self._asks[now:]
                 self._waiting = []
                 self._queued = bool(self._asks)
@@ -240,15 +240,15 @@ class Ledger:
         open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
         return Batch(closes, [ask for ask in asks if not ask.answer.cancelled()], hits, open_from)
 
-    def _half(self, closing: int) -> int:
+    def _first(self, closing: int) -> int:
         """How many of those who ask are in the next batch: all, unless the program does nothing but wait for it.
 
-        When no call is under way everybody waits for the same commit, and is done at the same time again and again.
-        With half of them first, the others are written while those are on their way.
+        When no call is under way everybody waits for the same commit, and the processor with them. So a third goes
+        first, and the others are written while those are on their way.
         """
         asking = len(self._asks)
         idle = len(self._open) <= closing
-        return asking // 2 if idle and asking >= _HALVED else asking
+        return asking // 3 if idle and asking >= _BURST else asking
 
     def ran(self, batch: Batch, posted: Posted) -> None:
         """A batch that nobody waits for was written, and will be on disk before the next one begins."""
