@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,4 +91,90 @@ async def test_while_redis_is_away_the_database_decides_alone_and_says_so(
     assert ledger.gate is not None
     assert ledger.gate.degraded
     assert len([one for one in caplog.records if "by the database alone" in one.message]) == 1
+    await shared.aclose()
+
+
+async def fields(shared: SharedState, name: str) -> dict[str, str]:
+    found = await shared.command("HGETALL", f"tidyllm:budget:{name}")
+    return {found[at].decode(): found[at + 1].decode() for at in range(0, len(found), 2)}
+
+
+class Counting(SharedState):
+    """It counts the scripts that somebody waits for."""
+
+    waited = 0
+
+    async def run(self, *args: Any, **options: Any) -> Any:
+        self.waited += 1
+        return await super().run(*args, **options)
+
+
+async def test_far_from_the_limit_nobody_waits_and_everything_is_counted(store: Store) -> None:
+    shared = Counting.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
+    first = await budget.reserve(Decimal(1), what="x")  # tells how much is free
+    shared.waited = 0
+    entries = [await budget.reserve(Decimal(1), what="x") for _ in range(20)]
+    assert shared.waited == 0
+    assert (await fields(shared, "org:a"))["r:0"] == str(21 * 10**9)
+    for entry in (first, *entries):
+        await entry.settle(Decimal("0.5"))
+    await drained(ledger)
+    told = await fields(shared, "org:a")
+    assert (told["r:0"], told["s:0"]) == ("0", str(int(10.5 * 10**9)))
+    assert (await ledger.verify()).problems == []
+    await shared.aclose()
+
+
+async def test_near_the_limit_everybody_waits_for_the_counters(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    one, two = (Ledger(store, shared=shared) for _ in range(2))
+    mine, theirs = (Budget(10, name="org:a", ledger=each, wait_seconds=0) for each in (one, two))
+    given = [await mine.reserve(Decimal(1), what="x") for _ in range(3)]
+    given += [await theirs.reserve(Decimal(1), what="x") for _ in range(7)]
+    for budget in (mine, theirs):
+        with pytest.raises(BudgetExceeded):
+            await budget.reserve(Decimal(1), what="x")
+    for entry in given:
+        await entry.settle(Decimal(1))
+    await drained(one)
+    await drained(two)
+    assert (await one.verify()).problems == []
+    await shared.aclose()
+
+
+async def test_counters_that_vanish_while_nobody_waits_are_read_again(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
+    before = await budget.reserve(Decimal(1), what="x")
+    await shared.delete("tidyllm:budget:org:a")
+    unheard = await budget.reserve(Decimal(2), what="x")  # nobody waited, and nothing was added
+    after = await budget.reserve(Decimal(3), what="x")
+    assert (await fields(shared, "org:a"))["r:0"] == str(6 * 10**9)  # as the ledger says, and its own
+    for entry in (before, unheard, after):
+        await entry.settle(Decimal(1))
+    await drained(ledger)
+    await shared.aclose()
+
+
+async def test_a_redis_that_goes_away_while_nobody_waits_is_noticed(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = SharedState.open(redis_url(), patience=0.2)
+    ledger = Ledger(store, shared=shared)
+    assert ledger.gate is not None
+    budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
+    entries = [await budget.reserve(Decimal(1), what="x")]
+    await shared.command("CLIENT", "PAUSE", 700)
+    entries += [await budget.reserve(Decimal(1), what="x")]
+    await asyncio.sleep(0.3)
+    entries += [await budget.reserve(Decimal(1), what="x")]
+    assert ledger.gate.degraded
+    assert "by the database alone" in caplog.text
+    for entry in entries:
+        await entry.settle(Decimal(1))
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []
     await shared.aclose()

@@ -403,3 +403,39 @@ async def test_a_rolling_window_frees_what_was_spent_once_it_is_over(memory: Sto
             await budget.reserve(Decimal("0.2"), what="x")
         fake.advance(caught.value.retry_after - 599)
         await (await budget.reserve(Decimal("0.2"), what="x")).settle(Decimal("0.2"))
+
+
+async def test_of_a_burst_some_are_written_first_and_the_others_next(store: Store) -> None:
+    async with ledger_of(store) as ledger:
+        budget = Budget(100, name="org:a", ledger=ledger)
+        await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+        await ledger.flush()
+        sizes: list[int] = []
+        pull = ledger.pull
+
+        def counted(*, everything: bool) -> Any:
+            batch = pull(everything=everything)
+            if batch.asks:
+                sizes.append(len(batch.asks))
+            return batch
+
+        ledger.pull = counted
+        entries = await asyncio.gather(*(budget.reserve(Decimal(1), what="x") for _ in range(30)))
+        assert sizes == [10, 20]
+        more = await asyncio.gather(*(budget.reserve(Decimal(1), what="x") for _ in range(30)))
+        assert sizes == [10, 20, 30], "while calls are under way all go together"
+        for entry in (*entries, *more):
+            await entry.settle(Decimal(1))
+        with pytest.raises(BudgetExceeded):
+            await asyncio.gather(*(budget.reserve(Decimal(2), what="x") for _ in range(30)))
+
+
+async def test_a_burst_on_a_closed_store_is_refused_whole(store: Store) -> None:
+    ledger = Ledger(store)
+    budget = Budget(100, name="org:a", ledger=ledger)
+    await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await ledger.aclose()
+    store.close()
+    asked = (budget.reserve(Decimal(1), what="x") for _ in range(20))
+    refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(one).__name__ for one in refused} == {"StoreDown"}

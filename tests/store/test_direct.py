@@ -1,0 +1,211 @@
+"""Statements to Postgres in one message: literals, order, errors, and the transactions that works share by them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tests.store.proxy import proxy
+from tests.store.servers import databases, postgres_url
+from tests.store.stores import fresh, names, note, notes, opened
+from tidyllm.errors import StoreDown, StoreError
+from tidyllm.store.direct import DIRECT, Direct, Rows
+
+pytestmark = pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(1 << 63), (1 << 63) - 1),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0")),
+    st.sampled_from(["'; DROP TABLE notes; --", "\\", "\\'", "?", "%s", "$1", "E'\\x'", "''"]),
+    st.binary(),
+    st.floats(allow_nan=False),
+)
+CASTS: dict[type, str] = {int: "bigint", str: "text", bytes: "bytea", float: "float8", type(None): "text"}
+
+
+@pytest.fixture(scope="module")
+def driver() -> Generator[Any]:
+    with psycopg.connect(postgres_url().replace("+psycopg", ""), autocommit=True) as one:
+        one.execute("SET bytea_output = 'hex'")
+        yield one
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_every_value_comes_back_as_it_was(driver: Any, setting: str) -> None:
+    driver.execute(f"SET standard_conforming_strings = {setting}")
+    driver.execute("SET escape_string_warning = off")
+    direct = Direct(driver)
+
+    @given(st.lists(VALUES, min_size=1, max_size=8))
+    def comes_back(values: list[Any]) -> None:
+        rows: Rows = []
+        marks = ", ".join(f"(?)::{CASTS[type(value)]}" for value in values)
+        direct.keep(direct.filled(f"SELECT {marks}", values), rows)
+        direct.send()
+        assert rows == [tuple(values)]
+
+    comes_back()
+    driver.execute("SET standard_conforming_strings = on")
+
+
+def test_floats_without_an_end_are_values_as_well(driver: Any) -> None:
+    direct, rows = Direct(driver), list[tuple[Any, ...]]()
+    direct.keep(direct.filled("SELECT ?, ?", (math.inf, math.nan)), rows)
+    direct.send()
+    assert rows[0][0] == math.inf
+    assert math.isnan(rows[0][1])
+
+
+def test_what_is_no_value_is_refused_before_anything_is_sent(driver: Any) -> None:
+    direct = Direct(driver)
+    with pytest.raises(ValueError, match="zero byte"):
+        direct.literal("a\0b")
+    with pytest.raises(TypeError, match="no literal for list"):
+        direct.literal([1])
+    with pytest.raises(ValueError, match="zip"):
+        direct.filled("SELECT ?, ?", (1,))
+
+
+def test_each_statement_gets_its_own_rows_in_order(driver: Any) -> None:
+    direct = Direct(driver)
+    one: Rows = []
+    two: Rows = []
+    direct.keep("SELECT 1, true, 2.5::float8", one)
+    direct.keep("CREATE TEMP TABLE numbers (n int)")
+    direct.keep("INSERT INTO numbers VALUES (7), (8)")
+    direct.keep("SELECT n, 'it''s', NULL, sum(n) OVER () FROM numbers ORDER BY n", two)
+    assert direct.kept == 4
+    direct.send()
+    assert one == [(1, True, 2.5)]
+    assert two == [(7, "it's", None, 15), (8, "it's", None, 15)]
+    assert direct.kept == 0
+    direct.keep("DROP TABLE numbers")
+    direct.send()
+
+
+def test_what_stands_behind_an_error_is_not_run(driver: Any) -> None:
+    direct = Direct(driver)
+    direct.keep("CREATE TEMP TABLE few (n int PRIMARY KEY)")
+    direct.send()
+    for statement in ("INSERT INTO few VALUES (1)", "SELECT 1/0", "INSERT INTO few VALUES (2)"):
+        direct.keep(statement)
+    with pytest.raises(DBAPIError, match="division by zero") as caught:
+        direct.send()
+    assert caught.value.orig is not None
+    assert getattr(caught.value.orig, "sqlstate", None) == "22012"
+    assert not caught.value.connection_invalidated
+    rows: Rows = []
+    direct.keep("SELECT n FROM few", rows)
+    direct.send()
+    assert rows == []  # one message is one transaction
+
+
+def test_a_server_that_hangs_up_is_told_from_one_that_refuses() -> None:
+    url = postgres_url().replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as other, psycopg.connect(url, autocommit=True) as one:
+        direct = Direct(one)
+        other.execute("SELECT pg_terminate_backend(%s)", (one.info.backend_pid,))
+        direct.keep("SELECT 1")
+        with pytest.raises(DBAPIError) as caught:
+            direct.send()
+        assert caught.value.connection_invalidated
+
+
+class Kept:
+    """A work that keeps its statements until the commit."""
+
+    direct = True
+
+    def __init__(self, *statements: str) -> None:
+        self.statements = statements
+
+    def __call__(self, connection: Connection) -> None:
+        for statement in self.statements:
+            connection.info[DIRECT].keep(statement)
+
+
+def put(name: str) -> str:
+    return f"INSERT INTO notes (name) VALUES ('{name}')"
+
+
+async def test_works_of_both_kinds_share_a_transaction_in_their_order(tmp_path: Path) -> None:
+    with fresh("postgresql", tmp_path) as store:
+        seen = await asyncio.gather(
+            store.write(Kept(put("a"))),
+            store.write(names),
+            store.append(notes, note("b")),
+            store.write(Kept(put("c"))),
+            store.write(names),
+        )
+        assert (seen[1], seen[4]) == (["a"], ["a", "b", "c"])
+        assert await store.read(names) == ["a", "b", "c"]
+
+
+async def test_a_kept_statement_that_fails_at_the_commit_fails_alone(tmp_path: Path) -> None:
+    with fresh("postgresql", tmp_path) as store:
+        done = await asyncio.gather(
+            store.write(Kept(put("a"))),
+            store.write(Kept(put("b"), put("b"))),
+            store.append(notes, note("c")),
+            store.write(Kept()),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in done] == [type(None), StoreError, type(None), type(None)]
+        assert sorted(await store.read(names)) == ["a", "c"]
+
+
+async def test_a_connection_that_breaks_under_a_kept_commit_is_followed_by_another_try(
+    tmp_path: Path,
+) -> None:
+    def cut(connection: Connection) -> None:
+        if not broken:
+            broken.append(1)
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    broken: list[int] = []
+    with fresh("postgresql", tmp_path) as store:
+        await asyncio.gather(store.write(Kept(put("a"))), store.write(cut), store.write(Kept(put("b"))))
+        assert await store.read(names) == ["a", "b"]
+
+
+async def test_nothing_to_write_is_nothing_sent(tmp_path: Path) -> None:
+    with fresh("postgresql", tmp_path) as store:
+        await store.write(Kept())
+        await store.write(Kept(put("a")))
+        assert await store.read(names) == ["a"]
+
+
+@pytest.mark.parametrize("moment", [b"COMMIT", b"INSERT", b"pg_current_xact_id"])
+async def test_kept_statements_that_a_broken_connection_interrupts_are_run_exactly_once(
+    moment: bytes,
+) -> None:
+    url = urlsplit(postgres_url())
+    assert url.port is not None
+    with (
+        proxy(url.port) as door,
+        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
+    ):
+        for number in range(4):
+            door.cut_after(moment)
+            await asyncio.gather(
+                store.write(Kept(put(f"one{number}"))), store.write(Kept(put(f"two{number}")))
+            )
+        assert door.cuts == 4
+        assert sorted(await store.read(names)) == [
+            *(f"one{i}" for i in range(4)),
+            *(f"two{i}" for i in range(4)),
+        ]
+    with pytest.raises(StoreDown, match="closed"):
+        await store.write(Kept(put("late")))
