@@ -110,7 +110,7 @@ def test_dir_lists_names_that_are_not_loaded_yet() -> None:
 
 def test_importing_the_root_loads_none_of_the_parts() -> None:
     code = "import sys, tidyllm; print(sorted(name for name in sys.modules if name.startswith('tidyllm')))"
-    assert fresh(code) == "['tidyllm']"
+    assert fresh(code) == "['tidyllm', 'tidyllm.lazy']"
 
 
 def test_using_a_step_loads_no_network_and_no_server() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
+
 if TYPE_CHECKING:
     from tidyllm.config import load
     from tidyllm.core import Branch, Context, Parallel, Sequence, Step, step
@@ -46,23 +48,16 @@ _HOMES = {
     "tidyllm.models.factory": ("model",),
     "tidyllm.resilience": ("CircuitBreaker", "Fallback", "Hedge", "Limit", "Retry", "Saga", "Timeout"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_later, _names = lazily(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
+    if name != "__version__":
+        return _later(name)
+    from importlib.metadata import version
 
-        value: object = version("tidyllm")
-    elif name in _HOME_OF:
-        from importlib import import_module
-
-        value = getattr(import_module(_HOME_OF[name]), name)
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value  # the next use does not come here
-    return value
+    return version("tidyllm")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*_names(), "__version__"]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
+
 if TYPE_CHECKING:
     from tidyllm.agents.agent import Agent
     from tidyllm.agents.agent_events import (
@@ -280,18 +282,4 @@ _HOMES = {
         "TeamResult",
     ),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value  # the next use does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES)

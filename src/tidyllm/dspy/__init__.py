@@ -5,8 +5,9 @@ Names load when they are first used: importing DSPy takes more than a second.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tidyllm.lazy import lazily
 
 if TYPE_CHECKING:
     from tidyllm.dspy.ambient import scope
@@ -44,22 +45,14 @@ _HOMES = {
     "tidyllm.dspy.source": ("register",),
     "tidyllm.dspy.unified": ("UnifiedDSPyWrapper",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value: object = getattr(import_module(_HOME_OF[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name != "dspy":
-            raise
-        hint = "tidyllm.dspy needs DSPy 3.4 or newer: pip install 'tidyllm[dspy]'."
-        raise ModuleNotFoundError(hint, name="dspy") from error
-    globals()[name] = value  # the next use does not come here
-    return value
+def _missing(error: ModuleNotFoundError) -> ModuleNotFoundError:
+    if error.name != "dspy":
+        return error
+    return ModuleNotFoundError(
+        "tidyllm.dspy needs DSPy 3.4 or newer: pip install 'tidyllm[dspy]'.", name="dspy"
+    )
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES, _missing)

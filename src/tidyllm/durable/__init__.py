@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
+
 if TYPE_CHECKING:
     from tidyllm.durable.flow import Flow, workflow
     from tidyllm.durable.run import Run, RunEvent
@@ -34,14 +36,4 @@ _HOMES = {
     "tidyllm.durable.types": ("register_type",),
     "tidyllm.durable.waiting": ("now", "signalled", "sleep", "versioned"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
 from tidyllm.models.message import (
     Audio,
     File,
@@ -73,15 +73,12 @@ __all__ = [
 ]
 
 # Calling models needs the formats and the transport: they are imported when first asked for.
-_LATER = {
-    "Catalog": "tidyllm.models.catalog",
-    "Model": "tidyllm.models.model",
-    "ModelInfo": "tidyllm.models.catalog",
-    "Provider": "tidyllm.models.provider",
+_HOMES = {
+    "tidyllm.models.catalog": (
+        "Catalog",
+        "ModelInfo",
+    ),
+    "tidyllm.models.model": ("Model",),
+    "tidyllm.models.provider": ("Provider",),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazily(__name__, _HOMES)

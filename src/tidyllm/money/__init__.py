@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
 from tidyllm.money.budget import Budget
 from tidyllm.money.budgeted import Budgeted
 from tidyllm.money.till import Standing
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Budget", "Budgeted", "Ledger", "Standing", "Window"]
 
-
-def __getattr__(name: str) -> Any:
-    # The ledger brings SQLAlchemy, which a budget of one process does not need.
-    if name == "Ledger":
-        from tidyllm.money.ledger import Ledger
-
-        return Ledger
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+_HOMES = {"tidyllm.money.ledger": ("Ledger",)}
+# The ledger brings SQLAlchemy, which a budget of one process does not need.
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
 from tidyllm.observe.recorder import Counts, Recorder, Span, recording
 from tidyllm.observe.setup import Observing, missing, observe
 
@@ -31,25 +32,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Logs": "tidyllm.observe.logging",
-    "Metrics": "tidyllm.observe.metrics",
-    "Otel": "tidyllm.observe.otel",
-    "SpanQueue": "tidyllm.observe.spans",
+    "tidyllm.observe.logging": ("Logs",),
+    "tidyllm.observe.metrics": ("Metrics",),
+    "tidyllm.observe.otel": ("Otel",),
+    "tidyllm.observe.spans": ("SpanQueue",),
 }
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    try:
-        value: object = getattr(import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        raise missing(error) from error
-    globals()[name] = value  # the next use does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _HOMES, missing)

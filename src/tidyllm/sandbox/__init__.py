@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
+
 if TYPE_CHECKING:
     from tidyllm.sandbox.commands import DEFAULT_COMMANDS
     from tidyllm.sandbox.isolate import guarantees, isolation
@@ -27,24 +29,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "commands": ("DEFAULT_COMMANDS",),
-    "isolate": ("guarantees", "isolation"),
-    "limits": ("Limits",),
-    "records": ("Change", "CommandResult", "Match"),
-    "workspace": ("Workspace",),
+    "tidyllm.sandbox.commands": ("DEFAULT_COMMANDS",),
+    "tidyllm.sandbox.isolate": ("guarantees", "isolation"),
+    "tidyllm.sandbox.limits": ("Limits",),
+    "tidyllm.sandbox.records": ("Change", "CommandResult", "Match"),
+    "tidyllm.sandbox.workspace": ("Workspace",),
 }
-_HOME_OF = {name: f"tidyllm.sandbox.{home}" for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

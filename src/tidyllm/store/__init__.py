@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidyllm.lazy import lazily
+
 if TYPE_CHECKING:
     from tidyllm.store.shared import Script, SharedState
     from tidyllm.store.store import Store
@@ -15,18 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["Script", "SharedState", "Store"]
 
 _HOMES = {
-    "Script": "tidyllm.store.shared",
-    "SharedState": "tidyllm.store.shared",
-    "Store": "tidyllm.store.store",
+    "tidyllm.store.shared": (
+        "Script",
+        "SharedState",
+    ),
+    "tidyllm.store.store": ("Store",),
 }
-
-
-def __getattr__(name: str) -> object:
-    # A command that only wants to know where a store is need not wait for SQLAlchemy.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+# A command that only wants to know where a store is need not wait for SQLAlchemy.
+__getattr__, __dir__ = lazily(__name__, _HOMES)
