@@ -66,7 +66,7 @@ def test_without_jitter_the_pauses_are_exact() -> None:
         "workflow = RetryPrimitive(fetch, RetryStrategy(max_retries=3, jitter=False))\n"
     )
     schedule = run("tta_primitives", text, fetch=Flaky(0))["workflow"].schedule
-    pauses = [schedule.after(n, asked=None, remaining=None, rng=lambda: 1.0) for n in (1, 2, 3)]
+    pauses = [schedule.after(n, asked=None, remaining=None, rng=lambda: 0.0) for n in (1, 2, 3)]
     assert pauses == [1.0, 2.0, 4.0]
 
 

@@ -18,7 +18,7 @@ from tidyllm.migrate.tree import children, comments, dotted, last_name, rebuilt
 
 __all__ = ["CALLS", "function_definition"]
 
-_STEADY = keyword("rng", expression("lambda: 1.0"))
+_STEADY = keyword("jitter", expression("False"))
 """Pauses that are not left to chance."""
 _BY_HAND = "Wrap the call in Retry(step, attempts=..., base=..., cap=..., on=...) by hand."
 

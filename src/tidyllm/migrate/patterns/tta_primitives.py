@@ -38,19 +38,15 @@ def _schedule(site: Site, given: Mapping[str, cst.Arg]) -> list[cst.Arg]:
     args = [keyword("attempts", _attempts(given))]
     growth = literal(given["backoff_base"].value) if "backoff_base" in given else 2.0
     cap = given["max_backoff"].value if "max_backoff" in given else expression("60.0")
-    if not isinstance(growth, int | float) or isinstance(growth, bool):
-        raise site.refuse("how its pauses grow is computed")
-    if growth != 2:
-        tries, most = literal(args[0].value), literal(cap)
-        if not isinstance(tries, int) or not isinstance(most, int | float):
-            raise site.refuse("its pauses do not double, and their number is computed")
-        # The longest pause that the old schedule came to.
-        cap = expression(repr(round(float(min(most, max(1.0, growth ** max(tries - 2, 0)))), 6)))
+    if not isinstance(growth, int | float) or isinstance(growth, bool) or growth < 1:
+        raise site.refuse("how its pauses grow is computed, or they shrink")
     args += [keyword("base", expression("1.0")), keyword("cap", cap)]
+    if growth != 2:
+        args.append(keyword("multiplier", expression(repr(growth))))
     args.append(keyword("on", expression(_EVERY)))
     jitter = literal(given["jitter"].value) if "jitter" in given else True
     if jitter is False:
-        args.append(keyword("rng", expression("lambda: 1.0")))
+        args.append(keyword("jitter", expression("False")))
     elif jitter is not True:
         raise site.refuse("whether its pauses vary is computed")
     return args
