@@ -198,6 +198,8 @@ return 1
 _WHAT: tuple[What, ...] = ("requests_per_minute", "tokens_per_minute", "concurrency")
 
 
+_MANY = 10_000
+"""Sets of subjects that are remembered."""
 _AGAIN = 2
 """Times that counters are rebuilt for one call: a Redis that is flushed again and again counts nothing."""
 
@@ -230,17 +232,13 @@ class RedisLimits:
         self._enter = Script(_ENTER)
         self._leave = Script(_LEAVE)
         self._renew = Script(_RENEW)
+        self._known: dict[tuple[Subject, ...], tuple[tuple[str, ...], tuple[int, ...]]] = {}
 
     async def enter(
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
     ) -> tuple[int, ...] | Denied:
-        arguments: list[str | int | float] = [self._time(), tokens, place, lease_seconds]
-        for one in subjects:
-            limits = (one.requests_per_minute, one.tokens_per_minute, one.concurrency)
-            arguments += [-1 if limit is None else limit for limit in limits]
-        keys = self._keys(subjects)
-        if self._store is not None:
-            keys.append(self._prefix + "whole")
+        keys, limits = self._told(tuple(subjects))
+        arguments = (self._time(), tokens, place, lease_seconds, *limits)
 
         def give_back(answer: list[Any]) -> None:
             if answer[0] == 1:
@@ -277,10 +275,13 @@ class RedisLimits:
                 second,
                 int(one.requests_per_minute is not None or one.tokens_per_minute is not None),
             ]
-        keys = self._keys(subjects)
+        keys, _ = self._told(tuple(subjects))
         if len(seconds) > len(subjects):
-            keys.append(self._prefix + "whole")
             arguments.append(seconds[-1])
+        elif (
+            self._store is not None
+        ):  # it was let in elsewhere: nothing tells whether the counters are the same ones
+            keys = keys[:-1]
         self._shared.post(self._leave, keys, arguments)
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
@@ -311,5 +312,19 @@ class RedisLimits:
     def _time(self) -> str:
         return "" if self._now is None else repr(self._now())
 
-    def _keys(self, subjects: Sequence[Subject]) -> list[str]:
-        return [f"{self._prefix}{one.name}:{part}" for one in subjects for part in ("minute", "places")]
+    def _told(self, subjects: tuple[Subject, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """The keys of the subjects in Redis, and what the script is told of their limits."""
+        told = self._known.get(subjects)
+        if told is None:
+            if len(self._known) >= _MANY:
+                self._known.clear()
+            keys = [f"{self._prefix}{one.name}:{part}" for one in subjects for part in ("minute", "places")]
+            if self._store is not None:
+                keys.append(self._prefix + "whole")
+            limits = [
+                -1 if limit is None else limit
+                for one in subjects
+                for limit in (one.requests_per_minute, one.tokens_per_minute, one.concurrency)
+            ]
+            told = self._known[subjects] = tuple(keys), tuple(limits)
+        return told
