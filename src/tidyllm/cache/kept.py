@@ -15,6 +15,8 @@ __all__ = ["Kept"]
 _log = logging.getLogger("tidyllm.cache")
 _REST = 1.0
 """Seconds that a store which cannot be reached is left alone: each request would wait for it again."""
+_LATELY, _SMALL = 256, 16_384
+"""Entries, and bytes of one: 4 MiB at most."""
 _QUIET = 30.0
 """Seconds between two log lines on a store that fails: it may fail on every request."""
 
@@ -27,6 +29,8 @@ class Kept:
         self._name = name
         self._counts = counts
         self._peek = backend.peek
+        self._lately: dict[bytes, tuple[bytes, Entry]] = {}
+        """What was opened lately: a question that is asked again and again is checked and decoded once."""
         self._logged_at = float("-inf")
         self._rests_until = float("-inf")
 
@@ -35,10 +39,18 @@ class Kept:
         data = self._peek(key)
         if data is None:
             return None
-        try:
-            entry = Entry.open(key, data)
-        except Corrupt:
-            return None  # `get` finds it again, and says so
+        lately = self._lately.get(key)
+        if lately is not None and lately[0] is data:
+            entry = lately[1]
+        else:
+            try:
+                entry = Entry.open(key, data)
+            except Corrupt:
+                return None  # `get` finds it again, and says so
+            if len(data) <= _SMALL:
+                if len(self._lately) >= _LATELY:
+                    self._lately.clear()
+                self._lately[key] = data, entry
         return entry if entry.expires_at > clock.now() else None
 
     @property
