@@ -178,3 +178,30 @@ async def test_a_redis_that_goes_away_while_nobody_waits_is_noticed(
     await ledger.flush()
     assert (await ledger.verify()).problems == []
     await shared.aclose()
+
+
+async def test_who_settles_before_redis_has_answered_takes_nothing_from_others(store: Store) -> None:
+    url = redis_url()
+    shared, other = SharedState.open(url), SharedState.open(url)
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(10, name="org:a", ledger=ledger, wait_seconds=0)
+    await (await budget.reserve(Decimal("0.1"), what="x")).settle(Decimal("0.1"))
+    await drained(ledger)
+    # What another process has set aside just now: this one does not know of it yet.
+    await other.command("HINCRBY", "tidyllm:budget:org:a", "r:0", 9_500_000_000)
+    await other.command("CLIENT", "PAUSE", 300, "ALL")
+    await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await ledger.flush()
+    assert (await fields(other, "org:a"))["r:0"] == "9500000000"
+    await shared.aclose()
+    await other.aclose()
+
+
+async def test_accounts_without_a_limit_are_no_matter_of_redis(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(None, name="org:a", ledger=ledger)
+    await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await drained(ledger)
+    assert await fields(shared, "org:a") == {}
+    await shared.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -439,3 +440,69 @@ async def test_a_burst_on_a_closed_store_is_refused_whole(store: Store) -> None:
     asked = (budget.reserve(Decimal(1), what="x") for _ in range(20))
     refused = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(one).__name__ for one in refused} == {"StoreDown"}
+
+
+async def test_a_first_batch_that_fails_leaves_no_trace_in_the_next(store: Store) -> None:
+    if store.dialect == "sqlite":
+        fails = "CREATE TRIGGER fails BEFORE INSERT ON spend_daily BEGIN SELECT RAISE(ABORT, 'no'); END"
+        works = "DROP TRIGGER fails"
+    else:
+        fails = (
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '57014'; END $$;"
+            " CREATE TRIGGER fails BEFORE INSERT ON spend_daily FOR EACH ROW EXECUTE FUNCTION fails()"
+        )
+        works = "DROP TRIGGER fails ON spend_daily"
+    await store.write(lambda c: bool(c.exec_driver_sql(fails)))
+    ledger = Ledger(store)
+    ledger.hit(Context.new(), target="t", model="m", saved_usd=Decimal("0.1"))
+    while not store.lost:
+        await asyncio.sleep(0.01)
+    assert ledger.writer is None
+    await store.write(lambda c: bool(c.exec_driver_sql(works)))
+    async with ledger_of(store) as again:
+        budget = Budget(1, name="a", ledger=again)
+        await (await budget.reserve(Decimal("0.1"), what="x")).settle(Decimal("0.1"))
+    budget = Budget(1, name="a", ledger=ledger)
+    await (await budget.reserve(Decimal("0.1"), what="x")).settle(Decimal("0.1"))
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []
+
+
+async def test_a_burst_that_is_cancelled_between_its_two_batches_stops_nothing(store: Store) -> None:
+    ledger = Ledger(store)
+    budget = Budget(1000, name="a", ledger=ledger)
+    await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await ledger.flush()
+    loop, real = asyncio.get_running_loop(), ledger._lock  # pyright: ignore[reportPrivateUsage]
+    asking: list[asyncio.Task[Any]] = []
+    left: list[int] = []
+
+    class Interrupted:
+        """The lock; when the writer's thread lets go of it in the middle of a burst, the loop cancels all who ask."""
+
+        def __enter__(self) -> None:
+            real.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            real.release()
+            asks = len(ledger._asks)  # pyright: ignore[reportPrivateUsage]
+            if threading.current_thread().name == "tidyllm-store" and 0 < asks < 12 and not left:
+                left.append(asks)
+                done = threading.Event()
+
+                def cancel() -> None:
+                    for one in asking:
+                        one.cancel()
+                    loop.call_soon(lambda: loop.call_soon(done.set))
+
+                loop.call_soon_threadsafe(cancel)
+                done.wait(5)
+
+    ledger._lock = Interrupted()  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    asking += [asyncio.create_task(budget.reserve(Decimal(1), what="x")) for _ in range(12)]
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert left == [8]
+    await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []

@@ -65,6 +65,8 @@ if what == "move":
     ws.move("b", "n/m")
 elif what == "delete":
     ws.delete("b")
+elif what == "rmdir":
+    ws.delete("b/d")
 else:
     ws.apply_diff("--- a/b/c.txt\\n+++ b/b/c.txt\\n@@ -1 +1 @@\\n-c\\n+2\\n--- /dev/null\\n+++ b/x/y/z.txt\\n@@ -0,0 +1 @@\\n+2\\n")
 """
@@ -125,6 +127,28 @@ def test_an_edit_killed_at_any_of_its_calls_is_whole_or_not_made_and_can_be_undo
     assert code == 0
     assert at > 8
     assert len(ends) == 2, "an edit was made by half"
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["a mode", "a mode and a file"])
+def test_an_edit_that_had_not_begun_is_not_made_after_somebody_else_was_there(
+    tmp_path: Path, theirs: bool
+) -> None:
+    with workspace(tmp_path, {**TREE, "b/d/e.txt": "e\n"}) as ws:
+        (ws.root / "b" / "d" / "e.txt").unlink()
+    words = [sys.executable, "-c", STEPPER, str(tmp_path / "tree"), str(tmp_path / "state"), "rmdir"]
+    for at in range(1, 30):
+        subprocess.run([*words, str(at)], check=False)
+        if b'"intent"' in (tmp_path / "state" / "journal.jsonl").read_bytes():
+            break
+    folder = tmp_path / "tree" / "b" / "d"
+    assert folder.is_dir()
+    folder.chmod(0o750)
+    if theirs:
+        (folder / "mine.txt").write_text("mine")
+    for _ in range(2):
+        with workspace(tmp_path, {}) as ws:
+            assert "b/d/" in ws.list()
+            assert not theirs or ws.read("b/d/mine.txt") == "mine"
 
 
 def test_what_a_crash_made_by_half_can_be_undone_after_somebody_else_was_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.store.proxy import proxy
 from tests.store.servers import databases, postgres_url
 from tests.store.stores import fresh, names, note, notes, opened
 from tidyllm.errors import StoreDown, StoreError
+from tidyllm.money.sql import Sql
 from tidyllm.store.direct import DIRECT, Direct, Rows
 
 pytestmark = pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
@@ -209,3 +211,53 @@ async def test_kept_statements_that_a_broken_connection_interrupts_are_run_exact
         ]
     with pytest.raises(StoreDown, match="closed"):
         await store.write(Kept(put("late")))
+
+
+async def test_a_work_that_keeps_an_error_to_itself_takes_nobody_along(tmp_path: Path) -> None:
+    def swallows(connection: Connection) -> str:
+        try:
+            connection.exec_driver_sql("SELECT 1/0")
+        except DBAPIError:
+            return "handled"
+        return "no error"
+
+    with fresh("postgresql", tmp_path) as store:
+        done = await asyncio.gather(
+            store.write(Kept(put("a"))),
+            store.append(notes, note("b")),
+            store.write(swallows),
+            return_exceptions=True,
+        )
+        assert done[:2] == [None, None]
+        assert isinstance(done[2], StoreError)
+        assert "nothing was kept" in str(done[2])
+        assert sorted(await store.read(names)) == ["a", "b"]
+
+
+async def test_errors_tell_no_values_of_rows(tmp_path: Path) -> None:
+    class Asks:
+        direct = True
+
+        def __call__(self, connection: Connection) -> None:
+            Sql(connection).rows("SELECT 1/0 FROM notes WHERE name = ? OR 1/0 = 1", ("a-value-of-a-row",))
+
+    with (
+        fresh("postgresql", tmp_path) as store,
+        pytest.raises(StoreError, match="division by zero") as caught,
+    ):
+        await store.write(Asks())
+    told = "".join(traceback.format_exception(caught.value))
+    assert "WHERE name = ?" in told
+    assert "a-value-of-a-row" not in told
+
+
+async def test_a_full_disk_is_no_commit_that_nobody_knows_of(tmp_path: Path) -> None:
+    makes = (
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"
+    )
+    uses = "CREATE TRIGGER full_disk BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION full_disk()"
+    with fresh("postgresql", tmp_path, patience=0.3) as store:
+        await store.write(Kept(makes, uses))
+        with pytest.raises(StoreDown, match="no space left"):
+            await store.write(Kept(put("a")))

@@ -29,6 +29,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
         one.close()
 
 
+SLOW = Script("""
+local function now() local t = redis.call('TIME'); return t[1] * 1000000 + t[2] end
+local ends = now() + 100000
+repeat until now() > ends
+return redis.call('INCRBY', KEYS[1], ARGV[1])
+""")
+
+
 async def test_values_are_set_and_got() -> None:
     shared = SharedState.open(redis_url())
     assert await shared.get("a") is None
@@ -157,6 +165,31 @@ async def test_what_a_script_did_for_someone_who_left_is_told() -> None:
     assert told == [3]
     assert await shared.run(add, ["k"], [1], late=told.append) == 4
     assert told == [3]
+    await shared.aclose()
+
+
+async def test_who_is_cancelled_in_the_turn_of_his_answer_is_told_as_late() -> None:
+    shared = SharedState.open(redis_url())
+    for script in (ADD, SLOW):
+        await shared.run(script, ["other"], [1])
+    told: list[int] = []
+    asking = asyncio.create_task(shared.run(ADD, ["k"], [3], late=told.append))
+    await asyncio.sleep(0)
+    shared.post(ADD, ["k"], [1], answered=lambda _: asking.cancel())  # both answers come together
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert told == [3]
+    await shared.aclose()
+
+
+async def test_who_left_can_give_back_while_the_connection_closes() -> None:
+    shared = SharedState.open(redis_url())
+    await shared.run(SLOW, ["k"], [1])
+    asking = asyncio.create_task(shared.run(SLOW, ["k"], [5], late=lambda _: shared.post(ADD, ["k"], [-5])))
+    await asyncio.sleep(0.02)
+    asking.cancel()
+    await shared.aclose()
+    assert await shared.get("k") == b"1"
     await shared.aclose()
 
 

@@ -88,6 +88,7 @@ class StoreLimits:
         """The future answer. It is asked also when nobody waits any more."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
+        future.add_done_callback(_seen)
         self._waiting.append(((names, what), future))
         if self._writing is None or self._writing.done() or self._writing.get_loop() is not loop:
             self._writing = loop.create_task(self._write())
@@ -109,6 +110,12 @@ class StoreLimits:
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)
+
+
+def _seen(asked: asyncio.Future[Answer]) -> None:
+    """An error that nobody waits for any more is nobody's."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _names(subjects: Sequence[Subject]) -> tuple[str, ...]:

@@ -96,13 +96,16 @@ _AMPLE = 4
 class Passed:
     """The amount that was added, or is about to be, under some keys and slots."""
 
-    __slots__ = ("added", "amount", "keys", "slots")
+    __slots__ = ("added", "amount", "cost", "keys", "slots")
 
     def __init__(self, keys: tuple[str, ...], slots: tuple[int, ...], amount: int) -> None:
         self.keys = keys
         self.slots = slots
         self.amount = amount
-        self.added = True
+        self.added: bool | None = True
+        """None: Redis has not said yet."""
+        self.cost: int | None = None
+        """What was spent, where that is known before Redis has said."""
 
 
 class Gate:
@@ -124,8 +127,10 @@ class Gate:
         """
         if self.degraded and clock.monotonic() < self._ask_again_at:
             return None  # a Redis that hangs would hold up every call for as long as its patience
+        if all(account.limit is None for account in path):
+            return None  # there is nothing to refuse
         now = clock.now()
-        if self._is_ample(path, amount, now) and not self.degraded:
+        if not self.degraded and self._is_ample(path, amount, now):
             return self._add(path, amount, now)
         try:
             passed = await self._enter(path, amount, what, until)
@@ -144,29 +149,34 @@ class Gate:
 
     def _is_ample(self, path: tuple[Account, ...], amount: int, now: float) -> bool:
         """Whether each account was lately far from its limit; what we add meanwhile is counted."""
+        left: list[tuple[str, float, int]] = []
         for account in path:
             if account.limit is not None:
                 told, free = self._room.get(account.name, (0.0, 0))
-                if now - told > _TRUSTED or (free - amount) * _AMPLE < account.limit:
+                free -= amount
+                if now - told > _TRUSTED or free * _AMPLE < account.limit:
                     return False
-        for account in path:
-            if account.limit is not None:
-                told, free = self._room[account.name]
-                self._room[account.name] = told, free - amount
+                left.append((account.name, told, free))
+        for name, told, free in left:
+            self._room[name] = told, free
         return True
 
     def _add(self, path: tuple[Account, ...], amount: int, now: float) -> Passed:
         """Add without waiting. Where Redis does not do so, whoever comes next waits, and sees why."""
         keys, slots, arguments = _asked(path, amount, now)
         passed = Passed(keys, slots, amount)
+        passed.added = None
 
         def answered(answer: Any) -> None:
             if isinstance(answer, Exception) or answer[0] != b"in":
                 passed.added = False
                 for account in path:
                     self._room.pop(account.name, None)
-            else:
-                self._told(path, answer, now)
+                return
+            passed.added = True
+            self._told(path, answer, now)
+            if passed.cost is not None:
+                self.leave(passed, passed.cost)
 
         self._shared.post(_ENTER, keys, arguments, answered=answered)
         return passed
@@ -224,6 +234,7 @@ class Gate:
     def leave(self, passed: Passed, cost: int) -> None:
         """What was added is spent: `cost` of it. Nobody waits."""
         if not passed.added:
+            passed.cost = cost
             return
         try:
             asyncio.get_running_loop()

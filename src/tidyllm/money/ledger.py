@@ -72,8 +72,6 @@ class Ledger:
         self._beating: asyncio.AbstractEventLoop | None = None
         self._polling = False
         self._recovered = False
-        self._ran: list[tuple[Batch, Posted]] = []
-        """Batches that nobody waited for: on disk by the time of the next one."""
 
     # -- asking and settling
 
@@ -177,11 +175,14 @@ class Ledger:
 
     async def flush(self) -> None:
         """Return when all that was closed before is on disk."""
-        await self.store.write(Work(self, everything=False))
+        work = Work(self, everything=False)
+        future = self.store.submit(work)
+        future.add_done_callback(work.done)
+        await asyncio.shield(asyncio.wrap_future(future))  # who leaves does not take the batch along
 
     async def aclose(self) -> None:
         """Write what is left and sign off: calls that are still open are in doubt at once, not after a minute."""
-        await self.store.write(Work(self, everything=False))
+        await self.flush()
         if self.writer is not None:
             number = self.writer
             self.writer = None
@@ -219,11 +220,11 @@ class Ledger:
             return
         self._posted = True
         work = Work(self, everything=False)
-        self.store.post(work, lost=work.lost)
+        self.store.post(work, lost=work.lost, written=work.written)
 
     def pull(self, *, everything: bool) -> Batch:
         """Everything that is to be written now. In the writer's thread."""
-        self._catch_up()
+        more = False
         with self._lock:
             closes, self._closes = self._closes, []
             hits, self._hits = self._hits, []
@@ -233,8 +234,8 @@ class Ledger:
                 now = self._first(len(closes))
                 asks, self._asks = self._waiting + self._asks[:now], self._asks[now:]
                 self._waiting = []
-                self._queued = bool(self._asks)
-        if everything and self._asks:
+                self._queued = more = bool(self._asks)
+        if more:
             self._submit()
         first = next(iter(self._open), None)
         open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
@@ -250,20 +251,8 @@ class Ledger:
         idle = len(self._open) <= closing
         return asking // 3 if idle and asking >= _BURST else asking
 
-    def ran(self, batch: Batch, posted: Posted) -> None:
-        """A batch that nobody waits for was written, and will be on disk before the next one begins."""
-        self._ran.append((batch, posted))
-
-    def _catch_up(self) -> None:
-        ran, self._ran = self._ran, []
-        for batch, posted in ran:
-            self.writer = posted.writer
-            for entry in batch.closes:
-                self._open.pop(entry.id, None)
-
     def committed(self, batch: Batch, posted: Posted) -> None:
         """A batch is on disk: tell those who asked. In the writer's thread."""
-        self._catch_up()
         self.writer = posted.writer
         for account, number in posted.made.items():
             account.id = number
@@ -311,7 +300,7 @@ class Ledger:
             if batch.asks:
                 self.store.submit(work).add_done_callback(work.done)
             else:
-                self.store.post(work, lost=work.lost)
+                self.store.post(work, lost=work.lost, written=work.written)
         except TidyllmError as error:  # closed: open calls are in doubt for whoever recovers this writer
             self._refuse(batch.asks, error)
 

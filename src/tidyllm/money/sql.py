@@ -41,7 +41,7 @@ class Sql:
         if self._direct is None:
             return self._execute(statement, values).fetchall()
         rows: Rows = []
-        self._direct.keep(self._direct.filled(statement, values), rows)
+        self._direct.keep(self._direct.filled(statement, values), rows, named=statement)
         return rows
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Rows:
@@ -55,7 +55,7 @@ class Sql:
         if self._direct is None:
             self._execute(statement, values)
         else:
-            self._direct.keep(self._direct.filled(statement, values))
+            self._direct.keep(self._direct.filled(statement, values), named=statement)
 
     def many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """For each row of values of `INSERT … VALUES (?, …) …`.

@@ -51,11 +51,12 @@ class Work:
         batch = self.pull()
         if not batch:
             return None
-        ledger = self._ledger
-        posted = post_batch(connection, batch, ledger.writer, ledger.name)
-        if not self._everything:
-            ledger.ran(batch, posted)
-        return posted
+        return post_batch(connection, batch, self._ledger.writer, self._ledger.name)
+
+    def written(self, posted: Posted | None) -> None:
+        """It is on disk."""
+        if posted is not None:
+            self._ledger.committed(self.pull(), posted)
 
     def lost(self, error: BaseException) -> None:
         """Nobody waited for it, and it could not be written."""
@@ -66,5 +67,5 @@ class Work:
         error = future.exception()
         if error is not None:
             self._ledger.failed(self.pull(), error)
-        elif (posted := future.result()) is not None:
-            self._ledger.committed(self.pull(), posted)
+        else:
+            self.written(future.result())

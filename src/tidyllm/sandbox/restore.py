@@ -91,7 +91,7 @@ def _put(tree: Tree, blobs: Blobs, path: str, after: State) -> None:
 def standing(tree: Tree, deltas: Sequence[Delta], *, crashed: bool = False) -> str:
     """Whether all paths are as `before`, as `after`, or anything else (`mixed`, `strange`).
 
-    `crashed`: a folder on its way has a mode of neither, because it is made first and gets its mode when all is in it.
+    `crashed`: a folder on its way has a mode of ours, because it is made first and gets its own when all is in it.
     """
     seen: set[str] = set()
     for delta in deltas:
@@ -100,15 +100,22 @@ def standing(tree: Tree, deltas: Sequence[Delta], *, crashed: bool = False) -> s
             seen.add("after")
         elif now == delta.before:
             seen.add("before")
-        elif crashed and now is not None and now.kind == "folder" and _is_folder(delta):
-            seen |= {"before", "after"}
+        elif crashed and now is not None and (ways := _on_its_way(now, delta)):
+            seen |= ways
         else:
             return "strange"
     return "mixed" if len(seen) > 1 else seen.pop() if seen else "after"
 
 
-def _is_folder(delta: Delta) -> bool:
-    return any(state is not None and state.kind == "folder" for state in (delta.before, delta.after))
+def _on_its_way(now: State, delta: Delta) -> set[str]:
+    """What a folder tells that has a mode which only `apply` gives it; nothing for any other path."""
+    before, after = delta.before, delta.after
+    if now.kind != "folder":
+        return set()
+    if after is not None and after.kind == "folder":
+        return {"before", "after"} if now.mode in {0o700, after.mode | 0o700} else set()
+    # It was opened so that what it holds can go: whether something has gone, other paths tell.
+    return {"before"} if before is not None and before.kind == "folder" and now.mode == 0o700 else set()
 
 
 def heal(journal: Journal, tree: Tree) -> None:
@@ -120,12 +127,16 @@ def heal(journal: Journal, tree: Tree) -> None:
         for folder in {split(delta.path)[0] for delta in intent.deltas}:
             tree.clean(folder)
         where = standing(tree, intent.deltas, crashed=True)
-        deltas, note = intent.deltas, ""
+        problem = "" if where in {"mixed", "after"} else f"found {where} after a crash"
         if where == "mixed":
-            apply(tree, journal.blobs, deltas)
-        elif where != "after":
+            try:
+                apply(tree, journal.blobs, intent.deltas)
+            except WorkspaceError as error:  # a folder that should go holds something of somebody else
+                problem = error.message
+        deltas, note = intent.deltas, ""
+        if problem:
             deltas = tuple(one for one in deltas if current(tree, one.path) == one.after != one.before)
-            note = f"{'half' if deltas else 'not'} made: found {where} after a crash"
+            note = f"{'half' if deltas else 'not'} made: {problem}"
         journal.add(msgspec.structs.replace(intent, phase="done", deltas=deltas, note=note), safe=True)
 
 

@@ -54,11 +54,14 @@ class Direct:
         self._driver = driver
         self._encoding = driver.info.encoding
         self._escaping = Escaping(driver.pgconn)
-        self._kept: list[tuple[str, Rows | None]] = []
+        self._kept: list[tuple[str, Rows | None, str]] = []
 
-    def keep(self, statement: str, rows: Rows | None = None) -> None:
-        """Run one statement with the next message; its rows are put into `rows`."""
-        self._kept.append((statement, rows))
+    def keep(self, statement: str, rows: Rows | None = None, *, named: str | None = None) -> None:
+        """Run one statement with the next message; its rows are put into `rows`.
+
+        `named`: what errors call it, where its values must not be told.
+        """
+        self._kept.append((statement, rows, statement if named is None else named))
 
     @property
     def kept(self) -> int:
@@ -75,30 +78,39 @@ class Direct:
         :raises DBAPIError: one of them failed, and those behind it were not run.
         """
         kept, self._kept = self._kept, []
-        if not kept:
-            return
+        answered = 0
         try:
-            self._run(kept)
-        except psycopg_error() as error:
-            raise self.failed(kept[-1][0], error) from error
-
-    def _run(self, kept: list[tuple[str, Rows | None]]) -> None:
-        from psycopg import OperationalError, generators, pq
-        from psycopg.errors import error_from_result
-
-        pgconn = self._driver.pgconn
-        pgconn.send_query("; ".join([statement for statement, _ in kept]).encode(self._encoding))
-        for number, result in enumerate(self._driver.wait(generators.execute(pgconn))):
-            if result.status == pq.ExecStatus.TUPLES_OK:
-                rows = kept[number][1]
+            for result in self._results([statement for statement, _, _ in kept]):
+                statement, rows, _ = kept[answered]
+                self._check(result, statement)
                 if rows is not None:
                     rows += self._rows(result)
-            elif result.status != pq.ExecStatus.COMMAND_OK:
-                if result.error_field(pq.DiagnosticField.SQLSTATE) is None:
-                    raise OperationalError(
-                        result.get_error_message(self._encoding) or "the connection is gone"
-                    )
-                raise error_from_result(result, self._encoding)
+                answered += 1
+            if answered < len(kept):
+                raise _operational("the connection is gone")
+        except psycopg_error() as error:
+            raise self.failed(kept[min(answered, len(kept) - 1)][2], error) from error
+
+    def _results(self, statements: list[str]) -> list[PGresult]:
+        from psycopg import generators
+
+        if not statements:
+            return []
+        self._driver.pgconn.send_query("; ".join(statements).encode(self._encoding))
+        return self._driver.wait(generators.execute(self._driver.pgconn))
+
+    def _check(self, result: PGresult, statement: str) -> None:
+        """:raises psycopg.Error: it was not done."""
+        from psycopg import pq
+        from psycopg.errors import InFailedSqlTransaction, error_from_result
+
+        if result.status not in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
+            if result.error_field(pq.DiagnosticField.SQLSTATE) is None:
+                raise _operational(result.get_error_message(self._encoding) or "the connection is gone")
+            raise error_from_result(result, self._encoding)
+        if statement == "COMMIT" and result.command_status != b"COMMIT":
+            # Postgres says so and nothing else, when a work has met an error and kept it to itself.
+            raise InFailedSqlTransaction("a statement before the commit had failed, so nothing was kept")
 
     def _rows(self, result: PGresult) -> Rows:
         columns = range(result.nfields)
@@ -151,3 +163,9 @@ def psycopg_error() -> type[Exception]:
     from psycopg import Error
 
     return Error
+
+
+def _operational(said: str) -> Exception:
+    from psycopg import OperationalError
+
+    return OperationalError(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future as ThreadFuture
 from typing import Any
@@ -16,9 +17,13 @@ __all__ = ["Item", "deliver"]
 
 
 class Item:
-    """A work, or a row for a table; with the future of whoever waits, or `lost` for when it could not be written."""
+    """A work, or a row for a table; with the future of whoever waits.
 
-    __slots__ = ("error", "future", "lost", "result", "row", "table", "work")
+    Where nobody waits, `written` is called with what the work returned once that is on disk, in the writer's thread
+    and before the next transaction; `lost` when it could not be written.
+    """
+
+    __slots__ = ("error", "future", "lost", "result", "row", "table", "work", "written")
 
     def __init__(
         self,
@@ -26,13 +31,16 @@ class Item:
         table: Table | None,
         row: Row | None,
         future: asyncio.Future[Any] | ThreadFuture[Any] | None,
+        *,
         lost: Callable[[BaseException], None] | None = None,
+        written: Callable[[Any], None] | None = None,
     ) -> None:
         self.work = work
         self.table = table
         self.row = row
         self.future = future
         self.lost = lost
+        self.written = written
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -54,6 +62,11 @@ def deliver(items: Iterable[Item]) -> None:
             loops.setdefault(future.get_loop(), []).append(item)
         elif future is not None:
             _settle([item])
+        elif item.written is not None and item.error is None:
+            try:
+                item.written(item.result)
+            except Exception:
+                logging.getLogger("tidyllm.store").exception("the function that hears of a write failed")
     for loop, waiting in loops.items():
         try:
             loop.call_soon_threadsafe(_settle, waiting)

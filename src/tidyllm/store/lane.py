@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Answered", "Lane"]
 
 _Command = tuple[Any, ...]
-Answered: TypeAlias = Callable[[Any], None]
+Answered: TypeAlias = Callable[[Any], object]
 """Gets an answer of Redis, or the exception that stands for it."""
 _Waiter: TypeAlias = "tuple[asyncio.Future[Any] | None, Answered | None]"
 """Who waits, and who is told where nobody waits (any more)."""
@@ -43,6 +43,7 @@ class Lane:
         self._flushes = False
         self._watch: clock.Timer | None = None
         self._closed = False
+        self._gone = False
         self._empty: asyncio.Future[None] | None = None
         self.scripts: set[str] = set()
         """Hashes of scripts that the server knows, as far as this connection has seen."""
@@ -60,8 +61,11 @@ class Lane:
         return future
 
     def post(self, command: _Command, answered: Answered) -> None:
-        """As `send`, for whom nobody waits: `answered` is called with the answer."""
-        if self._closed:
+        """As `send`, for whom nobody waits: `answered` is called with the answer.
+
+        While the lane is closing it is still sent: someone who left may have something to give back.
+        """
+        if self._gone:
             answered(self._is_closed())
         else:
             self._put(command, (None, answered))
@@ -75,6 +79,7 @@ class Lane:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
+        self._gone = True
         self._hang_up(StoreDown(f"the connection to {self._name} was closed."))
 
     # -- sending

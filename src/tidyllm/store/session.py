@@ -12,7 +12,6 @@ from sqlalchemy.pool import StaticPool
 from tidyllm.errors import StoreDown, StoreError
 from tidyllm.store.direct import DIRECT, Direct, Rows
 from tidyllm.store.engines import WAIT
-from tidyllm.store.failures import kind_of
 from tidyllm.store.inserts import Inserts, Row
 
 __all__ = ["Session"]
@@ -21,6 +20,10 @@ _NUMBER = "SELECT pg_current_xact_id()::text"
 """Of the transaction, asked for at once: should its commit break, it tells whether that was done."""
 _ALONE = "SELECT pg_advisory_xact_lock(126948463830130)"
 """Works that read before they write are alone, as on SQLite: without it two processes' batches would deadlock."""
+
+
+_GONE = ("08", "57P")
+"""SQLSTATE: the connection broke, or the server ends it, and nobody knows whether in the middle of a commit."""
 
 
 class Session:
@@ -115,7 +118,8 @@ class Session:
         try:
             direct.send()
         except DBAPIError as error:
-            if kind_of(error) != "down":
+            state: str | None = getattr(error.orig, "sqlstate", None)
+            if state is not None and not state.startswith(_GONE):
                 self.doubtful = None  # the server says that it did not
             raise
 

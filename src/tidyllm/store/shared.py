@@ -114,7 +114,7 @@ class SharedState:
         keys: Sequence[str | bytes] = (),
         args: Sequence[Value] = (),
         *,
-        late: Callable[[Any], None] | None = None,
+        late: Callable[[Any], object] | None = None,
     ) -> Any:
         """Run a script, which is alone while it runs; returns its answer.
 
@@ -124,14 +124,24 @@ class SharedState:
         """
         from redis.exceptions import NoScriptError, RedisError
 
-        heard = None if late is None else _unless_failed(late)
         try:
             try:
-                return await self._lane().send(("EVALSHA", script.sha, len(keys), *keys, *args), heard)
+                return await self._heard(("EVALSHA", script.sha, len(keys), *keys, *args), late)
             except NoScriptError:  # a new or restarted server: EVAL also keeps the script
-                return await self._lane().send(("EVAL", script.text, len(keys), *keys, *args), heard)
+                return await self._heard(("EVAL", script.text, len(keys), *keys, *args), late)
         except RedisError as error:
             raise self._refused("a script", error) from error
+
+    async def _heard(self, command: tuple[Any, ...], late: Callable[[Any], object] | None) -> Any:
+        if late is None:
+            return await self._lane().send(command)
+        future = self._lane().send(command, _unless_failed(late))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                late(future.result())  # it came in the very turn in which he was cancelled
+            raise
 
     def post(
         self,
@@ -139,7 +149,7 @@ class SharedState:
         keys: Sequence[str | bytes] = (),
         args: Sequence[Value] = (),
         *,
-        answered: Callable[[Any], None] | None = None,
+        answered: Callable[[Any], object] | None = None,
     ) -> None:
         """`run` for who does not wait: it leaves with what else is sent in this turn of the loop.
 
@@ -155,7 +165,7 @@ class SharedState:
         lane: Lane,
         script: Script,
         rest: tuple[Any, ...],
-        answered: Callable[[Any], None] | None,
+        answered: Callable[[Any], object] | None,
         *,
         known: bool,
     ) -> None:
@@ -208,13 +218,14 @@ class SharedState:
 
     async def aclose(self) -> None:
         """Wait for answers to what was sent from this event loop, then hang up; connections of other loops stay."""
-        lane = self._lanes.pop(asyncio.get_running_loop(), None)
-        self._last = None
+        lane = self._lanes.get(asyncio.get_running_loop())
         if lane is not None:
             await lane.close()
+            self._lanes.pop(lane.loop, None)
+            self._last = None
 
 
-def _unless_failed(late: Callable[[Any], None]) -> Callable[[Any], None]:
+def _unless_failed(late: Callable[[Any], object]) -> Callable[[Any], None]:
     def answered(answer: Any) -> None:
         if not isinstance(answer, Exception):
             late(answer)

@@ -199,13 +199,20 @@ class Store:
         self._writer.put(Item(work, None, None, future))
         return future
 
-    def post(self, work: Work[Any], *, lost: Callable[[BaseException], None] | None = None) -> None:
+    def post(
+        self,
+        work: Work[Any],
+        *,
+        lost: Callable[[BaseException], None] | None = None,
+        written: Callable[[Any], None] | None = None,
+    ) -> None:
         """Like `write`, but nobody waits. The order with this process's other works is kept.
 
         While the database is away it is kept; if it cannot be written in the end, `store.lost` counts it and `lost`
-        is called with the reason, in any thread.
+        is called with the reason, in any thread. `written` is called with what `work` returned once that is on disk,
+        in the writer's thread and before the next transaction begins: it must be quick.
         """
-        self._writer.put(Item(work, None, None, None, lost))
+        self._writer.put(Item(work, None, None, None, lost=lost, written=written))
 
     async def append(self, table: Table, row: Row) -> None:
         """Insert `row`, as `write` would; rows of one table that come together are one statement.
