@@ -112,7 +112,7 @@ INSERT INTO ledger SELECT 1, i, 1 - i % 2, (1 << 40) + i - (1 - i % 2), 17672256
 """
 _SUMS = """
 INSERT INTO spend_daily SELECT CAST(at / 86400 AS INT), team, key_id, target, model, route, COUNT(*),
- SUM(cost_nanos), 0, 0, 0, 0, 0, 0, SUM(input_tokens), SUM(output_tokens), 0, 0, 0
+ SUM(cost_nanos), 0, 0, 0, 0, 0, 0, SUM(input_tokens), SUM(output_tokens), 0, 0, 0, 0
  FROM ledger WHERE kind = 1 GROUP BY 1, 2, 3, 4, 5, 6
 """
 
