@@ -35,8 +35,6 @@ __all__ = ["Ledger"]
 
 _POLL = 0.025
 """Seconds between two looks at whether other processes have settled, while somebody waits for that."""
-_BURST = 8
-"""Asks from which on it pays to write them in two batches."""
 _HEARTBEAT = 10.0
 """Seconds between signs of life while calls are under way; four of them missed, and others may take us for dead."""
 
@@ -197,12 +195,6 @@ class Ledger:
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         self._queued = True
-        self._submit()
-        if self._beating is None or self._beating.is_closed():
-            self._beating = loop
-            clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
-
-    def _submit(self) -> None:
         work = Work(self, everything=True)
         try:
             future = self.store.submit(work)
@@ -210,6 +202,9 @@ class Ledger:
             self.failed(work.pull(), error)
             return
         future.add_done_callback(work.done)
+        if self._beating is None or self._beating.is_closed():
+            self._beating = loop
+            clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
 
     def _post(self) -> None:
         """What nobody waits for: with the next batch if one is coming, else soon."""
@@ -224,32 +219,18 @@ class Ledger:
 
     def pull(self, *, everything: bool) -> Batch:
         """Everything that is to be written now. In the writer's thread."""
-        more = False
         with self._lock:
             closes, self._closes = self._closes, []
             hits, self._hits = self._hits, []
             asks: list[LedgerEntry] = []
             self._posted = False
             if everything:
-                now = self._first(len(closes))
-                asks, self._asks = self._waiting + self._asks[:now], self._asks[now:]
+                asks, self._asks = self._waiting + self._asks, []
                 self._waiting = []
-                self._queued = more = bool(self._asks)
-        if more:
-            self._submit()
+                self._queued = False
         first = next(iter(self._open), None)
         open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
         return Batch(closes, [ask for ask in asks if not ask.answer.cancelled()], hits, open_from)
-
-    def _first(self, closing: int) -> int:
-        """How many of those who ask are in the next batch: all, unless the program does nothing but wait for it.
-
-        When no call is under way everybody waits for the same commit, and the processor with them. So a third goes
-        first, and the others are written while those are on their way.
-        """
-        asking = len(self._asks)
-        idle = len(self._open) <= closing
-        return asking // 3 if idle and asking >= _BURST else asking
 
     def committed(self, batch: Batch, posted: Posted) -> None:
         """A batch is on disk: tell those who asked. In the writer's thread."""
