@@ -7,14 +7,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from tests.access.places import both, store_in
 from tests.money.tamper import let_it_change
 from tests.store.servers import redis_url
 from tidyllm import Context
 from tidyllm.access import Limits, RedisLimits, Subject
+from tidyllm.access.recent import used_lately
 from tidyllm.core import AttemptFinished, AttemptStarted
 from tidyllm.errors import LimitExceeded
 from tidyllm.money import Ledger
@@ -104,3 +107,24 @@ async def test_of_a_long_ledger_only_the_last_minute_counts(tmp_path: Path) -> N
         )
         with pytest.raises(LimitExceeded, match="200 are taken"):
             await limits.enter_as((KEY,), tokens=801)
+
+
+async def test_on_sqlite_no_row_is_looked_for_among_all_others(tmp_path: Path) -> None:
+    """Each intent finds its settlement by the index: without it a restart under load would take minutes."""
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, values: Any, *__: object) -> None:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+        plans.extend(str(row[3]) for row in cursor.fetchall())
+
+    def read(connection: Connection) -> None:
+        event.listen(connection, "before_cursor_execute", explain)
+        used_lately(connection)
+
+    async with store_in(tmp_path) as store:
+        ledger = Ledger(store)
+        await call(ledger)
+        store.read_sync(read)
+        await ledger.aclose()
+    assert any("ix_ledger_" in plan for plan in plans), plans
+    assert [plan for plan in plans if plan.startswith("SCAN") and "ledger_writers" not in plan] == []

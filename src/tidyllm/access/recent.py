@@ -38,8 +38,9 @@ def used_lately(connection: Connection) -> Used:
     second = sa.cast(sa.func.floor(ledger.c.at), sa.BigInteger).label("second")
     ends = ledger.alias("ends")
     tokens = sa.func.coalesce(ends.c.input_tokens, 0) + sa.func.coalesce(ends.c.output_tokens, 0)
-    # The words of the partial index: with values in their place, SQLite would read all rows for each.
-    indexed: sa.ColumnElement[bool] = sa.literal_column(f"{ends.name}.kind IN (1, 2)", sa.Boolean)
+    # The very words of the partial index: with values in their place, or with `= 1` behind them, SQLite would read all
+    # rows for each.
+    indexed = sa.text(f"{ends.name}.kind IN (1, 2)")
     settled = sa.and_(ends.c.entry == ledger.c.entry, indexed, ends.c.kind == _SETTLED)
     used: Used = {}
     for writer, last in writers:
