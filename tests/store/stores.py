@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sqlalchemy import (
     JSON,
@@ -20,10 +21,11 @@ from sqlalchemy import (
     select,
 )
 
-from tests.store.servers import store_url
+from tests.store.proxy import Proxy, proxy
+from tests.store.servers import postgres_url, store_url
 from tidyllm.store import Store
 
-__all__ = ["count", "fresh", "names", "note", "notes", "opened"]
+__all__ = ["behind_a_door", "count", "fresh", "names", "note", "notes", "opened"]
 
 _ours = MetaData()
 notes = Table(
@@ -53,6 +55,18 @@ def opened(url: str, *, patience: float = 5.0, capacity: int = 200_000) -> Gener
         yield store
     finally:
         store.close()
+
+
+@contextlib.contextmanager
+def behind_a_door() -> Generator[tuple[Proxy, Store]]:
+    """A new store on Postgres, and the door in front of it that can be shut."""
+    url = urlsplit(postgres_url())
+    assert url.port is not None
+    with (
+        proxy(url.port) as door,
+        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
+    ):
+        yield door, store
 
 
 def note(name: str) -> dict[str, object]:

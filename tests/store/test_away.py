@@ -9,14 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection
 
-from tests.store.proxy import proxy
-from tests.store.servers import Server, databases, postgres, postgres_url
-from tests.store.stores import count, names, note, notes, opened
+from tests.store.servers import Server, databases, postgres
+from tests.store.stores import behind_a_door, count, names, note, notes, opened
 from tidyllm.errors import StoreDown
 from tidyllm.store import Store
 
@@ -150,12 +148,7 @@ def too_much(connection: Connection) -> None:
 @pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
 @pytest.mark.parametrize("moment", [b"COMMIT", b"INSERT", b"pg_current_xact_id", b"BEGIN"])
 async def test_what_a_broken_connection_interrupts_is_done_exactly_once(moment: bytes) -> None:
-    url = urlsplit(postgres_url())
-    assert url.port is not None
-    with (
-        proxy(url.port) as door,
-        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
-    ):
+    with behind_a_door() as (door, store):
         for number in range(4):
             door.cut_after(moment)
             await asyncio.gather(

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -17,9 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tests.store.proxy import proxy
 from tests.store.servers import databases, postgres_url
-from tests.store.stores import fresh, names, note, notes, opened
+from tests.store.stores import behind_a_door, fresh, names, note, notes
 from tidyllm.errors import StoreDown, StoreError
 from tidyllm.money.sql import Sql
 from tidyllm.store.direct import DIRECT, Direct, Rows
@@ -193,12 +191,7 @@ async def test_nothing_to_write_is_nothing_sent(tmp_path: Path) -> None:
 async def test_kept_statements_that_a_broken_connection_interrupts_are_run_exactly_once(
     moment: bytes,
 ) -> None:
-    url = urlsplit(postgres_url())
-    assert url.port is not None
-    with (
-        proxy(url.port) as door,
-        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
-    ):
+    with behind_a_door() as (door, store):
         for number in range(4):
             door.cut_after(moment)
             await asyncio.gather(

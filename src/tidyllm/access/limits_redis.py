@@ -278,10 +278,8 @@ class RedisLimits:
         keys, _ = self._told(tuple(subjects))
         if len(seconds) > len(subjects):
             arguments.append(seconds[-1])
-        elif (
-            self._store is not None
-        ):  # it was let in elsewhere: nothing tells whether the counters are the same ones
-            keys = keys[:-1]
+        elif self._store is not None:
+            keys = keys[:-1]  # it was let in elsewhere: nothing tells whether the counters are the same ones
         self._shared.post(self._leave, keys, arguments)
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:

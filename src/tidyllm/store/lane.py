@@ -253,10 +253,8 @@ class _Line(asyncio.Protocol):
         try:
             reader.feed(data)
             while (answer := reader.gets()) is not False:
-                if isinstance(
-                    answer, self._leave
-                ):  # a server that became a replica: another one has its place
-                    self._broken(self, answer)
+                if isinstance(answer, self._leave):
+                    self._broken(self, answer)  # a server that became a replica: another one has its place
                     return
                 self._answered(answer)
         except Exception as error:  # noqa: BLE001 - what is no answer of Redis
