@@ -175,6 +175,29 @@ def test_a_check_counts_rows_and_finds_what_is_missing(dialect: str, tmp_path: P
     assert check(url).problems == ("unexpected column: ledger, surprise",)
 
 
+@on_each
+def test_a_check_says_which_rows_nothing_protects_from_being_changed(dialect: str, tmp_path: Path) -> None:
+    url = filled(store_url(dialect, tmp_path), "a")
+    sqlite = dialect == "sqlite"
+    drops = (
+        ["DROP TRIGGER ledger_no_delete"]
+        if sqlite
+        else [
+            "ALTER TABLE ledger DISABLE TRIGGER ledger_no_change",
+            "DROP TRIGGER audit_log_no_change ON audit_log",
+        ]
+    )
+    with closing(Store.open(url)) as store:
+        for drop in drops:
+            store.write_sync(lambda c, drop=drop: c.execute(text(drop)))
+    first, *more = check(url).problems
+    assert first.startswith(
+        f"the trigger {'ledger_no_delete' if sqlite else 'ledger_no_change'} is missing or"
+    )
+    assert "`tidyllm spend verify`" in first
+    assert sqlite or "`tidyllm keys log --verify`" in more[0]
+
+
 def test_a_check_of_a_broken_store_is_no_failure_of_the_check(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(b"noise")
     (tmp_path / "empty").touch()

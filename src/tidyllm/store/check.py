@@ -20,6 +20,19 @@ from tidyllm.store.schema import HEAD, VERSION_TABLE, revision_of
 __all__ = ["Checked", "check", "differences"]
 
 _MOST = 20
+_GUARDS = {
+    "sqlite": {
+        "ledger": ("ledger_no_update", "ledger_no_delete"),
+        "audit_log": ("audit_log_no_update", "audit_log_no_delete"),
+    },
+    "postgresql": {"ledger": ("ledger_no_change",), "audit_log": ("audit_log_no_change",)},
+}
+"""The triggers that refuse to change or remove a row, by table."""
+_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')",
+}
+"""The names of those that are there and not switched off."""
 _SUMS = ("budget_counters", "spend_daily")
 """Tables that SQLite itself adds up in: above 63 bits it goes on with floats, which are not exact."""
 
@@ -83,7 +96,7 @@ def _look(connection: Connection, location: Location) -> Checked:
     elif revision != HEAD:
         problems.append(f"its schema is {revision!r}, older than {HEAD!r}; run `tidyllm store migrate`")
     else:
-        problems += differences(connection)
+        problems += [*differences(connection), *_unguarded(connection)]
     there = set(inspect(connection).get_table_names())
     if location.dialect == "sqlite":
         problems += [line for name in _SUMS if name in there for line in _inexact(connection, name)]
@@ -102,6 +115,19 @@ def _inexact(connection: Connection, name: str) -> list[str]:
     other = " OR ".join(f"typeof({number}) <> 'integer'" for number in numbers)
     count = connection.exec_driver_sql(f"SELECT count(*) FROM {name} WHERE {other}").scalar_one()  # noqa: S608 - our own names
     return [f"{count:,} rows of {name} hold sums that are no whole numbers"] if count else []
+
+
+def _unguarded(connection: Connection) -> list[str]:
+    dialect = connection.dialect.name
+    there = set(connection.exec_driver_sql(_TRIGGERS[dialect]).scalars())
+    verify = {"ledger": "tidyllm spend verify", "audit_log": "tidyllm keys log --verify"}
+    return [
+        f"the trigger {name} is missing or switched off: rows of {table} can be changed; "
+        f"`{verify[table]}` tells whether any was"
+        for table, names in _GUARDS[dialect].items()
+        for name in names
+        if name not in there
+    ]
 
 
 def differences(connection: Connection) -> list[str]:
