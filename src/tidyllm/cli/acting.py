@@ -107,14 +107,17 @@ def asked(kind: type[S], values: Mapping[str, Any]) -> S:
 def changed(kind: type[S], text: str) -> S:
     """A JSON object as a change.
 
-    :raises ConfigError: it is no JSON, or a field is wrong.
+    :raises ConfigError: it is no JSON, a field is wrong, or one comes twice.
     """
+    import json
+
     import msgspec
 
     from tidyllm.access.fields import explained
 
     try:
         values = msgspec.json.decode(text.encode("utf-8", "replace"), type=dict[str, Any])
+        json.loads(text, object_pairs_hook=_once)  # msgspec keeps the last of two without a word
     except msgspec.MsgspecError:
         raise ConfigError(
             f"{text[:100]!r} is no JSON object.", where="change", hint="""For example: '{"concurrency": 5}'"""
@@ -123,6 +126,15 @@ def changed(kind: type[S], text: str) -> S:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise explained(error, values) from None
+
+
+def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        name = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"{name[:100]!r} comes twice.", where=name[:100])
+    return found
 
 
 def seconds(text: str | None, where: str) -> int | None:
