@@ -96,7 +96,7 @@ def test_any_text_has_signs_that_are_numbers(text: str) -> None:
 def test_a_policy_of_the_former_version_is_refused_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     LearnedPolicy.train(outcomes()).save(path)
-    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), "version": 1}))
-    with pytest.raises(ConfigError, match="version 1; this program reads version 2") as refused:
+    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), "version": 2}))
+    with pytest.raises(ConfigError, match="version 2; this program reads version 3") as refused:
         LearnedPolicy.load(path)
     assert "Train it again" in str(refused.value)

@@ -40,7 +40,7 @@ def test_its_expectations_are_calibrated() -> None:
 
 
 def test_it_beats_chance_on_prompts_it_has_not_seen() -> None:
-    rows = learnable(300, seed=9)
+    rows = learnable(1000, seed=9)
     told = [policy().predict(row.prompt).quality for row in rows]
     gain = np.array([one["premium"] - one["fast"] for one in told])
     weak, strong = (np.array([row.quality[name] for row in rows]) for name in ("fast", "premium"))
@@ -130,7 +130,7 @@ def _changed(data: bytes, **changes: object) -> bytes:
     return msgspec.json.encode({**msgspec.json.decode(data), **changes})
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "newer", "shapes", "bytes", "field"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "newer", "shapes", "trees", "bytes", "field"])
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "p.json"
     policy().save(path)
@@ -142,6 +142,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
             "other": b'{"a": 1}',
             "newer": _changed(data, version=99),
             "shapes": _changed(data, shape_mean=[1.0]),
+            "trees": _changed(data, forest={**msgspec.json.decode(data)["forest"], "roots": [10**6]}),
             "bytes": data.replace(b'"data": "', b'"data": "!!!'),
             "field": _changed(data, surprise=1),
         }[damage]

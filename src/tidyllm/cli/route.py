@@ -189,7 +189,7 @@ def train(  # noqa: PLR0917 - options of a command
         outcomes = Outcomes(rows, costs=costs, where=file or opened.name)
     else:
         outcomes = read_outcomes(file or "", costs=costs)
-    _needs("numpy")
+    _needs("numpy", "sklearn")
     policy = LearnedPolicy.train(outcomes, safe=safe, quality=quality, share=share)
     policy.save(out)
     _say(summary(policy) + f"\nwritten to {out}\n")
@@ -249,11 +249,12 @@ def _cost(text: str) -> tuple[str, float]:
         raise ConfigError(f"--cost {text!r} is not ROUTE=DOLLARS, such as fast=0.0002.") from None
 
 
-def _needs(package: str) -> None:
+def _needs(*packages: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec(package) is None:
-        raise ConfigError(f"this needs {package}.", hint="pip install 'tidyllm[routing]'")
+    for package in packages:
+        if find_spec(package) is None:
+            raise ConfigError(f"this needs {package}.", hint="pip install 'tidyllm[routing]'")
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

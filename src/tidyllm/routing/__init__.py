@@ -1,6 +1,7 @@
 """Which model answers: by task, by constraint, by a policy that was learned, or by experiment.
 
-It imports numpy only where a policy learns or predicts, and matplotlib only where one is drawn.
+It imports numpy only where a policy learns or predicts, scikit-learn only where one learns, and matplotlib only where
+one is drawn.
 """
 
 from tidyllm.routing.candidate import Candidate, Needs

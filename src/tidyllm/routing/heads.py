@@ -1,7 +1,8 @@
 """What is told of a prompt from its scores, by several fits that err differently. It knows columns, not words.
 
 Scores are linear in a prompt, so that all fits cost one look at each of its words. Their columns are: the routes'
-quality by ridge, the same by logistic fits, the groups, and the hidden layers of the networks.
+quality by ridge, the same by logistic fits, the groups, the hidden layers of the networks, and the prompt's
+coordinates in the space of meaning, which the trees see.
 """
 
 from __future__ import annotations
@@ -17,7 +18,22 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[Any]
 
-__all__ = ["NETS", "SIGN_SCALE", "SPACE_SCALE", "Net", "columns", "fit_heads", "leaning", "mixed"]
+__all__ = [
+    "DIRECTIONS",
+    "NETS",
+    "SIGN_SCALE",
+    "SPACE_SCALE",
+    "Net",
+    "columns",
+    "fit_heads",
+    "forest_table",
+    "halfway",
+    "leaning",
+    "mixed",
+]
+
+DIRECTIONS = 50
+"""Of the space of meaning, those that the trees see: with many more they would learn prompts by heart."""
 
 NETS = 2
 """Networks from different starts; their mean is taken."""
@@ -43,7 +59,7 @@ class Net:
 
 
 def columns(routes: int, groups: int) -> int:
-    """How many scores a prompt has."""
+    """How many scores a prompt has before its coordinates."""
     return 2 * routes + groups + NETS * HIDDEN
 
 
@@ -80,7 +96,8 @@ def mixed(scores: Array, net: Net, means: Array | Sequence[Sequence[float]]) -> 
     means = np.asarray(means, float)
     count, outputs = len(means), net.offset.shape[1]
     routes = outputs - count
-    hidden = np.maximum(scores[:, 2 * routes + count :], 0).reshape(len(scores), len(net.weights), -1)
+    own = scores[:, 2 * routes + count : columns(routes, count)]
+    hidden = np.maximum(own, 0).reshape(len(scores), len(net.weights), -1)
     out = np.einsum("nkh,kho->nko", hidden, net.weights) + net.offset
     total = scores[:, :routes] + sigmoid(scores[:, routes : 2 * routes]) + sigmoid(out[..., :routes]).mean(1)
     if not count:
@@ -88,6 +105,19 @@ def mixed(scores: Array, net: Net, means: Array | Sequence[Sequence[float]]) -> 
     likely = softmax(scores[:, 2 * routes : 2 * routes + count])
     shares = 2 * likely + softmax(out[..., routes:]).mean(1)
     return (total + shares @ means) / 6, likely
+
+
+def forest_table(looks: Array, likely: Array, coordinates: Array) -> Array:
+    """What the trees see: shape and signs, how likely each group is, and the first coordinates. None of these has been
+    fitted to the quality of a route."""
+    import numpy as np
+
+    return np.hstack([looks, likely, coordinates]).astype(np.float32)
+
+
+def halfway(mixture: Array, forest: Array) -> Array:
+    """Both count alike: they err differently, and neither is better everywhere."""
+    return (mixture + forest) / 2
 
 
 def leaning(quality: Array) -> Array:

@@ -12,7 +12,8 @@ from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import EXTREME, Point
 from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
-from tidyllm.routing.heads import Net, leaning, mixed
+from tidyllm.routing.forest import Forest
+from tidyllm.routing.heads import Net, columns, forest_table, halfway, leaning, mixed
 from tidyllm.routing.ridge import weighed
 from tidyllm.routing.signs import signs
 
@@ -67,9 +68,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 class Weights:
     """The numbers behind a policy. `words` are by family and place, `shapes` by `SHAPES` and `SIGNS`; their columns,
-    and what `net` makes of them, are told in `heads`."""
+    and what `net` and `forest` make of them, are told in `heads`."""
 
-    __slots__ = ("foreign", "mean", "net", "rare", "shape_mean", "shape_spread", "shapes", "words")
+    __slots__ = ("foreign", "forest", "mean", "net", "rare", "shape_mean", "shape_spread", "shapes", "words")
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Weights:
         shape_mean: Array,
         shape_spread: Array,
         net: Net,
+        forest: Forest,
         foreign: Foreign,
     ) -> None:
         self.words = list(words)
@@ -90,13 +92,15 @@ class Weights:
         self.shape_mean = shape_mean
         self.shape_spread = shape_spread
         self.net = net
+        self.forest = forest
         self.foreign = foreign
 
 
 class LearnedPolicy:
     """Chooses among named routes. `choose("prompt")` tells which one; `predict` also tells why.
 
-    Make one with `LearnedPolicy.train(outcomes)` or `LearnedPolicy.load(path)`. It needs the extra `routing` (numpy).
+    Make one with `LearnedPolicy.train(outcomes)` or `LearnedPolicy.load(path)`. It needs the extra `routing`
+    (numpy; scikit-learn to learn).
     """
 
     def __init__(self, facts: Facts, weights: Weights) -> None:
@@ -130,8 +134,11 @@ class LearnedPolicy:
         features = hashed(words)
         scores = weights.mean + look @ weights.shapes
         for family, values in enumerate(weighed(features, weights.rare)):
-            scores = scores + values @ weights.words[family][features.places[family]]
+            # Not `@`: for so little, the threads of a BLAS take more time of the processors than they save.
+            scores = scores + np.einsum("i,ij->j", values, weights.words[family][features.places[family]])
         raw, likely = mixed(scores[None], weights.net, facts.group_quality)
+        coordinates = scores[None, columns(len(facts.routes), len(facts.groups)) :]
+        raw = halfway(raw, weights.forest.told(forest_table(look[None], likely, coordinates)))
         expected = np.asarray(facts.offset) + leaning(raw)[0] @ np.asarray(facts.slope)
         group = int(likely[0].argmax()) if facts.groups else None
         allowed = self._allowed(among)

@@ -14,6 +14,7 @@ import msgspec
 from tidyllm.errors import ConfigError
 from tidyllm.routing.features import BITS, FAMILIES, SHAPES
 from tidyllm.routing.foreign import Foreign
+from tidyllm.routing.forest import Forest
 from tidyllm.routing.heads import NETS, Net, columns
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights
 from tidyllm.routing.net import HIDDEN
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 _FORMAT = "tidyllm routing policy"
-_VERSION = 2
+_VERSION = 3
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +53,16 @@ class _Net(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     offset: tuple[float, ...]
 
 
+class _Forest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The arrays of `Forest`, each as bytes of the named type, little end first."""
+
+    column_int16: str
+    cut_float32: str
+    other_int32: str
+    quality_float16: str
+    roots: tuple[int, ...]
+
+
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format: str
     version: int
@@ -62,6 +73,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mean: tuple[float, ...]
     shapes: tuple[tuple[float, ...], ...]
     net: tuple[_Net, ...]
+    forest: _Forest
     foreign: _Foreign
     rare: tuple[_Packed, ...]
     words: tuple[_Packed, ...]
@@ -76,7 +88,7 @@ def write(policy: LearnedPolicy, path: Path) -> None:
     """Write beside `path` and move it there, so that no reader ever sees half a policy."""
     import numpy as np
 
-    weights = policy.weights
+    weights, forest = policy.weights, policy.weights.forest
     file = _File(
         format=_FORMAT,
         version=_VERSION,
@@ -91,6 +103,13 @@ def write(policy: LearnedPolicy, path: Path) -> None:
             for each, offset in zip(
                 weights.net.weights.astype(float).round(6), weights.net.offset.astype(float), strict=True
             )
+        ),
+        forest=_Forest(
+            column_int16=_text(forest.column.astype("<i2").tobytes()),
+            cut_float32=_text(forest.cut.astype("<f4").tobytes()),
+            other_int32=_text(forest.other.astype("<i4").tobytes()),
+            quality_float16=_text(forest.quality.astype("<f2").tobytes()),
+            roots=tuple(forest.roots.tolist()),
         ),
         foreign=_Foreign(
             inverse=tuple(map(tuple, weights.foreign.inverse.tolist())),
@@ -151,6 +170,7 @@ def read(path: Path) -> LearnedPolicy:
                 np.array([each.weights for each in file.net], float),
                 np.array([each.offset for each in file.net], float),
             ),
+            forest=_forest(file.forest, len(file.facts.routes)),
             foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
         )
         _check(file, weights)
@@ -162,11 +182,13 @@ def read(path: Path) -> LearnedPolicy:
 def _check(file: _File, weights: Weights) -> None:
     """:raises ValueError: parts do not fit together."""
     facts, names, outputs = file.facts, (*SHAPES, *SIGNS), len(file.facts.routes) + len(file.facts.groups)
-    wide = columns(len(facts.routes), len(facts.groups))
+    wide = len(weights.mean)
+    coordinates = wide - columns(len(facts.routes), len(facts.groups))
     fits = (
         file.shape_names == names
         and weights.shapes.shape == (len(names), wide)
-        and weights.mean.shape == (wide,)
+        and coordinates >= 0
+        and weights.forest.fits(len(names) + len(facts.groups) + coordinates, len(facts.routes))
         and weights.shape_mean.shape == weights.shape_spread.shape == (len(names),)
         and weights.net.weights.shape == (NETS, HIDDEN, outputs)
         and weights.net.offset.shape == (NETS, outputs)
@@ -182,6 +204,18 @@ def _check(file: _File, weights: Weights) -> None:
     )
     if not fits:
         raise ValueError("its parts do not fit together")
+
+
+def _forest(packed: _Forest, routes: int) -> Forest:
+    import numpy as np
+
+    return Forest(
+        np.frombuffer(_bytes(packed.column_int16), "<i2"),
+        np.frombuffer(_bytes(packed.cut_float32), "<f4"),
+        np.frombuffer(_bytes(packed.other_int32), "<i4"),
+        np.frombuffer(_bytes(packed.quality_float16), "<f2").astype(np.float32).reshape(-1, routes),
+        np.array(packed.roots, np.int32),
+    )
 
 
 def _pack(matrix: Array) -> _Packed:

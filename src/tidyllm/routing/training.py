@@ -11,7 +11,8 @@ from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import apgr, curve, oracle
 from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
-from tidyllm.routing.heads import fit_heads, leaning, mixed
+from tidyllm.routing.forest import Forest, fit_forest
+from tidyllm.routing.heads import DIRECTIONS, fit_heads, forest_table, halfway, leaning, mixed
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights, standing
 from tidyllm.routing.outcomes import Outcome, Outcomes
 from tidyllm.routing.ridge import Likeness, solve, standard
@@ -81,9 +82,17 @@ def train(
         Likeness([hashed(each) for each in words], shapes), looks[:, len(SHAPES) :], real, kinds, len(groups)
     )
     folds = _folds(rows, random)
-    score = np.zeros(real.shape)
+    score, likely = np.zeros(real.shape), np.zeros((len(rows), len(groups)))
     for fold in range(_FOLDS):
-        score[folds == fold] = seen.left_out(folds == fold)
+        out = folds == fold
+        score[out], likely[out] = seen.left_out(out)
+    # Only now: the trees learn from what was told of prompts that were left out, as they will be asked.
+    told = forest_table(looks, likely, seen.space[:, :DIRECTIONS])
+    grown = np.where(np.isnan(real), np.clip(score, 0, 1), real)
+    for fold in range(_FOLDS):
+        out = folds == fold
+        score[out] = halfway(score[out], fit_forest(told[~out], grown[~out]).told(told[out]))
+    forest = fit_forest(told, grown)
     offset, slope = _calibrated(score, real)
     expected = offset + leaning(score) @ slope
     missing = np.isnan(real)
@@ -111,7 +120,7 @@ def train(
         curve=tuple(curve(expected, filled, costs, safe=safest, foreign=flagged)),
         hindsight=tuple(oracle(filled, costs)),
     )
-    weights = seen.weights((middle, spread), foreign)
+    weights = seen.weights((middle, spread), foreign, forest)
     policy = LearnedPolicy(facts, weights)
     return (
         policy.for_share(share)
@@ -215,8 +224,8 @@ class _Seen:
         tight, _ = _fit(self.likeness.table, self.real, used, _TIGHT)
         return (loose + 2 * tight) / 3, mean
 
-    def left_out(self, out: Flags) -> Array:
-        """The quality that is expected of the rows `out`, learned from all others."""
+    def left_out(self, out: Flags) -> tuple[Array, Array]:
+        """What all fits but the trees tell of the rows `out`, learned from all others; and their likely groups."""
         import numpy as np
 
         alphas, mean = self._ridge(~out)
@@ -230,23 +239,25 @@ class _Seen:
                 self.space[out] @ by_space + self.signs[out] @ by_sign + offset,
             ]
         )
-        return mixed(scores, net, _means(real, kinds, self.count))[0]
+        return mixed(scores, net, _means(real, kinds, self.count))
 
-    def weights(self, scale: tuple[Array, Array], foreign: Foreign) -> Weights:
-        """The final fit, on all rows."""
+    def weights(self, scale: tuple[Array, Array], foreign: Foreign, forest: Forest) -> Weights:
+        """The final fit, on all rows. The last columns are the coordinates that the trees see."""
         import numpy as np
 
         alphas, mean = self._ridge(np.ones(len(self.real), bool))
         by_space, by_sign, offset, net = fit_heads(self.space, self.signs, self.real, self.kinds, self.count)
-        words, by_shape = self.likeness.heads(np.hstack([alphas, self.directions @ by_space]))
-        no_sign = np.zeros((len(by_sign), alphas.shape[1]))
+        first = self.directions[:, :DIRECTIONS]
+        words, by_shape = self.likeness.heads(np.hstack([alphas, self.directions @ by_space, first]))
+        no_sign, no_more = (np.zeros((len(by_sign), each.shape[1])) for each in (alphas, first))
         return Weights(
             words=words,
-            shapes=np.vstack([by_shape, np.hstack([no_sign, by_sign])]),
-            mean=np.concatenate([mean, offset]),
+            shapes=np.vstack([by_shape, np.hstack([no_sign, by_sign, no_more])]),
+            mean=np.concatenate([mean, offset, np.zeros(first.shape[1])]),
             rare=self.likeness.rare,
             shape_mean=scale[0],
             shape_spread=scale[1],
             net=net,
+            forest=forest,
             foreign=foreign,
         )

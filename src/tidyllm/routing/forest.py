@@ -1,0 +1,122 @@
+"""Many random trees that tell the quality of each route, and their mean. It knows tables, not prompts.
+
+They see what adds up badly: a hint that counts in one subject only, or a length that is good up to a point. The trees
+are grown by scikit-learn (extremely randomised trees: Geurts, Ernst and Wehenkel 2006) and asked with numpy alone.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+
+__all__ = ["TREES", "Forest", "fit_forest"]
+
+TREES = 100
+_LEAST_ROWS = 5
+"""Of a leaf. Fewer rows remember prompts, more see only what a straight line sees."""
+_TRIED = 0.3
+"""Share of the columns that are tried for each cut."""
+
+
+class Forest:
+    """All trees in one row of nodes. A node's first child is the next node.
+
+    - `column` of the table that a node cuts; -1: it is a leaf.
+    - `cut`: up to this the first child follows, above it the node `other`.
+    - `other`: of a leaf, its row in `quality` (leaf by route).
+    - `roots`: where each tree begins.
+    """
+
+    def __init__(self, column: Array, cut: Array, other: Array, quality: Array, roots: Array) -> None:
+        self.column = column
+        self.cut = cut
+        self.other = other
+        self.quality = quality
+        self.roots = roots
+
+    def fits(self, columns: int, routes: int) -> bool:
+        """Whether each prompt ends in a leaf with a quality for each route, in a table of so many columns."""
+        import numpy as np
+
+        nodes, leaves = len(self.column), self.quality.shape[0]
+        if not len(self.cut) == len(self.other) == nodes or self.quality.shape[1:] != (routes,):
+            return False
+        if not len(self.roots) or self.roots.min() < 0 or self.roots.max() >= nodes:
+            return False
+        leaf = self.column < 0
+        at, other = np.arange(nodes), self.other
+        inner = np.where(leaf, at + 1, other)
+        forward = bool(((inner > at) & (leaf | (inner < nodes))).all()) and bool(leaf[-1:].all())
+        known = bool(
+            (self.column < columns).all() and (other[leaf] >= 0).all() and (other[leaf] < leaves).all()
+        )
+        return forward and known
+
+    @cached_property
+    def _ways(self) -> tuple[Array, Array, int]:
+        """For asking: the column of each node (any, of a leaf), where both ways lead (a leaf's to itself), and how many
+        steps the deepest leaf takes."""
+        import numpy as np
+
+        leaf = self.column < 0
+        nodes = np.arange(len(self.column))
+        ways = np.stack([np.where(leaf, nodes, nodes + 1), np.where(leaf, nodes, self.other)], 1).ravel()
+        depth, at = 0, self.roots
+        while len(at := at[~leaf[at]]):
+            at = np.concatenate([ways[2 * at], ways[2 * at + 1]])
+            depth += 1
+        return np.where(leaf, 0, self.column).astype(np.intp), ways.astype(np.intp), depth
+
+    def told(self, table: Array) -> Array:
+        """The expected quality by row of `table` and route."""
+        import numpy as np
+
+        columns, ways, depth = self._ways
+        values, width = np.ascontiguousarray(table).ravel(), table.shape[1]
+        first = np.arange(len(table))[:, None] * width
+        at = np.broadcast_to(self.roots.astype(np.intp), (len(table), len(self.roots)))
+        for _ in range(depth):
+            above = values.take(columns.take(at) + first) > self.cut.take(at)
+            at = ways.take(2 * at + above)
+        return self.quality[self.other[at]].mean(1)
+
+
+def fit_forest(table: Array, quality: Array, *, seed: int = 0) -> Forest:
+    """Grow the trees for a whole table of `quality` (row by route)."""
+    import numpy as np
+    from sklearn import ensemble
+
+    trees: Any = ensemble.ExtraTreesRegressor(  # scikit-learn has no types
+        TREES, min_samples_leaf=_LEAST_ROWS, max_features=_TRIED, random_state=seed, n_jobs=-1
+    )
+    columns: list[Array] = []
+    cuts: list[Array] = []
+    others: list[Array] = []
+    qualities: list[Array] = []
+    roots: list[int] = []
+    nodes = leaves = 0
+    for each in trees.fit(table.astype(np.float32), quality).estimators_:
+        tree: Any = each.tree_
+        first: Array = tree.children_left
+        leaf: Array = first < 0
+        if not (leaf | (first == np.arange(len(first)) + 1)).all():
+            raise AssertionError("scikit-learn no longer puts a node's first child behind it")
+        columns.append(np.where(leaf, -1, tree.feature))
+        cuts.append(tree.threshold)
+        others.append(np.where(leaf, leaves + leaf.cumsum() - 1, nodes + tree.children_right))
+        qualities.append(tree.value[leaf, :, 0])
+        roots.append(nodes)
+        nodes += len(first)
+        leaves += len(qualities[-1])
+    return Forest(
+        np.concatenate(columns).astype(np.int16),
+        np.concatenate(cuts).astype(np.float32),
+        np.concatenate(others).astype(np.int32),
+        np.concatenate(qualities).astype(np.float16).astype(np.float32),
+        np.array(roots, np.int32),
+    )

@@ -1,0 +1,103 @@
+"""The trees of a policy: what they learn, and that a damaged forest is seen before it is asked."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import ensemble
+
+from tidyllm.routing.forest import TREES, Forest, fit_forest
+
+Array = NDArray[Any]
+
+
+@cache
+def _shown() -> tuple[Array, Array]:
+    """The first route is right where two columns have the same sign, which no straight line tells; the second is
+    always right."""
+    table = np.random.default_rng(0).standard_normal((2000, 4)).astype(np.float32)
+    return table, np.stack([table[:, 0] * table[:, 1] > 0, np.ones(2000)], 1).astype(float)
+
+
+@cache
+def _forest() -> Forest:
+    return fit_forest(*_shown())
+
+
+def _changed(**changes: Array) -> Forest:
+    whole = _forest()
+    return Forest(
+        changes.get("column", whole.column),
+        changes.get("cut", whole.cut),
+        changes.get("other", whole.other),
+        changes.get("quality", whole.quality),
+        changes.get("roots", whole.roots),
+    )
+
+
+def test_they_tell_what_no_straight_line_tells() -> None:
+    table = np.random.default_rng(1).standard_normal((400, 4)).astype(np.float32)
+    told = _forest().told(table)
+    assert ((told[:, 0] > 0.5) == (table[:, 0] * table[:, 1] > 0)).mean() > 0.8
+    assert told[:, 1] == pytest.approx(1)
+
+
+def test_they_tell_the_same_as_the_library_that_grew_them() -> None:
+    table, quality = _shown()
+    theirs: Any = ensemble.ExtraTreesRegressor(TREES, min_samples_leaf=5, max_features=0.3, random_state=0)
+    theirs.fit(table, quality)
+    other = np.random.default_rng(2).standard_normal((100, 4)).astype(np.float32)
+    assert _forest().told(other) == pytest.approx(theirs.predict(other), abs=1e-3)
+
+
+def test_they_grow_the_same_twice() -> None:
+    again = fit_forest(*_shown())
+    assert (again.cut == _forest().cut).all()
+    assert (again.quality == _forest().quality).all()
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False), min_size=4, max_size=4))
+def test_they_never_tell_more_or_less_than_they_were_shown(row: list[float]) -> None:
+    told = _forest().told(np.array([row], np.float32))
+    assert told.min() >= 0
+    assert told.max() <= 1
+
+
+@pytest.mark.parametrize("rows", [2, 9, 10])
+def test_few_rows_make_stumps(rows: int) -> None:
+    table = np.arange(2.0 * rows).reshape(rows, 2)
+    forest = fit_forest(table, table / rows)
+    assert forest.fits(2, 2)
+    assert forest.told(table).shape == (rows, 2)
+
+
+def _with(values: Array, at: int, value: int) -> Array:
+    changed = values.copy()
+    changed[at] = value
+    return changed
+
+
+def test_a_damaged_forest_is_seen() -> None:
+    whole = _forest()
+    assert whole.fits(4, 2)
+    inner = int(np.flatnonzero(whole.column >= 0)[3])
+    leaf = int(np.flatnonzero(whole.column < 0)[3])
+    damaged = {
+        "a column that no prompt has": _changed(column=_with(whole.column, inner, 4)),
+        "a way back, which never ends": _changed(other=_with(whole.other, inner, 0)),
+        "a way out of the forest": _changed(other=_with(whole.other, inner, len(whole.other))),
+        "a leaf without quality": _changed(other=_with(whole.other, leaf, len(whole.quality))),
+        "a leaf before the first": _changed(other=_with(whole.other, leaf, -1)),
+        "a last node that is no leaf": _changed(column=_with(whole.column, -1, 0)),
+        "fewer cuts than nodes": _changed(cut=whole.cut[1:]),
+        "no trees": _changed(roots=whole.roots[:0]),
+        "a root beyond all nodes": _changed(roots=_with(whole.roots, 0, len(whole.column))),
+        "a quality for another number of routes": _changed(quality=whole.quality[:, :1]),
+    }
+    assert [name for name, forest in damaged.items() if forest.fits(4, 2)] == []
