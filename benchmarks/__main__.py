@@ -42,10 +42,20 @@ def main() -> int:
 def _write(name: str, text: str) -> None:
     begin, end = f"<!-- figures: {name} -->", f"<!-- end: {name} -->"
     page = next(page for page in sorted(DOCS.glob("*.md")) if begin in page.read_text(encoding="utf-8"))
-    where = f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}"
+    where = f"{datetime.now(UTC):%Y-%m-%d}, Python {_python()}, {platform.machine()}"
     block = f"{begin}\n{text}\n*Measured {where}.*\n{end}"
     text = page.read_text(encoding="utf-8")
     page.write_text(re.sub(f"{begin}.*?{end}", lambda _: block, text, flags=re.DOTALL), encoding="utf-8")
+
+
+def _python() -> str:
+    """Version and origin: an interpreter that was compiled without its profile is a good deal slower."""
+    version = platform.python_version()
+    try:
+        system = platform.freedesktop_os_release()["NAME"]
+    except (OSError, KeyError):
+        return version
+    return f"{version} of {system}" if sys.base_prefix == "/usr" else f"{version}, not the system's"
 
 
 sys.exit(main())
