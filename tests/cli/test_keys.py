@@ -64,6 +64,7 @@ WRONG = {
     "line end": (["create", "a\nb"], "name: 'a\\nb' is not allowed"),
     "unknown key": (["revoke", "nobody"], "there is no key 'nobody'"),
     "no JSON": (["update", "a", "{"], "is no JSON object"),
+    "deep JSON": (["update", "a", '{"a":' * 20_000], "is no JSON object"),
     "a field twice": (["update", "a", '{"tags": {"a": "1", "a": "2"}}'], "'a' comes twice"),
     "unknown field": (["update", "a", '{"rpm": 1}'], "unknown field `rpm`"),
     "state": (["list", "--state", "dead"], "'dead' is not active, expired or revoked"),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.routing.prompts import learnable, outcomes
-from tidyllm.errors import ConfigError
-from tidyllm.routing import LearnedPolicy
+from tests.routing.prompts import learnable
 from tidyllm.routing.features import hashed, words_of
 from tidyllm.routing.heads import fit_heads, leaning, mixed
 from tidyllm.routing.logistic import fit_each, fit_one_of, sigmoid, softmax
@@ -91,12 +87,3 @@ def test_any_text_has_signs_that_are_numbers(text: str) -> None:
     told = signs(text)
     assert len(told) == len(SIGNS)
     assert np.isfinite(told).all()
-
-
-def test_a_policy_of_the_former_version_is_refused_with_a_hint(tmp_path: Path) -> None:
-    path = tmp_path / "p.json"
-    LearnedPolicy.train(outcomes()).save(path)
-    path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), "version": 2}))
-    with pytest.raises(ConfigError, match="version 2; this program reads version 3") as refused:
-        LearnedPolicy.load(path)
-    assert "Train it again" in str(refused.value)

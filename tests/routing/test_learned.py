@@ -105,61 +105,6 @@ def test_it_chooses_among_three_routes_and_only_among_those_allowed() -> None:
         learned.choose(EASY, among=["other"])
 
 
-# -- files
-
-
-def test_a_policy_comes_back_from_its_file(tmp_path: Path) -> None:
-    policy().save(tmp_path / "p.json")
-    loaded = LearnedPolicy.load(tmp_path / "p.json")
-    assert loaded.facts == policy().facts
-    for prompt in (HARD, EASY, "something else altogether"):
-        one, other = policy().predict(prompt), loaded.predict(prompt)
-        assert one.route == other.route
-        assert one.quality["fast"] == pytest.approx(other.quality["fast"], abs=0.02)
-
-
-def test_its_file_is_text_for_people(tmp_path: Path) -> None:
-    policy().save(tmp_path / "p.json")
-    read = msgspec.json.decode((tmp_path / "p.json").read_bytes())
-    assert read["facts"]["routes"] == ["fast", "premium"]
-    assert read["facts"]["safe"] == "premium"
-    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
-
-
-def _changed(data: bytes, **changes: object) -> bytes:
-    return msgspec.json.encode({**msgspec.json.decode(data), **changes})
-
-
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "newer", "shapes", "trees", "bytes", "field"])
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "p.json"
-    policy().save(path)
-    data = path.read_bytes()
-    path.write_bytes(
-        {
-            "cut": data[: len(data) // 2],
-            "empty": b"",
-            "other": b'{"a": 1}',
-            "newer": _changed(data, version=99),
-            "shapes": _changed(data, shape_mean=[1.0]),
-            "trees": _changed(data, forest={**msgspec.json.decode(data)["forest"], "roots": [10**6]}),
-            "bytes": data.replace(b'"data": "', b'"data": "!!!'),
-            "field": _changed(data, surprise=1),
-        }[damage]
-    )
-    with pytest.raises(
-        ConfigError, match=r"p\.json: is (damaged|not a routing policy|a policy of version 99)"
-    ):
-        LearnedPolicy.load(path)
-
-
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        LearnedPolicy.load(tmp_path / "none.json")
-    with pytest.raises(ConfigError, match="cannot be written"):
-        policy().save(tmp_path / "no" / "p.json")
-
-
 # -- what cannot be learned from
 
 

@@ -118,7 +118,7 @@ def changed(kind: type[S], text: str) -> S:
     try:
         values = msgspec.json.decode(text.encode("utf-8", "replace"), type=dict[str, Any])
         json.loads(text, object_pairs_hook=_once)  # msgspec keeps the last of two without a word
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise ConfigError(
             f"{text[:100]!r} is no JSON object.", where="change", hint="""For example: '{"concurrency": 5}'"""
         ) from None

@@ -26,6 +26,7 @@ _EXTRA_OF = {
     "psycopg": "postgres",
     "redis": "redis",
     "rs_bpe": "tokens",
+    "sklearn": "routing",
     "sqlalchemy": "store",
     "starlette": "gateway",
     "structlog": "observe",

@@ -46,16 +46,21 @@ class Forest:
         nodes, leaves = len(self.column), self.quality.shape[0]
         if not len(self.cut) == len(self.other) == nodes or self.quality.shape[1:] != (routes,):
             return False
-        if not len(self.roots) or self.roots.min() < 0 or self.roots.max() >= nodes:
-            return False
-        leaf = self.column < 0
-        at, other = np.arange(nodes), self.other
-        inner = np.where(leaf, at + 1, other)
-        forward = bool(((inner > at) & (leaf | (inner < nodes))).all()) and bool(leaf[-1:].all())
-        known = bool(
-            (self.column < columns).all() and (other[leaf] >= 0).all() and (other[leaf] < leaves).all()
+        leaf, other = self.column < 0, self.other
+        inner = np.flatnonzero(~leaf)
+        once = np.concatenate(
+            [self.roots, inner + 1, other[inner]]
+        )  # else ways meet, and there is no end of them
+        return bool(
+            len(self.roots)
+            and np.array_equal(np.sort(once), np.arange(nodes))
+            and (other[inner] > inner).all()
+            and (self.column < columns).all()
+            and (other[leaf] >= 0).all()
+            and (other[leaf] < leaves).all()
+            and np.isfinite(self.cut).all()
+            and np.isfinite(self.quality).all()
         )
-        return forward and known
 
     @cached_property
     def _ways(self) -> tuple[Array, Array, int]:
@@ -118,5 +123,5 @@ def fit_forest(table: Array, quality: Array, *, seed: int = 0) -> Forest:
         np.concatenate(cuts).astype(np.float32),
         np.concatenate(others).astype(np.int32),
         np.concatenate(qualities).astype(np.float16).astype(np.float32),
-        np.array(roots, np.int32),
+        np.array(roots, np.int64),
     )

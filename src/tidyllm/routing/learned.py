@@ -173,7 +173,8 @@ class LearnedPolicy:
         """This policy at the cheapest setting that keeps `wanted` (0.99) of the safe route's quality.
 
         It must do so by a standard error, as measured on prompts left out while learning: the cheapest of many
-        measured settings is also the luckiest. Where no setting does, the safe route is always taken.
+        measured settings is also the luckiest. Where no setting does, the safe route is always taken, or, when that is
+        not the dearest, the setting with the best measured quality.
 
         :raises ConfigError: `wanted` is not above 0 and at most 2.
         """
@@ -184,9 +185,11 @@ class LearnedPolicy:
         at = self.facts.routes.index(self.facts.safe)
         least = wanted * self.facts.singles[at]
         good = [point for point in self.facts.curve if point.quality - point.error >= least]
-        if not good:
+        if good:
+            return self._at(min(good, key=lambda point: point.cost_usd).tradeoff)
+        if self.facts.costs_usd[at] == max(self.facts.costs_usd):
             return self._at(-EXTREME)
-        return self._at(min(good, key=lambda point: point.cost_usd).tradeoff)
+        return self._at(max(self.facts.curve, key=lambda point: point.quality).tradeoff)
 
     def for_share(self, wanted: float) -> LearnedPolicy:
         """This policy where the share `wanted` of calls goes to the dearest route.

@@ -29,6 +29,8 @@ __all__ = ["read", "write"]
 
 _FORMAT = "tidyllm routing policy"
 _VERSION = 3
+_LARGEST = 64 << 20
+"""Bytes of one part: the words of a policy with a thousand groups and nine routes take a third of that."""
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,7 +165,7 @@ def read(path: Path) -> LearnedPolicy:
             words=[_unpack(each) for each in file.words],
             shapes=np.array(file.shapes, float),
             mean=np.array(file.mean, float),
-            rare=[_unpack(each)[:, 0] for each in file.rare],
+            rare=[_unpack(each).reshape(-1) for each in file.rare],
             shape_mean=np.array(file.shape_mean, float),
             shape_spread=np.array(file.shape_spread, float),
             net=Net(
@@ -174,7 +176,7 @@ def read(path: Path) -> LearnedPolicy:
             foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
         )
         _check(file, weights)
-    except (msgspec.DecodeError, ValueError, binascii.Error, zlib.error) as error:
+    except (msgspec.DecodeError, ArithmeticError, ValueError, binascii.Error, zlib.error) as error:
         raise ConfigError(f"is damaged: {error}.", where=where, hint="Train it again.") from error
     return LearnedPolicy(file.facts, weights)
 
@@ -214,7 +216,7 @@ def _forest(packed: _Forest, routes: int) -> Forest:
         np.frombuffer(_bytes(packed.cut_float32), "<f4"),
         np.frombuffer(_bytes(packed.other_int32), "<i4"),
         np.frombuffer(_bytes(packed.quality_float16), "<f2").astype(np.float32).reshape(-1, routes),
-        np.array(packed.roots, np.int32),
+        np.array(packed.roots, np.int64),
     )
 
 
@@ -238,4 +240,9 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return zlib.decompress(base64.b64decode(text, validate=True))
+    """:raises ValueError: it would be larger than any part of a policy is."""
+    stream = zlib.decompressobj()
+    data = stream.decompress(base64.b64decode(text, validate=True), _LARGEST)
+    if not stream.eof:
+        raise ValueError(f"a part is cut off or larger than {_LARGEST:,} bytes")
+    return data

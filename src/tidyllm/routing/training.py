@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidyllm.errors import ConfigError
+from tidyllm.errors.extras import installed
 from tidyllm.routing.curve import apgr, curve, oracle
 from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     Array32: TypeAlias = NDArray[Any]
     Flags: TypeAlias = NDArray[np.bool_]
 
-__all__ = ["MAX_ROWS", "train"]
+__all__ = ["MAX_ROWS", "Seen", "left_out", "train"]
 
 MAX_ROWS = 10_000
 """The table of likeness grows with the square: 400 MB and minutes at this size. Of more rows a sample is used."""
@@ -54,9 +55,12 @@ def train(
       `share`: send this share of calls to the dearest route.
     - `seed`: of the folds, and of the sample where there are more than `MAX_ROWS` rows.
 
-    :raises ConfigError: `safe` is no route of the outcomes, or `quality` and `share` are both given or out of range.
+    :raises ConfigError: `safe` is no route of the outcomes, `quality` and `share` are both given or out of range, the
+        outcomes of a route are of too few different prompts, or numpy or scikit-learn is not installed.
     """
-    import numpy as np
+    with installed():
+        import numpy as np
+        import sklearn  # noqa: F401  # pyright: ignore[reportUnusedImport] - minutes before it is needed
 
     if quality is not None and share is not None:
         raise ConfigError("a policy has one setting: give `quality` or `share`, not both.")
@@ -78,21 +82,12 @@ def train(
     middle, spread = standard(raw)
     looks = standing(raw, middle, spread)
     shapes = looks[:, : len(SHAPES)]
-    seen = _Seen(
+    seen = Seen(
         Likeness([hashed(each) for each in words], shapes), looks[:, len(SHAPES) :], real, kinds, len(groups)
     )
     folds = _folds(rows, random)
-    score, likely = np.zeros(real.shape), np.zeros((len(rows), len(groups)))
-    for fold in range(_FOLDS):
-        out = folds == fold
-        score[out], likely[out] = seen.left_out(out)
-    # Only now: the trees learn from what was told of prompts that were left out, as they will be asked.
-    told = forest_table(looks, likely, seen.space[:, :DIRECTIONS])
-    grown = np.where(np.isnan(real), np.clip(score, 0, 1), real)
-    for fold in range(_FOLDS):
-        out = folds == fold
-        score[out] = halfway(score[out], fit_forest(told[~out], grown[~out]).told(told[out]))
-    forest = fit_forest(told, grown)
+    _check(real, folds, routes)
+    score, forest = left_out(seen, looks, folds)
     offset, slope = _calibrated(score, real)
     expected = offset + leaning(score) @ slope
     missing = np.isnan(real)
@@ -147,6 +142,19 @@ def _folds(rows: tuple[Outcome, ...], random: np.random.Generator) -> Array:
     number = {prompt: at for at, prompt in enumerate(dict.fromkeys(row.prompt for row in rows))}
     drawn = random.permutation(len(number)) % _FOLDS
     return np.array([drawn[number[row.prompt]] for row in rows])
+
+
+def _check(real: Array, folds: Array, routes: tuple[str, ...]) -> None:
+    """:raises ConfigError: with a fold left out, nothing is known of some route."""
+    import numpy as np
+
+    for at, route in enumerate(routes):
+        inside = np.unique(folds[~np.isnan(real[:, at])])
+        if len(inside) < 2 or len(np.unique(folds)) < _FOLDS:
+            raise ConfigError(
+                f"the outcomes of route {route!r} are of too few different prompts to learn from.",
+                hint=f"{_FOLDS} different prompts are the least; hundreds are needed to choose well.",
+            )
 
 
 def _fit(table: Array32, real: Array, used: Flags, penalty: float) -> tuple[Array, Array]:
@@ -208,7 +216,7 @@ def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-class _Seen:
+class Seen:
     """All that was seen of the rows: how alike they are, their signs, the quality of each route, their groups."""
 
     def __init__(self, likeness: Likeness, signs: Array, real: Array, kinds: Array, count: int) -> None:
@@ -225,7 +233,7 @@ class _Seen:
         return (loose + 2 * tight) / 3, mean
 
     def left_out(self, out: Flags) -> tuple[Array, Array]:
-        """What all fits but the trees tell of the rows `out`, learned from all others; and their likely groups."""
+        """What all fits but the trees tell of every row, learned without the rows `out`; and the likely groups."""
         import numpy as np
 
         alphas, mean = self._ridge(~out)
@@ -235,8 +243,8 @@ class _Seen:
         )
         scores = np.hstack(
             [
-                mean + self.likeness.table[out] @ alphas,
-                self.space[out] @ by_space + self.signs[out] @ by_sign + offset,
+                mean + self.likeness.table @ alphas,
+                self.space @ by_space + self.signs @ by_sign + offset,
             ]
         )
         return mixed(scores, net, _means(real, kinds, self.count))
@@ -261,3 +269,23 @@ class _Seen:
             forest=forest,
             foreign=foreign,
         )
+
+
+def left_out(seen: Seen, looks: Array, folds: Array) -> tuple[Array, Forest]:
+    """What is expected of each row by all that was learned without its fold; and the trees of all rows."""
+    import numpy as np
+
+    real, missing = seen.real, np.isnan(seen.real)
+    score, likely = np.zeros(real.shape), np.zeros((len(real), seen.count))
+    targets: list[Array] = []
+    for fold in range(_FOLDS):
+        out = folds == fold
+        told, like = seen.left_out(out)
+        score[out], likely[out] = told[out], like[out]
+        targets.append(np.where(missing, np.clip(told, 0, 1), real))
+    # Only now: the trees learn from how likely groups were told of prompts that were left out.
+    table = forest_table(looks, likely, seen.space[:, :DIRECTIONS])
+    for fold, wanted in enumerate(targets):
+        out = folds == fold
+        score[out] = halfway(score[out], fit_forest(table[~out], wanted[~out]).told(table[out]))
+    return score, fit_forest(table, np.where(missing, np.clip(score, 0, 1), real))

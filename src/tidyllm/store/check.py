@@ -1,4 +1,4 @@
-"""Whether a store is whole: its pages, its schema, its rows' references. It repairs nothing."""
+"""Whether a store is whole: its pages, schema and references, and what keeps rows unchanged. It repairs nothing."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ _GUARDS = {
 }
 """The triggers that refuse to change or remove a row, by table."""
 _TRIGGERS = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')",
+    "sqlite": "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT relname, tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+    "WHERE tgrelid IN (to_regclass('ledger'), to_regclass('audit_log')) AND tgenabled IN ('O', 'A')",
 }
-"""The names of those that are there and not switched off."""
+"""Table and name of those that are there and not switched off."""
 _SUMS = ("budget_counters", "spend_daily")
 """Tables that SQLite itself adds up in: above 63 bits it goes on with floats, which are not exact."""
 
@@ -119,14 +120,14 @@ def _inexact(connection: Connection, name: str) -> list[str]:
 
 def _unguarded(connection: Connection) -> list[str]:
     dialect = connection.dialect.name
-    there = set(connection.exec_driver_sql(_TRIGGERS[dialect]).scalars())
+    there = set(map(tuple, connection.exec_driver_sql(_TRIGGERS[dialect])))
     verify = {"ledger": "tidyllm spend verify", "audit_log": "tidyllm keys log --verify"}
     return [
         f"the trigger {name} is missing or switched off: rows of {table} can be changed; "
         f"`{verify[table]}` tells whether any was"
         for table, names in _GUARDS[dialect].items()
         for name in names
-        if name not in there
+        if (table, name) not in there
     ]
 
 

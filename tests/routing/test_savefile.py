@@ -1,0 +1,90 @@
+"""A learned policy as a file: it comes back as it was, people can read it, and a damaged one is refused."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.routing.prompts import outcomes
+from tidyllm.errors import ConfigError
+from tidyllm.routing import LearnedPolicy
+
+HARD = "please exactly tell briefly now the proof of a theorem number 31?"
+EASY = "please exactly tell briefly now the capital of France number 31?"
+
+
+@cache
+def policy() -> LearnedPolicy:
+    return LearnedPolicy.train(outcomes())
+
+
+def test_a_policy_comes_back_from_its_file(tmp_path: Path) -> None:
+    policy().save(tmp_path / "p.json")
+    loaded = LearnedPolicy.load(tmp_path / "p.json")
+    assert loaded.facts == policy().facts
+    for prompt in (HARD, EASY, "something else altogether"):
+        one, other = policy().predict(prompt), loaded.predict(prompt)
+        assert one.route == other.route
+        assert one.quality["fast"] == pytest.approx(other.quality["fast"], abs=0.02)
+
+
+def test_its_file_is_text_for_people(tmp_path: Path) -> None:
+    policy().save(tmp_path / "p.json")
+    read = msgspec.json.decode((tmp_path / "p.json").read_bytes())
+    assert read["facts"]["routes"] == ["fast", "premium"]
+    assert read["facts"]["safe"] == "premium"
+    assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
+
+
+def _changed(data: bytes, **changes: object) -> bytes:
+    return msgspec.json.encode({**msgspec.json.decode(data), **changes})
+
+
+_BOMB = base64.b64encode(zlib.compress(bytes(70 << 20), 1)).decode()
+
+
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "other", "newer", "shapes", "trees", "bomb", "bytes", "field"]
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "p.json"
+    policy().save(path)
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": data[: len(data) // 2],
+            "empty": b"",
+            "other": b'{"a": 1}',
+            "newer": _changed(data, version=99),
+            "shapes": _changed(data, shape_mean=[1.0]),
+            "trees": _changed(data, forest={**msgspec.json.decode(data)["forest"], "roots": [10**10]}),
+            "bomb": _changed(data, forest={**msgspec.json.decode(data)["forest"], "cut_float32": _BOMB}),
+            "bytes": data.replace(b'"data": "', b'"data": "!!!'),
+            "field": _changed(data, surprise=1),
+        }[damage]
+    )
+    with pytest.raises(
+        ConfigError, match=r"p\.json: is (damaged|not a routing policy|a policy of version 99)"
+    ):
+        LearnedPolicy.load(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        LearnedPolicy.load(tmp_path / "none.json")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        policy().save(tmp_path / "no" / "p.json")
+
+
+def test_a_policy_of_the_former_version_is_refused_with_a_hint(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    policy().save(path)
+    path.write_bytes(_changed(path.read_bytes(), version=2))
+    with pytest.raises(ConfigError, match="version 2; this program reads version 3") as refused:
+        LearnedPolicy.load(path)
+    assert "Train it again" in str(refused.value)
