@@ -1,10 +1,10 @@
 """What a learned policy is worth on recorded outcomes of real models, on prompts that it has not seen.
 
 Prompts are dealt into ten parts by a hash, nearly equal ones into the same part. Ten times the policy is trained
-through its public door on nine parts, which includes all that it calibrates, and judged on the tenth, from the file
-that it was kept in. Measures are of all parts at once, by one threshold for all ten policies: means over small parts
-would flatter. Intervals are 95 % bootstrap intervals over prompts. Subjects and task names are given for learning only;
-prompts are all that it sees when it chooses.
+through its public door on nine parts, which includes all that it calibrates, and judged on the tenth; of the pairs, as
+it comes back from its file. APGR is of all parts at once, by one threshold for all ten policies: the mean over small
+parts would flatter. Intervals are 95 % bootstrap intervals over prompts. Subjects and task names are given for learning
+only; prompts are all that it sees when it chooses.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 
 def run() -> list[Table]:
-    """Needs the folder `shared` beside the project. Ten minutes on a quiet core."""
+    """Needs the folder `shared` beside the project. A quarter of an hour on two cores."""
     table = Table(
         "routing_pairs",
         "A learned policy between two models (RouteLLM's recorded answers, Mixtral 8x7B and GPT-4)",

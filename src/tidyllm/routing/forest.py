@@ -48,12 +48,11 @@ class Forest:
             return False
         leaf, other = self.column < 0, self.other
         inner = np.flatnonzero(~leaf)
-        once = np.concatenate(
-            [self.roots, inner + 1, other[inner]]
-        )  # else ways meet, and there is no end of them
+        # Each node is reached in one way only: where ways meet, there is no end of them.
+        reached = np.concatenate([self.roots, inner + 1, other[inner]])
         return bool(
             len(self.roots)
-            and np.array_equal(np.sort(once), np.arange(nodes))
+            and np.array_equal(np.sort(reached), np.arange(nodes))
             and (other[inner] > inner).all()
             and (self.column < columns).all()
             and (other[leaf] >= 0).all()

@@ -102,9 +102,6 @@ class Likeness:
         """Coordinates of the prompts along the `rank` directions in which they differ most, and the `alphas` of these:
         `heads(alphas @ weights)` writes weights of the coordinates as weights of places and shapes.
 
-        The coordinates are those that each prompt would have had if it had been no part of the directions: without
-        its likeness to itself, which prompts that come later cannot have.
-
         By a randomised search of the largest directions, which is the same every time.
         """
         import numpy as np
@@ -120,8 +117,7 @@ class Likeness:
         best = np.argsort(-sizes)[:rank]
         root = np.sqrt(np.maximum(sizes[best], 1e-3))
         directions = tried @ inside[:, best]
-        alone = 1 - self.table.diagonal()[:, None] / root**2
-        return directions * root * np.maximum(alone, 0), directions / root
+        return directions * root, directions / root
 
     def heads(self, alphas: Array) -> tuple[list[Array32], Array]:
         """The fit written as weights of places (by family) and of shapes, for each column of `alphas`."""

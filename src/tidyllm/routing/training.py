@@ -283,7 +283,8 @@ def left_out(seen: Seen, looks: Array, folds: Array) -> tuple[Array, Forest]:
         told, like = seen.left_out(out)
         score[out], likely[out] = told[out], like[out]
         targets.append(np.where(missing, np.clip(told, 0, 1), real))
-    # Only now: the trees learn from how likely groups were told of prompts that were left out.
+    # Only now: the trees learn from how likely groups were told of prompts that were left out. Coordinates hold a
+    # prompt's likeness to itself, which later prompts have not; taking it out was tried and chose no better.
     table = forest_table(looks, likely, seen.space[:, :DIRECTIONS])
     for fold, wanted in enumerate(targets):
         out = folds == fold
