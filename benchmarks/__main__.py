@@ -49,7 +49,7 @@ def _write(name: str, text: str) -> None:
 
 
 def _python() -> str:
-    """Version and origin: an interpreter that was compiled without its profile is a good deal slower."""
+    """Version and origin: builds of one version differ in speed."""
     version = platform.python_version()
     try:
         system = platform.freedesktop_os_release()["NAME"]
