@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
-from tidyllm.routing import Outcome, Outcomes
+from tidyllm.routing import LearnedPolicy, Outcome, Outcomes
 
-__all__ = ["COSTS", "learnable", "outcomes"]
+__all__ = ["COSTS", "EASY", "HARD", "learnable", "outcomes", "policy"]
+
+HARD = "please exactly tell briefly now the proof of a theorem number 31?"
+EASY = "please exactly tell briefly now the capital of France number 31?"
 
 COSTS = {"fast": 0.001, "premium": 0.02}
 _EASY = (
@@ -56,3 +60,9 @@ def learnable(count: int = 200, seed: int = 1) -> list[Outcome]:
 def outcomes(count: int = 200, seed: int = 1) -> Outcomes:
     """The same, checked and with costs."""
     return Outcomes(learnable(count, seed), costs=COSTS)
+
+
+@cache
+def policy() -> LearnedPolicy:
+    """What is learned from them."""
+    return LearnedPolicy.train(outcomes())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -14,18 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.routing.prompts import COSTS, learnable, outcomes
+from tests.routing.prompts import COSTS, EASY, HARD, learnable, outcomes, policy
 from tidyllm.errors import ConfigError
 from tidyllm.routing import LearnedPolicy, Outcome, Outcomes, apgr, read_outcomes
 from tidyllm.routing.curve import curve, oracle
-
-HARD = "please exactly tell briefly now the proof of a theorem number 31?"
-EASY = "please exactly tell briefly now the capital of France number 31?"
-
-
-@cache
-def policy() -> LearnedPolicy:
-    return LearnedPolicy.train(outcomes())
 
 
 def test_it_sends_hard_prompts_to_the_better_route_and_easy_ones_to_the_cheaper() -> None:

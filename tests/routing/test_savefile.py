@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import base64
 import zlib
-from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.routing.prompts import outcomes
+from tests.routing.prompts import EASY, HARD, policy
 from tidyllm.errors import ConfigError
 from tidyllm.routing import LearnedPolicy
-
-HARD = "please exactly tell briefly now the proof of a theorem number 31?"
-EASY = "please exactly tell briefly now the capital of France number 31?"
-
-
-@cache
-def policy() -> LearnedPolicy:
-    return LearnedPolicy.train(outcomes())
 
 
 def test_a_policy_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -189,7 +189,6 @@ def train(  # noqa: PLR0917 - options of a command
         outcomes = Outcomes(rows, costs=costs, where=file or opened.name)
     else:
         outcomes = read_outcomes(file or "", costs=costs)
-    _needs("numpy", "sklearn")
     policy = LearnedPolicy.train(outcomes, safe=safe, quality=quality, share=share)
     policy.save(out)
     _say(summary(policy) + f"\nwritten to {out}\n")
@@ -215,14 +214,12 @@ def report(
 
     if quality is not None and share is not None:
         raise ConfigError("a policy has one point: pass --quality or --share, not both.")
-    _needs("numpy")
     learned = LearnedPolicy.load(policy)
     if quality is not None:
         learned = learned.for_quality(quality)
     elif share is not None:
         learned = learned.for_share(share)
     if png is not None:
-        _needs("matplotlib")
         draw_png(learned, png)
     if save:
         learned.save(policy)
@@ -247,14 +244,6 @@ def _cost(text: str) -> tuple[str, float]:
         return route, float(dollars)
     except ValueError:
         raise ConfigError(f"--cost {text!r} is not ROUTE=DOLLARS, such as fast=0.0002.") from None
-
-
-def _needs(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    for package in packages:
-        if find_spec(package) is None:
-            raise ConfigError(f"this needs {package}.", hint="pip install 'tidyllm[routing]'")
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
