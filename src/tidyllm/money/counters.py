@@ -38,13 +38,14 @@ _AT_ONCE = 400
 class Place:
     """One account in one batch: the row that money is booked in now, and what counts against the limit."""
 
-    __slots__ = ("account", "added", "first", "limit", "reserved", "row", "slots", "spent")
+    __slots__ = ("account", "added", "first", "limit", "reserved", "rolling", "row", "slots", "spent")
 
     def __init__(self, account: Account, number: int, now: float) -> None:
         self.account = account
         self.limit = MOST_NANOS if account.limit is None else account.limit
         self.row = (number, account.window.slot(now))
         self.first = account.window.first(now)
+        self.rolling = account.window.kind == "rolling"
         self.spent = 0
         self.reserved = 0
         self.added = 0
@@ -56,6 +57,10 @@ class Place:
     def held(self) -> Held:
         """What counts against the limit."""
         return Held(self.spent, self.reserved)
+
+    def counts(self, slot: int) -> bool:
+        """Whether that slot was read: of a calendar window just one is, whatever an earlier window left behind."""
+        return slot >= self.first if self.rolling else slot == self.row[1]
 
 
 class Counters:
@@ -146,7 +151,7 @@ class Counters:
             change[1] += reserved
             change[2] += doubt
         place = self._places.get(row[0])
-        if place is not None and row[1] >= place.first:
+        if place is not None and place.counts(row[1]):
             place.spent += spent + doubt
             place.reserved += reserved
 

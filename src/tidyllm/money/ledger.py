@@ -214,12 +214,18 @@ class Ledger:
             self._again()
             return
         self._posted = True
-        work = Work(self, everything=False)
+        work = Work(self, everything=False, yields=True)
         self.store.post(work, lost=work.lost, written=work.written)
 
-    def pull(self, *, everything: bool) -> Batch:
-        """Everything that is to be written now. In the writer's thread."""
+    def pull(self, *, everything: bool, yields: bool) -> Batch:
+        """Everything that is to be written now. In the writer's thread.
+
+        - `everything`: with those who ask. `yields`: nothing, when a batch with those who ask comes right behind.
+        """
         with self._lock:
+            if yields and self._queued:
+                self._posted = False
+                return Batch()
             closes, self._closes = self._closes, []
             hits, self._hits = self._hits, []
             asks: list[LedgerEntry] = []

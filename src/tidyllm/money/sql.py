@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from tidyllm.store.direct import DIRECT, Direct, Rows, psycopg_error
+from tidyllm.store.direct import DIRECT, Direct, Rows
 
 __all__ = ["Sql"]
 
@@ -67,15 +67,9 @@ class Sql:
             self.run(_repeated(statement, len(part)), list(chain.from_iterable(part)))
 
     def copy(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Postgres only: add rows to `into`, a table with its columns in brackets. Something was read before."""
+        """Postgres only: add rows to `into`, a table with its columns in brackets."""
         assert self._direct is not None
-        statement = f"COPY {into} FROM STDIN"
-        try:
-            with self._raw.cursor() as cursor, cursor.copy(statement) as copy:
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg_error() as error:
-            raise self._direct.failed(statement, error) from error
+        self._direct.copy(into, rows)
 
     def send(self) -> None:
         """Run what was kept."""

@@ -35,16 +35,19 @@ class Work:
     direct = True
     """All its statements go by `Sql`."""
 
-    def __init__(self, ledger: Ledger, *, everything: bool, batch: Batch | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, everything: bool, yields: bool = False, batch: Batch | None = None
+    ) -> None:
         self._ledger = ledger
         self._everything = everything
+        self._yields = yields
         self._batch = batch
         self._posted: Posted | None = None
 
     def pull(self) -> Batch:
         """What it writes."""
         if self._batch is None:
-            self._batch = self._ledger.pull(everything=self._everything)
+            self._batch = self._ledger.pull(everything=self._everything, yields=self._yields)
         return self._batch
 
     def __call__(self, connection: Connection) -> Posted | None:

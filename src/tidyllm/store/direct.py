@@ -6,8 +6,9 @@ rows a second comes here. Values stand in the text as literals, which this modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqlalchemy.exc import DBAPIError
@@ -55,6 +56,7 @@ class Direct:
         self._encoding = driver.info.encoding
         self._escaping = Escaping(driver.pgconn)
         self._kept: list[tuple[str, Rows | None, str]] = []
+        self._copied: list[bytes] = []
 
     def keep(self, statement: str, rows: Rows | None = None, *, named: str | None = None) -> None:
         """Run one statement with the next message; its rows are put into `rows`.
@@ -62,6 +64,27 @@ class Direct:
         `named`: what errors call it, where its values must not be told.
         """
         self._kept.append((statement, rows, statement if named is None else named))
+
+    def copy(self, into: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows to `into`, a table with its columns in brackets, with the next message.
+
+        :raises DBAPIError: a value is of a type that the driver cannot write.
+        """
+        from psycopg.copy import Copy, FileWriter
+
+        statement = f"COPY {into} FROM STDIN"
+        data = BytesIO()
+        try:
+            with (
+                self._driver.cursor() as cursor,
+                Copy(cursor, binary=False, writer=FileWriter(data)) as copy,
+            ):
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg_error() as error:
+            raise self.failed(statement, error) from error
+        self.keep(statement)
+        self._copied.append(data.getvalue())
 
     @property
     def kept(self) -> int:
@@ -71,6 +94,7 @@ class Direct:
     def forget(self) -> None:
         """Run nothing of what was kept."""
         self._kept = []
+        self._copied = []
 
     def send(self) -> None:
         """Run what was kept, in order and in one message.
@@ -78,9 +102,10 @@ class Direct:
         :raises DBAPIError: one of them failed, and those behind it were not run.
         """
         kept, self._kept = self._kept, []
+        copied, self._copied = self._copied, []
         answered = 0
         try:
-            for result in self._results([statement for statement, _, _ in kept]):
+            for result in self._results([statement for statement, _, _ in kept], iter(copied)):
                 statement, rows, _ = kept[answered]
                 self._check(result, statement)
                 if rows is not None:
@@ -91,13 +116,21 @@ class Direct:
         except psycopg_error() as error:
             raise self.failed(kept[min(answered, len(kept) - 1)][2], error) from error
 
-    def _results(self, statements: list[str]) -> list[PGresult]:
-        from psycopg import generators
+    def _results(self, statements: list[str], copied: Iterator[bytes]) -> list[PGresult]:
+        from psycopg import generators, pq
 
         if not statements:
             return []
-        self._driver.pgconn.send_query("; ".join(statements).encode(self._encoding))
-        return self._driver.wait(generators.execute(self._driver.pgconn))
+        server = self._driver.pgconn
+        server.send_query("; ".join(statements).encode(self._encoding))
+        results = self._driver.wait(generators.execute(server))
+        while results and results[-1].status == pq.ExecStatus.COPY_IN:
+            # The server wants the rows before it goes on with what stands behind.
+            results.pop()
+            if not (server.put_copy_data(next(copied)) and server.put_copy_end()):
+                raise _operational("there is no memory for the rows")
+            results += self._driver.wait(generators.execute(server))
+        return results
 
     def _check(self, result: PGresult, statement: str) -> None:
         """:raises psycopg.Error: it was not done."""

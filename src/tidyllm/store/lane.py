@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Lane"]
 
+_AT_ONCE = 8
+"""Commands in one write: Redis answers none before it has done all that it read, and could do these meanwhile."""
 _Command = tuple[Any, ...]
 Answered: TypeAlias = Callable[[Any], object]
 """Gets an answer of Redis, or the exception that stands for it."""
@@ -89,11 +91,15 @@ class Lane:
         if not self._flushes and self._opening is None:
             self._flushes = True
             self.loop.call_soon(self._flush)
+        elif len(self._waiting) >= _AT_ONCE and self._line is not None:
+            self._write()
 
     def _flush(self) -> None:
         self._flushes = False
-        if not self._waiting:
-            return
+        if self._waiting:
+            self._write()
+
+    def _write(self) -> None:
         line = self._line
         if line is None:
             if self._opening is None:
