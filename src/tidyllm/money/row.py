@@ -8,8 +8,10 @@ someone who may write to the database and computes the whole chain anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -46,9 +48,30 @@ GENESIS = bytes(16)
 """What stands before the first row of a writer."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_NAMES = ", ".join((*COLUMNS, "hash"))
-_SQLITE = f"INSERT INTO ledger ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"  # noqa: S608 - our names
-_POSTGRES = f"ledger ({_NAMES})"
+_ALL = (*COLUMNS, "hash")
+_OF_BEGINS = frozenset(COLUMNS[5:15])
+"""`run_id` to `booked`: of an intent, which is what a settlement points to."""
+_OF_ENDS = frozenset(COLUMNS[16:])
+"""`cost_nanos` to `error`."""
+_EMPTY = {
+    INTENT: _OF_ENDS,
+    SETTLEMENT: _OF_BEGINS,
+    DOUBT: _OF_BEGINS,
+    HIT: _OF_ENDS - {"saved_nanos"} | {"booked", "reserved_nanos"},
+}
+"""By kind: columns that no such row fills."""
+
+
+def _statement(kind: int) -> tuple[str, Callable[[Row], Row]]:
+    names = [name for name in _ALL if name not in _EMPTY[kind]]
+    statement = f"INSERT INTO ledger ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our names
+    return statement, itemgetter(*[_ALL.index(name) for name in names])
+
+
+_SQLITE = {kind: _statement(kind) for kind in _EMPTY}
+"""By kind, the statement and what of a row it takes: half of each row is empty, and SQLite's time is by values."""
+_POSTGRES = f"ledger ({', '.join(_ALL)})"
+_kind: Callable[[Row], int] = itemgetter(COLUMNS.index("kind"))
 
 
 def chained(before: bytes, row: Row) -> bytes:
@@ -57,11 +80,13 @@ def chained(before: bytes, row: Row) -> bytes:
 
 
 def insert_rows(sql: Sql, rows: Sequence[Row]) -> None:
-    """Write rows that end with their hash, in one statement."""
-    if sql.sqlite:
-        sql.many(_SQLITE, rows)
-    else:
+    """Write rows that end with their hash, in order."""
+    if not sql.sqlite:
         sql.copy(_POSTGRES, rows)
+        return
+    for kind, same in groupby(rows, _kind):
+        statement, filled = _SQLITE[kind]
+        sql.many(statement, list(map(filled, same)))
 
 
 _LONGEST = 500
