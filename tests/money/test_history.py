@@ -60,6 +60,25 @@ async def test_another_window_or_limit_forgets_nothing_and_counts_nothing_twice(
     assert (await ledger.verify()).problems == []
 
 
+@pytest.mark.parametrize(
+    "windows", [("rolling:3600", "month"), ("day", "week"), ("month", "none"), ("none", "day")]
+)
+async def test_what_ends_under_an_earlier_window_frees_nothing_in_the_new_one(
+    store: Store, windows: tuple[str, str]
+) -> None:
+    ledger = Ledger(store)
+    before, after = (Budget(9, one, name="key:k", ledger=ledger, wait_seconds=0) for one in windows)
+    await spend(ledger, before)
+    under_way = [await before.reserve(Decimal(1), what="x") for _ in range(6)]
+    await (await after.reserve(Decimal(1), what="x")).settle(Decimal(0))
+    for entry in under_way:
+        entry.close(Decimal(0))  # it is written together with what is asked next
+    with pytest.raises(BudgetExceeded, match=r"has \$3 spent"):
+        await after.reserve(Decimal(7), what="x")
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []
+
+
 async def test_what_others_spent_or_another_day_does_not_count(store: Store) -> None:
     ledger = Ledger(store)
     await spend(ledger)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tidyllm.core import AttemptStarted
 from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown, StoreError
 from tidyllm.money import Budget, Budgeted, Ledger
 from tidyllm.money.budget import Stacked
+from tidyllm.money.posting import Batch, Posted
 from tidyllm.store import Store
 from tidyllm.testing import FakeClock
 
@@ -275,6 +277,61 @@ async def test_a_hit_is_written_down_with_what_it_saved(store: Store) -> None:
     async with ledger_of(store) as ledger:
         ledger.hit(Context.new(), target="up", model="priced", saved_usd=Decimal("0.002"))
     assert rows(store, "kind, saved_nanos, model") == [(3, 2_000_000, "priced")]
+
+
+class Watched(Ledger):
+    """A ledger that remembers how many ends and how many beginnings were written together."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.batches: list[tuple[int, int]] = []
+
+    def committed(self, batch: Batch, posted: Posted) -> None:
+        self.batches.append((len(batch.closes), len(batch.asks)))
+        super().committed(batch, posted)
+
+
+@contextmanager
+def held(store: Store) -> Generator[None]:
+    """Nothing is written until the block ends; then all that was put meanwhile is one transaction."""
+    go_on = threading.Event()
+    store.post(lambda _: go_on.wait(20))
+    yield
+    go_on.set()
+
+
+async def test_what_ends_goes_along_with_what_begins_next(store: Store) -> None:
+    ledger = Watched(store)
+    budget = Budget(100, name="key:k", ledger=ledger)
+    first = await asyncio.gather(*(budget.reserve(Decimal(1), what="x") for _ in range(8)))
+    with held(store):
+        for entry in first:
+            entry.close(Decimal(1))
+        second = [asyncio.create_task(budget.reserve(Decimal(1), what="x")) for _ in range(8)]
+        await asyncio.sleep(0.05)
+    for entry in await asyncio.gather(*second):
+        entry.close(Decimal(1))
+    await ledger.flush()
+    assert ledger.batches == [(0, 8), (8, 8), (8, 0)]
+    assert (await budget.standing()).spent_usd == 16
+    assert (await ledger.verify()).problems == []
+
+
+async def test_a_flush_waits_for_what_was_closed_though_more_is_asked_behind_it(store: Store) -> None:
+    ledger = Watched(store)
+    budget = Budget(100, name="key:k", ledger=ledger)
+    entry = await budget.reserve(Decimal(1), what="x")
+    with held(store):
+        entry.close(Decimal(1))
+        flushed = asyncio.create_task(ledger.flush())
+        await asyncio.sleep(0.05)
+        asked = asyncio.create_task(budget.reserve(Decimal(1), what="x"))
+        await asyncio.sleep(0.05)
+    await flushed
+    assert [kind for kind, *_ in rows(store)].count(1) == 1
+    (await asked).close(Decimal(0))
+    await ledger.flush()
+    assert (await ledger.verify()).problems == []
 
 
 async def test_odd_texts_and_counts_are_written_harmlessly(store: Store) -> None:

@@ -123,6 +123,122 @@ def test_a_server_that_hangs_up_is_told_from_one_that_refuses() -> None:
         assert caught.value.connection_invalidated
 
 
+COLUMNS = "(place int, number bigint, text text, bytes bytea, real float8)"
+ROWS = st.lists(
+    st.tuples(
+        st.none() | st.integers(-(1 << 63), (1 << 63) - 1),
+        st.none()
+        | st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+        | st.sampled_from(["\\N", "\\.", "\\", "a\tb", "a\nb", "a\r\nb", "", "\\x00"]),
+        st.none() | st.binary(),
+        st.none() | st.floats(allow_nan=False),
+    ),
+    max_size=6,
+)
+
+
+def test_copied_rows_come_back_as_they_were_between_the_statements_around_them(driver: Any) -> None:
+    direct = Direct(driver)
+    direct.keep(f"CREATE TEMP TABLE copied {COLUMNS}")
+    direct.send()
+
+    @given(ROWS, ROWS)
+    def comes_back(first: list[Any], second: list[Any]) -> None:
+        before, between, after = list[Any](), list[Any](), list[Any]()
+        direct.keep("TRUNCATE copied")
+        direct.keep("SELECT count(*) FROM copied", before)
+        direct.copy("copied (place, number, text, bytes, real)", [(at, *row) for at, row in enumerate(first)])
+        direct.keep("SELECT number, text, bytes, real FROM copied ORDER BY place", between)
+        direct.copy(
+            "copied (place, number, text, bytes, real)", [(at, *row) for at, row in enumerate(second)]
+        )
+        direct.keep("SELECT count(*) FROM copied", after)
+        assert direct.kept == 6
+        direct.send()
+        assert (before, between, after) == ([(0,)], first, [(len(first) + len(second),)])
+
+    comes_back()
+    direct.keep("DROP TABLE copied")
+    direct.send()
+
+
+def test_rows_that_were_copied_and_forgotten_are_nowhere(driver: Any) -> None:
+    direct, rows = Direct(driver), list[tuple[Any, ...]]()
+    direct.keep("CREATE TEMP TABLE copied (n int)")
+    direct.send()
+    direct.copy("copied (n)", [(1,)])
+    direct.forget()
+    direct.copy("copied (n)", [(2,)])
+    direct.keep("SELECT n FROM copied", rows)
+    direct.send()
+    assert rows == [(2,)]
+    direct.keep("DROP TABLE copied")
+    direct.send()
+
+
+@pytest.mark.parametrize(
+    ("into", "rows", "state"),
+    [
+        ("picky (n)", [(1,), (1,)], "23505"),
+        ("picky (n)", [("no number",)], "22P02"),
+        ("picky (m)", [(1,)], "42703"),
+        ("nowhere (n)", [(1,)], "42P01"),
+    ],
+    ids=["twice", "no number", "no column", "no table"],
+)
+def test_rows_that_are_refused_take_what_stands_behind_along_and_nothing_else(
+    driver: Any, into: str, rows: list[Any], state: str
+) -> None:
+    direct, found = Direct(driver), list[tuple[Any, ...]]()
+    direct.keep("CREATE TEMP TABLE picky (n int PRIMARY KEY)")
+    direct.send()
+    direct.copy(into, rows)
+    direct.keep("INSERT INTO picky VALUES (7)")
+    with pytest.raises(DBAPIError) as caught:
+        direct.send()
+    assert getattr(caught.value.orig, "sqlstate", None) == state
+    assert not caught.value.connection_invalidated
+    assert str(caught.value.statement).startswith(f"COPY {into}")
+    direct.copy("picky (n)", [(3,)])
+    direct.keep("SELECT n FROM picky", found)
+    direct.send()
+    assert found == [(3,)]
+    direct.keep("DROP TABLE picky")
+    direct.send()
+
+
+def test_many_rows_at_once_do_not_fill_any_pipe(driver: Any) -> None:
+    direct, found = Direct(driver), list[tuple[Any, ...]]()
+    direct.keep("CREATE TEMP TABLE many (n int, text text)")
+    direct.copy("many (n, text)", [(number, "x" * 1_000) for number in range(20_000)])
+    direct.keep("SELECT count(*), sum(n) FROM many", found)
+    direct.send()
+    assert found == [(20_000, 199_990_000)]
+    direct.keep("DROP TABLE many")
+    direct.send()
+
+
+def test_a_value_that_the_driver_cannot_write_is_refused_before_anything_is_sent(driver: Any) -> None:
+    direct = Direct(driver)
+    with pytest.raises(DBAPIError, match="cannot adapt type 'object'"):
+        direct.copy("anything (n)", [(object(),)])
+    assert direct.kept == 0
+
+
+class Copied:
+    """A work that copies a row, and keeps statements behind it."""
+
+    direct = True
+
+    def __init__(self, name: str, *then: str, times: int = 1) -> None:
+        self.name, self.then, self.times = name, then, times
+
+    def __call__(self, connection: Connection) -> None:
+        connection.info[DIRECT].copy("notes (name)", [(self.name,)] * self.times)
+        for statement in self.then:
+            connection.info[DIRECT].keep(statement)
+
+
 class Kept:
     """A work that keeps its statements until the commit."""
 
@@ -204,6 +320,33 @@ async def test_kept_statements_that_a_broken_connection_interrupts_are_run_exact
         ]
     with pytest.raises(StoreDown, match="closed"):
         await store.write(Kept(put("late")))
+
+
+@pytest.mark.parametrize("moment", [b"COPY", b"one", b"COMMIT"])
+async def test_copied_rows_that_a_broken_connection_interrupts_are_there_exactly_once(moment: bytes) -> None:
+    with behind_a_door() as (door, store):
+        for number in range(4):
+            door.cut_after(moment)
+            await asyncio.gather(
+                store.write(Copied(f"one{number}")),
+                store.write(Copied(f"two{number}", put(f"three{number}"))),
+            )
+        assert door.cuts == 4
+        wanted = [f"{word}{i}" for word in ("one", "three", "two") for i in range(4)]
+        assert sorted(await store.read(names)) == wanted
+
+
+async def test_a_row_that_is_refused_fails_alone_and_is_not_told(tmp_path: Path) -> None:
+    with fresh("postgresql", tmp_path) as store:
+        done = await asyncio.gather(
+            store.write(Copied("a")),
+            store.write(Copied("a-value-of-a-row", times=2)),
+            store.write(Copied("c")),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in done] == [type(None), StoreError, type(None)]
+        assert "a-value-of-a-row" not in "".join(traceback.format_exception(done[1]))
+        assert sorted(await store.read(names)) == ["a", "c"]
 
 
 async def test_a_work_that_keeps_an_error_to_itself_takes_nobody_along(tmp_path: Path) -> None:
