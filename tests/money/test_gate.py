@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
@@ -100,9 +101,13 @@ async def fields(shared: SharedState, name: str) -> dict[str, str]:
 
 
 class Counting(SharedState):
-    """It counts the scripts that somebody waits for."""
+    """It counts the scripts that somebody waits for, and those that nobody waits for."""
 
-    waited = 0
+    waited = posted = 0
+
+    def post(self, *args: Any, **options: Any) -> None:
+        self.posted += 1
+        super().post(*args, **options)
 
     async def run(self, *args: Any, **options: Any) -> Any:
         self.waited += 1
@@ -124,6 +129,50 @@ async def test_far_from_the_limit_nobody_waits_and_everything_is_counted(store: 
     told = await fields(shared, "org:a")
     assert (told["r:0"], told["s:0"]) == ("0", str(int(10.5 * 10**9)))
     assert (await ledger.verify()).problems == []
+    await shared.aclose()
+
+
+async def test_calls_of_one_turn_are_counted_by_one_script_and_each_comes_out_right(store: Store) -> None:
+    shared = Counting.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    team = Budget(100, "day", name="team:t", ledger=ledger, wait_seconds=0)
+    keys = [Budget(50, name=f"key:{at}", parent=team, wait_seconds=0) for at in range(2)]
+    for key in keys:
+        await (await key.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await drained(ledger)
+    shared.waited = shared.posted = 0
+    entries = await asyncio.gather(*(keys[at % 2].reserve(Decimal(1), what="x") for at in range(20)))
+    assert (await fields(shared, "key:0"))["r:0"] == str(10 * 10**9)
+    for entry in entries[:16]:
+        entry.close(Decimal("0.25"))
+    await ledger.flush()
+    assert (shared.waited, shared.posted) == (0, 4)  # two keys: added, then given back
+    assert (await fields(shared, "key:1"))["r:0"] == str(2 * 10**9)
+    assert (await fields(shared, "key:1"))["s:0"] == str(3 * 10**9)
+    day = team.account.window.slot(time.time())
+    told = await fields(shared, "team:t")
+    assert (told[f"r:{day}"], told[f"s:{day}"]) == (str(4 * 10**9), str(6 * 10**9))
+    for entry in entries[16:]:
+        entry.close(Decimal("0.25"))
+    await drained(ledger)
+    assert (await ledger.verify()).problems == []
+    await shared.aclose()
+
+
+async def test_who_waits_comes_after_what_was_asked_before_him_in_the_same_turn(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    small, large = (Budget(limit, name="org:a", ledger=ledger, wait_seconds=0) for limit in (10, 100))
+    await (await large.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    await drained(ledger)
+    asked = [large.reserve(Decimal(2), what="x") for _ in range(4)]  # far from the limit: nobody waits
+    done = await asyncio.gather(*asked, small.reserve(Decimal(2), what="x"), return_exceptions=True)
+    assert isinstance(done[4], BudgetExceeded)
+    assert done[4].reserved_usd == "8"
+    for entry in done[:4]:
+        assert not isinstance(entry, BaseException)
+        await entry.settle(Decimal(1))
+    await drained(ledger)
     await shared.aclose()
 
 
@@ -150,7 +199,8 @@ async def test_counters_that_vanish_while_nobody_waits_are_read_again(store: Sto
     budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
     before = await budget.reserve(Decimal(1), what="x")
     await shared.delete("tidyllm:budget:org:a")
-    unheard = await budget.reserve(Decimal(2), what="x")  # nobody waited, and nothing was added
+    unheard = await budget.reserve(Decimal(2), what="x")
+    assert await fields(shared, "org:a") == {}  # nobody waited, and nothing was added
     after = await budget.reserve(Decimal(3), what="x")
     assert (await fields(shared, "org:a"))["r:0"] == str(6 * 10**9)  # as the ledger says, and its own
     for entry in (before, unheard, after):

@@ -12,8 +12,8 @@ from tidyllm.money.facts import NO_OUTCOME, NOT_SENT, Facts, Outcome, outcome_of
 from tidyllm.money.nanos import LARGEST_NANOS, to_nanos
 
 if TYPE_CHECKING:
-    from tidyllm.money.gate import Passed
     from tidyllm.money.ledger import Ledger
+    from tidyllm.money.turn import Passed
 
 __all__ = ["LedgerEntry"]
 

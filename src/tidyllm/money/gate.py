@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -21,10 +22,11 @@ from tidyllm import clock
 from tidyllm.errors import StoreError
 from tidyllm.money.account import Account, Held, exceeded
 from tidyllm.money.local import free_at
+from tidyllm.money.turn import Added, Passed, Turn
 from tidyllm.store import Store
 from tidyllm.store.shared import Script, SharedState
 
-__all__ = ["Gate", "Passed"]
+__all__ = ["Gate"]
 
 _KEY = "tidyllm:budget:"
 _POLL, _LONGEST_POLL = 0.02, 0.25
@@ -93,21 +95,6 @@ _AMPLE = 4
 """Nobody waits while more than one part in so many of each limit is free."""
 
 
-class Passed:
-    """The amount that was added, or is about to be, under some keys and slots."""
-
-    __slots__ = ("added", "amount", "cost", "keys", "slots")
-
-    def __init__(self, keys: tuple[str, ...], slots: tuple[int, ...], amount: int) -> None:
-        self.keys = keys
-        self.slots = slots
-        self.amount = amount
-        self.added: bool | None = True
-        """None: Redis has not said yet."""
-        self.cost: int | None = None
-        """What was spent, where that is known before Redis has said."""
-
-
 class Gate:
     """The counters of one Redis, filled from one store."""
 
@@ -119,6 +106,7 @@ class Gate:
         self._ask_again_at = float("-inf")
         self._room: dict[str, tuple[float, int]] = {}
         """By account with a limit: when Redis told what is free of it, and how much of that we have left."""
+        self._turns: dict[asyncio.AbstractEventLoop, Turn] = {}
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
         """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
@@ -163,23 +151,46 @@ class Gate:
 
     def _add(self, path: tuple[Account, ...], amount: int, now: float) -> Passed:
         """Add without waiting. Where Redis does not do so, whoever comes next waits, and sees why."""
-        keys, slots, arguments = _asked(path, amount, now)
-        passed = Passed(keys, slots, amount)
+        turn = self._turn(asyncio.get_running_loop())
+        added = turn.added.get(path)
+        if added is None:
+            added = turn.added[path] = Added(path, *_asked(path, 0, now), now)
+        added.arguments[0] += amount
+        passed = Passed(added.keys, added.slots, amount)
         passed.added = None
-
-        def answered(answer: Any) -> None:
-            if isinstance(answer, Exception) or answer[0] != b"in":
-                passed.added = False
-                for account in path:
-                    self._room.pop(account.name, None)
-                return
-            passed.added = True
-            self._told(path, answer, now)
-            if passed.cost is not None:
-                self.leave(passed, passed.cost)
-
-        self._shared.post(_ENTER, keys, arguments, answered=answered)
+        added.passed.append(passed)
         return passed
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> Turn:
+        """What this turn of the loop adds and takes away: one script for each set of counters, however many calls."""
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = Turn()
+            loop.call_soon(self._send, loop)
+        return turn
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.pop(loop, None)
+        if turn is None:
+            return  # it had to go earlier
+        for added in turn.added.values():
+            answered = partial(self._answered, added)
+            self._shared.post(_ENTER, added.keys, added.arguments, answered=answered)
+        for (keys, slots), (amount, cost) in turn.left.items():
+            # If it fails, they are off until they are next compared with the ledger's.
+            self._shared.post(_LEAVE, keys, (amount, cost, *slots))
+
+    def _answered(self, added: Added, answer: Any) -> None:
+        done = not isinstance(answer, Exception) and answer[0] == b"in"
+        if done:
+            self._told(added.path, answer, added.now)
+        else:
+            for account in added.path:
+                self._room.pop(account.name, None)
+        for passed in added.passed:
+            passed.added = done
+            if done and passed.cost is not None:
+                self.leave(passed, passed.cost)
 
     def _told(self, path: tuple[Account, ...], answer: list[bytes], now: float) -> None:
         if len(self._room) > _MANY:
@@ -193,6 +204,7 @@ class Gate:
         while True:
             now = clock.now()
             keys, slots, arguments = _asked(path, amount, now)
+            self._send(asyncio.get_running_loop())  # what came before counts
             answer: list[Any] = await self._shared.run(_ENTER, keys, arguments)
             if answer[0] == b"in":
                 self._told(path, answer, now)
@@ -237,19 +249,20 @@ class Gate:
             passed.cost = cost
             return
         try:
-            asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:  # closed from plain code: these counters are off until they are next compared
             return
-        # If it fails, they are off as well until they are next compared with the ledger's.
-        self._shared.post(_LEAVE, passed.keys, (passed.amount, cost, *passed.slots))
+        left = self._turn(loop).left
+        before = left.get((passed.keys, passed.slots), (0, 0))
+        left[passed.keys, passed.slots] = before[0] + passed.amount, before[1] + cost
 
 
 def _asked(
     path: tuple[Account, ...], amount: int, now: float
-) -> tuple[tuple[str, ...], tuple[int, ...], list[str | int]]:
-    """Keys, slots and arguments of the script that adds."""
+) -> tuple[tuple[str, ...], tuple[int, ...], list[Any]]:
+    """Keys, slots and arguments of the script that adds; the first of these is the amount."""
     slots = tuple([account.window.slot(now) for account in path])
-    arguments: list[str | int] = [amount]
+    arguments: list[Any] = [amount]
     for account, slot in zip(path, slots, strict=True):
         arguments += ["" if account.limit is None else account.limit, slot, account.window.first(now)]
     return tuple([_KEY + account.name for account in path]), slots, arguments

@@ -62,32 +62,38 @@ class Forest:
         )
 
     @cached_property
-    def _ways(self) -> tuple[Array, Array, int]:
-        """For asking: the column of each node (any, of a leaf), where both ways lead (a leaf's to itself), and how many
-        steps the deepest leaf takes."""
+    def _steps(self) -> tuple[Array, Array, int]:
+        """For asking: four numbers for each node side by side, where one look at memory finds them all, namely its
+        column, its cut, and where both ways lead (a leaf's to itself). The same seen as cuts; and the steps of the
+        longest way."""
         import numpy as np
 
         leaf = self.column < 0
-        nodes = np.arange(len(self.column))
-        ways = np.stack([np.where(leaf, nodes, nodes + 1), np.where(leaf, nodes, self.other)], 1).ravel()
-        depth, at = 0, self.roots
+        nodes = np.arange(len(self.column), dtype=np.int32)
+        steps = np.empty((len(nodes), 4), np.int32)
+        steps[:, 0] = np.where(leaf, 0, self.column)
+        steps[:, 1] = self.cut.astype(np.float32).view(np.int32)
+        steps[:, 2] = 4 * np.where(leaf, nodes, nodes + 1)
+        steps[:, 3] = 4 * np.where(leaf, nodes, self.other)
+        longest, at = 0, self.roots
         while len(at := at[~leaf[at]]):
-            at = np.concatenate([ways[2 * at], ways[2 * at + 1]])
-            depth += 1
-        return np.where(leaf, 0, self.column).astype(np.intp), ways.astype(np.intp), depth
+            at = np.concatenate([at + 1, self.other[at]])
+            longest += 1
+        flat = steps.ravel()
+        return flat, flat.view(np.float32), longest
 
     def told(self, table: Array) -> Array:
         """The expected quality by row of `table` and route."""
         import numpy as np
 
-        columns, ways, depth = self._ways
+        steps, cuts, longest = self._steps
         values, width = np.ascontiguousarray(table).ravel(), table.shape[1]
         first = np.arange(len(table))[:, None] * width
-        at = np.broadcast_to(self.roots.astype(np.intp), (len(table), len(self.roots)))
-        for _ in range(depth):
-            above = values.take(columns.take(at) + first) > self.cut.take(at)
-            at = ways.take(2 * at + above)
-        return self.quality[self.other[at]].mean(1)
+        at = np.broadcast_to(4 * self.roots, (len(table), len(self.roots)))
+        for _ in range(longest):
+            above = values.take(steps.take(at) + first) > cuts.take(at + 1)
+            at = steps.take(at + 2 + above)
+        return self.quality[self.other[at // 4]].mean(1)
 
 
 def fit_forest(table: Array, quality: Array, *, seed: int = 0) -> Forest:
