@@ -181,12 +181,13 @@ class Gate:
             self._shared.post(_LEAVE, keys, (amount, cost, *slots))
 
     def _answered(self, added: Added, answer: Any) -> None:
-        done = not isinstance(answer, Exception) and answer[0] == b"in"
-        if done:
-            self._told(added.path, answer, added.now)
-        else:
+        done = False
+        if isinstance(answer, Exception) or answer[0] != b"in":
             for account in added.path:
                 self._room.pop(account.name, None)
+        else:
+            done = True
+            self._told(added.path, answer, added.now)
         for passed in added.passed:
             passed.added = done
             if done and passed.cost is not None:
