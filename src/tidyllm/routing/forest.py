@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TREES", "Forest", "fit_forest"]
 
-TREES = 100
+TREES = 300
+"""With 100 the luck of the draw alone moves APGR by .003, with 300 by .001."""
 _LEAST_ROWS = 5
 """Of a leaf. Fewer rows remember prompts, more see only what a straight line sees."""
 _TRIED = 0.3
