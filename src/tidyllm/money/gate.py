@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from functools import partial
 from typing import Any
 
@@ -46,14 +47,15 @@ local room = {'in'}
 for i = 1, #KEYS do
   local at = redis.call('HGET', KEYS[i], 'at')
   if not at then return {'empty', i} end
-  local limit, first = ARGV[3 * i - 1], tonumber(ARGV[3 * i + 1])
+  local limit, own, first = ARGV[3 * i - 1], tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
   room[i + 1] = ''
   if limit ~= '' then
     local spent, reserved = 0, 0
     local all = redis.call('HGETALL', KEYS[i])
     for j = 1, #all, 2 do
       local slot = tonumber(string.sub(all[j], 3))
-      if slot and slot >= first then
+      -- Of a calendar window just one slot counts, whatever an earlier window left behind.
+      if slot and (slot == own or (first < own and slot >= first)) then
         if string.sub(all[j], 1, 2) == 's:' then spent = spent + tonumber(all[j + 1])
         else reserved = reserved + tonumber(all[j + 1]) end
       end
@@ -73,7 +75,7 @@ return room
 _LEAVE = Script("""
 for i = 1, #KEYS do
   if redis.call('HEXISTS', KEYS[i], 'at') == 1 then
-    redis.call('HINCRBY', KEYS[i], 'r:' .. ARGV[i + 2], '-' .. ARGV[1])
+    if ARGV[1] ~= '0' then redis.call('HINCRBY', KEYS[i], 'r:' .. ARGV[i + 2], '-' .. ARGV[1]) end
     redis.call('HINCRBY', KEYS[i], 's:' .. ARGV[i + 2], ARGV[2])
   end
 end
@@ -88,7 +90,7 @@ end
 
 _READ = (
     "SELECT slot, spent_nanos + doubt_nanos, reserved_nanos FROM budget_counters"
-    " JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot >= ?"
+    " JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot "
 )
 
 _AMPLE = 4
@@ -106,7 +108,7 @@ class Gate:
         self._ask_again_at = float("-inf")
         self._room: dict[str, tuple[float, int]] = {}
         """By account with a limit: when Redis told what is free of it, and how much of that we have left."""
-        self._turns: dict[asyncio.AbstractEventLoop, Turn] = {}
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = weakref.WeakKeyDictionary()
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
         """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
@@ -166,7 +168,7 @@ class Gate:
         turn = self._turns.get(loop)
         if turn is None:
             turn = self._turns[loop] = Turn()
-            loop.call_soon(self._send, loop)
+            self._shared.before(partial(self._send, loop))
         return turn
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -270,6 +272,7 @@ def _asked(
 
 
 def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:
-    marked = _READ if connection.dialect.name == "sqlite" else _READ.replace("?", "%s")
-    rows = connection.exec_driver_sql(marked, (account.name, account.window.first(now)))
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    statement = f"{_READ}{account.window.reads} {mark}"
+    rows = connection.exec_driver_sql(statement, (account.name, account.window.first(now)))
     return [(slot, spent, reserved) for slot, spent, reserved in rows]

@@ -70,6 +70,7 @@ class Ledger:
         self._beating: asyncio.AbstractEventLoop | None = None
         self._polling = False
         self._recovered = False
+        self._put_again = 0
 
     # -- asking and settling
 
@@ -173,10 +174,13 @@ class Ledger:
 
     async def flush(self) -> None:
         """Return when all that was closed before is on disk."""
-        work = Work(self, everything=False)
-        future = self.store.submit(work)
-        future.add_done_callback(work.done)
-        await asyncio.shield(asyncio.wrap_future(future))  # who leaves does not take the batch along
+        while True:
+            again = self._put_again
+            future = Work(self, everything=False).submit(self.store)
+            await asyncio.shield(asyncio.wrap_future(future))  # who leaves does not take the batch along
+            if again == self._put_again:
+                return
+            # What a batch that failed held was put behind us.
 
     async def aclose(self) -> None:
         """Write what is left and sign off: calls that are still open are in doubt at once, not after a minute."""
@@ -197,11 +201,10 @@ class Ledger:
         self._queued = True
         work = Work(self, everything=True)
         try:
-            future = self.store.submit(work)
+            work.submit(self.store)
         except TidyllmError as error:
             self.failed(work.pull(), error)
             return
-        future.add_done_callback(work.done)
         if self._beating is None or self._beating.is_closed():
             self._beating = loop
             clock.call_later(_HEARTBEAT, lambda: self._beat(loop))
@@ -281,11 +284,20 @@ class Ledger:
             for part in batch.apart():
                 self._put(part)
 
+    def give_up(self, batch: Batch, error: BaseException) -> None:
+        """A batch cannot be written now: who asked is refused. The rest of it is written when that can be.
+
+        If it turns out that all of it was on disk, what was set aside for them is given back.
+        """
+        asks, batch.asks = batch.asks, []
+        self._refuse(asks, error)
+
     def _put(self, batch: Batch) -> None:
+        self._put_again += 1
         work = Work(self, everything=bool(batch.asks), batch=batch)
         try:
             if batch.asks:
-                self.store.submit(work).add_done_callback(work.done)
+                work.submit(self.store)
             else:
                 self.store.post(work, lost=work.lost, written=work.written)
         except TidyllmError as error:  # closed: open calls are in doubt for whoever recovers this writer

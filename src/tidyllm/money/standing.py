@@ -13,14 +13,16 @@ __all__ = ["standing_of"]
 _READ = (
     "SELECT CAST(COALESCE(SUM(spent_nanos + doubt_nanos), 0) AS BIGINT),"
     " CAST(COALESCE(SUM(reserved_nanos), 0) AS BIGINT)"
-    " FROM budget_counters JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot >= ?"
+    " FROM budget_counters JOIN budgets ON budgets.id = budget_counters.budget_id WHERE name = ? AND slot "
 )
 
 
 def standing_of(connection: Connection, account: Account, now: float) -> Standing:
     """Limit, spent, reserved and window of `account` at `now`."""
-    mark = _READ if connection.dialect.name == "sqlite" else _READ.replace("?", "%s")
-    spent, reserved = connection.exec_driver_sql(mark, (account.name, account.window.first(now))).one()
+    statement = f"{_READ}{account.window.reads} ?"
+    if connection.dialect.name != "sqlite":
+        statement = statement.replace("?", "%s")
+    spent, reserved = connection.exec_driver_sql(statement, (account.name, account.window.first(now))).one()
     return Standing(
         account.name,
         None if account.limit is None else from_nanos(account.limit),

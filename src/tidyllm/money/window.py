@@ -88,6 +88,12 @@ class Window(msgspec.Struct, frozen=True):
         """The first slot that counts at `now`."""
         return self.slot(now - self.seconds) if self.kind == "rolling" else self.slot(now)
 
+    @property
+    def reads(self) -> str:
+        """How the slots that count stand to the first one, in SQL: of a calendar window there is just that one, and an
+        earlier window of the same account may have left others."""
+        return ">=" if self.kind == "rolling" else "="
+
     def ends(self, slot: int) -> float | None:
         """When what was spent in `slot` no longer counts, in seconds since 1970; None: never."""
         match self.kind:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tidyllm.money.entry import LedgerEntry
 from tidyllm.money.posting import Batch, Posted, post_batch
+from tidyllm.store import Store
 
 if TYPE_CHECKING:
     from tidyllm.money.ledger import Ledger
@@ -42,7 +43,7 @@ class Work:
         self._everything = everything
         self._yields = yields
         self._batch = batch
-        self._posted: Posted | None = None
+        self._given_up = False
 
     def pull(self) -> Batch:
         """What it writes."""
@@ -65,8 +66,25 @@ class Work:
         """Nobody waited for it, and it could not be written."""
         self._ledger.lost(self._batch or Batch(), error)
 
+    def submit(self, store: Store) -> ThreadFuture[Posted | None]:
+        """Let somebody wait for it.
+
+        :raises StoreDown: the database is away, or the store was closed.
+        """
+        future = store.submit(self, given_up=self.given_up, lost=self.lost, written=self.written)
+        future.add_done_callback(self.done)
+        return future
+
+    def given_up(self, error: BaseException) -> None:
+        """The database is away for too long: who asks is refused. What is to be settled stays in this very work: it
+        may be on disk already, and nobody knows."""
+        self._given_up = True
+        self._ledger.give_up(self.pull(), error)
+
     def done(self, future: ThreadFuture[Posted | None]) -> None:
         """It is on disk, or cannot be."""
+        if self._given_up:
+            return
         error = future.exception()
         if error is not None:
             self._ledger.failed(self.pull(), error)

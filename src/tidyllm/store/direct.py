@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DIRECT", "Direct", "Rows", "psycopg_error"]
 
+_SLICE = 1 << 20
+"""Bytes of rows in one packet; the server takes none of a gigabyte."""
 Rows: TypeAlias = list[tuple[Any, ...]]
 
 DIRECT = "tidyllm.direct"
@@ -127,7 +129,9 @@ class Direct:
         while results and results[-1].status == pq.ExecStatus.COPY_IN:
             # The server wants the rows before it goes on with what stands behind.
             results.pop()
-            if not (server.put_copy_data(next(copied)) and server.put_copy_end()):
+            data = next(copied)
+            taken = [server.put_copy_data(data[at : at + _SLICE]) for at in range(0, len(data), _SLICE)]
+            if not (all(taken) and server.put_copy_end()):
                 raise _operational("there is no memory for the rows")
             results += self._driver.wait(generators.execute(server))
         return results

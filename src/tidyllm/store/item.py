@@ -20,10 +20,11 @@ class Item:
     """A work, or a row for a table; with the future of whoever waits.
 
     Where nobody waits, `written` is called with what the work returned once that is on disk, in the writer's thread
-    and before the next transaction; `lost` when it could not be written.
+    and before the next transaction; `lost` when it could not be written. `given_up` is called when whoever waited is
+    told that the database is away: then nobody waits for the item any more, which is written all the same.
     """
 
-    __slots__ = ("error", "future", "lost", "result", "row", "table", "work", "written")
+    __slots__ = ("error", "future", "given_up", "lost", "result", "row", "table", "work", "written")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Item:
         *,
         lost: Callable[[BaseException], None] | None = None,
         written: Callable[[Any], None] | None = None,
+        given_up: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.work = work
         self.table = table
@@ -41,8 +43,18 @@ class Item:
         self.future = future
         self.lost = lost
         self.written = written
+        self.given_up = given_up
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def release(self, error: BaseException) -> Item:
+        """Whoever waits will wait no more; the item stays to be written. What this returns tells him, by `deliver`."""
+        assert self.given_up is not None
+        told = Item(self.work, self.table, self.row, self.future)
+        told.error = error
+        self.future = None
+        self.given_up(error)
+        return told
 
     def fail(self, error: BaseException) -> None:
         """Remember that it was not written. A future takes no StopIteration: that would end the one who awaits."""

@@ -188,15 +188,26 @@ class Store:
             raise StoreError("a work waits for another work of the same writer.", hint="Use its connection.")
         return self.submit(work).result()
 
-    def submit(self, work: Work[T]) -> ThreadFuture[T]:
+    def submit(
+        self,
+        work: Work[T],
+        *,
+        given_up: Callable[[BaseException], None] | None = None,
+        lost: Callable[[BaseException], None] | None = None,
+        written: Callable[[Any], None] | None = None,
+    ) -> ThreadFuture[T]:
         """`write` for whoever serves several event loops: a future of threads, set in the writer's thread.
 
         What is added with `add_done_callback` runs there, before the next transaction begins: it must be quick.
 
+        With `given_up` the work is one that must be done in the end: when the database stays away for longer than who
+        waits is patient, `given_up` is called with the reason, then the future gets it, and the work is kept as if it
+        had been posted, with `lost` and `written`.
+
         :raises StoreDown: the database is away, or the store was closed.
         """
         future: ThreadFuture[T] = ThreadFuture()
-        self._writer.put(Item(work, None, None, future))
+        self._writer.put(Item(work, None, None, future, lost=lost, written=written, given_up=given_up))
         return future
 
     def post(

@@ -264,17 +264,23 @@ class Writer:
             _log.warning("store %s is away: %s", self._name, ours(error, self._name))
         session = self._session
         session.drop()
-        since = self._down_since
         kept: list[Item] = []
         gone: list[Item] = []
+        late = self._closing or now - self._down_since >= self._patience
         for item in batch:
-            if item.future is not None and (self._closing or now - since >= self._patience):
-                item.fail(ours(error, self._name) if session.doubtful is None else self._unknown(error))
-                gone.append(item)
-            elif last:
+            if late and item.future is not None:
+                told = ours(error, self._name) if session.doubtful is None else self._unknown(error)
+                if item.given_up is None or last:
+                    item.fail(told)
+                    gone.append(item)
+                    continue
+                gone.append(item.release(told))
+            if last:
                 self._lose(item, ours(error, self._name))
             else:
                 kept.append(item)
+        if late:
+            gone += self._late(error)
         deliver(gone)
         if not kept:
             session.doubtful = None  # nobody is left who would have to know
@@ -282,6 +288,22 @@ class Writer:
             self._wake.clear()
             self._wake.wait(min(0.5, max(0.02, now - self._down_since)))
         return kept
+
+    def _late(self, error: BaseException) -> list[Item]:
+        """Whoever came while the database was away already, and has been waiting behind the batch."""
+        gone: list[Item] = []
+        kept: list[Item] = []
+        for item in [self._queue.popleft() for _ in range(len(self._queue))]:
+            if item.future is None:
+                kept.append(item)
+            elif item.given_up is not None:
+                gone.append(item.release(ours(error, self._name)))
+                kept.append(item)
+            else:
+                item.fail(ours(error, self._name))
+                gone.append(item)
+        self._queue.extendleft(reversed(kept))  # in front of what was put meanwhile
+        return gone
 
     def _unknown(self, error: BaseException) -> StoreDown:
         unknown = StoreDown(
