@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
@@ -135,7 +134,7 @@ async def test_far_from_the_limit_nobody_waits_and_everything_is_counted(store: 
 async def test_calls_of_one_turn_are_counted_by_one_script_and_each_comes_out_right(store: Store) -> None:
     shared = Counting.open(redis_url())
     ledger = Ledger(store, shared=shared)
-    team = Budget(100, "day", name="team:t", ledger=ledger, wait_seconds=0)
+    team = Budget(100, name="team:t", ledger=ledger, wait_seconds=0)
     keys = [Budget(50, name=f"key:{at}", parent=team, wait_seconds=0) for at in range(2)]
     for key in keys:
         await (await key.reserve(Decimal(1), what="x")).settle(Decimal(1))
@@ -149,9 +148,8 @@ async def test_calls_of_one_turn_are_counted_by_one_script_and_each_comes_out_ri
     assert (shared.waited, shared.posted) == (0, 4)  # two keys: added, then given back
     assert (await fields(shared, "key:1"))["r:0"] == str(2 * 10**9)
     assert (await fields(shared, "key:1"))["s:0"] == str(3 * 10**9)
-    day = team.account.window.slot(time.time())
     told = await fields(shared, "team:t")
-    assert (told[f"r:{day}"], told[f"s:{day}"]) == (str(4 * 10**9), str(6 * 10**9))
+    assert (told["r:0"], told["s:0"]) == (str(4 * 10**9), str(6 * 10**9))
     for entry in entries[16:]:
         entry.close(Decimal("0.25"))
     await drained(ledger)
@@ -161,18 +159,70 @@ async def test_calls_of_one_turn_are_counted_by_one_script_and_each_comes_out_ri
 
 async def test_who_waits_comes_after_what_was_asked_before_him_in_the_same_turn(store: Store) -> None:
     shared = SharedState.open(redis_url())
-    ledger = Ledger(store, shared=shared)
-    small, large = (Budget(limit, name="org:a", ledger=ledger, wait_seconds=0) for limit in (10, 100))
-    await (await large.reserve(Decimal(1), what="x")).settle(Decimal(1))
+    ledger, other = (Ledger(store, shared=shared) for _ in range(2))
+    team, theirs = (Budget(10, name="team:t", ledger=one, wait_seconds=0) for one in (ledger, other))
+    known, new = (Budget(50, name=f"key:{name}", parent=team, wait_seconds=0) for name in ("known", "new"))
+    for budget in (known, Budget(50, name="key:new", parent=theirs, wait_seconds=0)):
+        await (await budget.reserve(Decimal(1), what="x")).settle(Decimal(0))
     await drained(ledger)
-    asked = [large.reserve(Decimal(2), what="x") for _ in range(4)]  # far from the limit: nobody waits
-    done = await asyncio.gather(*asked, small.reserve(Decimal(2), what="x"), return_exceptions=True)
-    assert isinstance(done[4], BudgetExceeded)
-    assert done[4].reserved_usd == "8"
-    for entry in done[:4]:
+    await drained(other)
+    asked = [known.reserve(Decimal(2), what="x") for _ in range(3)]  # far from the limit: nobody waits
+    done = await asyncio.gather(*asked, new.reserve(Decimal(5), what="x"), return_exceptions=True)
+    assert isinstance(done[3], BudgetExceeded)
+    assert done[3].reserved_usd == "6"
+    # Redis said so: after the database's refusal its counters would be gone.
+    assert (await fields(shared, "team:t"))["r:0"] == str(6 * 10**9)
+    for entry in done[:3]:
         assert not isinstance(entry, BaseException)
         await entry.settle(Decimal(1))
     await drained(ledger)
+    await shared.aclose()
+
+
+async def test_what_is_given_back_in_the_turn_of_the_end_arrives_and_leaves_nothing_open(
+    store: Store,
+) -> None:
+    url = redis_url()
+    shared, other = SharedState.open(url), SharedState.open(url)
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
+    entry = await budget.reserve(Decimal(2), what="x")
+    entry.close(Decimal(1))
+    await shared.aclose()
+    told = await fields(other, "org:a")
+    assert (told["r:0"], told["s:0"]) == ("0", str(10**9))
+    await ledger.flush()
+    await other.aclose()
+
+
+async def test_what_cost_more_than_nothing_though_nothing_was_set_aside_counts(store: Store) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    budget = Budget(100, name="org:a", ledger=ledger, wait_seconds=0)
+    await (await budget.reserve(Decimal(0), what="x")).settle(Decimal(3))
+    await drained(ledger)
+    assert (await fields(shared, "org:a"))["s:0"] == str(3 * 10**9)
+    await shared.aclose()
+
+
+@pytest.mark.parametrize(
+    "windows", [("rolling:3600", "month"), ("day", "week"), ("month", "none"), ("none", "day")]
+)
+async def test_slots_of_an_earlier_window_do_not_count_in_redis(
+    store: Store, windows: tuple[str, str]
+) -> None:
+    shared = SharedState.open(redis_url())
+    ledger = Ledger(store, shared=shared)
+    before, after = (Budget(9, one, name="key:k", ledger=ledger, wait_seconds=0) for one in windows)
+    await (await before.reserve(Decimal(5), what="x")).settle(Decimal(5))
+    await drained(ledger)
+    # With both slots 10 would be spent already.
+    await (await after.reserve(Decimal(4), what="x")).settle(Decimal(0))
+    await drained(ledger)
+    await shared.delete("tidyllm:budget:key:k")  # read anew from the database
+    await (await after.reserve(Decimal(4), what="x")).settle(Decimal(0))
+    await drained(ledger)
+    assert (await ledger.verify()).problems == []
     await shared.aclose()
 
 

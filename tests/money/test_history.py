@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.servers import databases, store_url
+from tests.store.stores import held
 from tidyllm import Context
 from tidyllm.access import Actor, Organisations, OrganisationSpec, Role, Teams, TeamSpec
 from tidyllm.core import AttemptStarted
@@ -61,7 +62,7 @@ async def test_another_window_or_limit_forgets_nothing_and_counts_nothing_twice(
 
 
 @pytest.mark.parametrize(
-    "windows", [("rolling:3600", "month"), ("day", "week"), ("month", "none"), ("none", "day")]
+    "windows", [("rolling:3600", "month"), ("day", "week"), ("month", "none"), ("day", "rolling:3600")]
 )
 async def test_what_ends_under_an_earlier_window_frees_nothing_in_the_new_one(
     store: Store, windows: tuple[str, str]
@@ -70,12 +71,18 @@ async def test_what_ends_under_an_earlier_window_frees_nothing_in_the_new_one(
     before, after = (Budget(9, one, name="key:k", ledger=ledger, wait_seconds=0) for one in windows)
     await spend(ledger, before)
     under_way = [await before.reserve(Decimal(1), what="x") for _ in range(6)]
-    await (await after.reserve(Decimal(1), what="x")).settle(Decimal(0))
-    for entry in under_way:
-        entry.close(Decimal(0))  # it is written together with what is asked next
-    with pytest.raises(BudgetExceeded, match=r"has \$3 spent"):
-        await after.reserve(Decimal(7), what="x")
+    await (await after.reserve(Decimal(0), what="x")).settle(Decimal(0))
     await ledger.flush()
+    with held(store):
+        for entry in under_way:
+            entry.close(Decimal(0))
+        asked = asyncio.create_task(after.reserve(Decimal(7), what="x"))
+        await asyncio.sleep(0.05)
+    with pytest.raises(BudgetExceeded, match=r"has \$3 spent"):
+        await asked
+    await ledger.flush()
+    standing = await after.standing()
+    assert (standing.spent_usd, standing.reserved_usd) == (3, 0)
     assert (await ledger.verify()).problems == []
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from tests.models.raw_server import serve
 from tests.models.upstreams import CHAT, json_body, model_at, play
 from tests.money.tamper import let_it_change
 from tests.store.servers import databases, store_url
+from tests.store.stores import behind_a_door, held
 from tidyllm import Context, Fallback, step
 from tidyllm.core import AttemptStarted
-from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown, StoreError
+from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown, StoreDown, StoreError
 from tidyllm.money import Budget, Budgeted, Ledger
 from tidyllm.money.budget import Stacked
 from tidyllm.money.posting import Batch, Posted
@@ -291,15 +291,6 @@ class Watched(Ledger):
         super().committed(batch, posted)
 
 
-@contextmanager
-def held(store: Store) -> Generator[None]:
-    """Nothing is written until the block ends; then all that was put meanwhile is one transaction."""
-    go_on = threading.Event()
-    store.post(lambda _: go_on.wait(20))
-    yield
-    go_on.set()
-
-
 async def test_what_ends_goes_along_with_what_begins_next(store: Store) -> None:
     ledger = Watched(store)
     budget = Budget(100, name="key:k", ledger=ledger)
@@ -332,6 +323,70 @@ async def test_a_flush_waits_for_what_was_closed_though_more_is_asked_behind_it(
     (await asked).close(Decimal(0))
     await ledger.flush()
     assert (await ledger.verify()).problems == []
+
+
+async def test_a_flush_waits_for_what_a_batch_at_fault_held(store: Store) -> None:
+    ledger = Ledger(store)
+    attempts = [AttemptStarted(Context.new(hooks=()), 1, "p", "t", model) for model in ("good", "bad")]
+    entries = [await ledger.intent(attempts[0], Decimal(1)) for _ in range(3)]
+    fails = "BEFORE INSERT ON ledger"
+    if store.dialect == "sqlite":
+        makes = f"CREATE TRIGGER fails {fails} WHEN NEW.model = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
+    else:
+        makes = (
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN IF NEW.model = 'bad' THEN RAISE EXCEPTION 'no' USING ERRCODE = '22000'; END IF;"
+            f" RETURN NEW; END $$; CREATE TRIGGER fails {fails} FOR EACH ROW EXECUTE FUNCTION fails()"
+        )
+    await store.write(lambda c: bool(c.exec_driver_sql(makes)))
+    with held(store):
+        for entry in entries:
+            entry.close(Decimal(1))
+        asked = asyncio.create_task(ledger.intent(attempts[1], Decimal(1)))
+        await asyncio.sleep(0.05)
+        flushed = asyncio.create_task(ledger.flush())
+        await asyncio.sleep(0.05)
+    await flushed
+    assert [kind for kind, *_ in rows(store)] == [0, 0, 0, 1, 1, 1]
+    with pytest.raises(StoreError, match="no"):
+        await asked
+    assert (await ledger.verify()).problems == []
+
+
+async def spent(budget: Budget) -> Decimal:
+    """What is spent; 0 while the database is away."""
+    try:
+        return (await budget.standing()).spent_usd
+    except StoreDown:
+        return Decimal(0)
+
+
+@pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
+async def test_a_batch_whose_commit_nobody_heard_of_settles_once_and_keeps_no_money() -> None:
+    with behind_a_door(patience=0.5) as (door, store):
+        ledger = Watched(store)
+        budget = Budget(100, name="key:k", ledger=ledger)
+        entries = await asyncio.gather(*(budget.reserve(Decimal(5), what="x") for _ in range(3)))
+        ledger.hit(Context.new(), target="up", model="m", saved_usd=Decimal("0.5"))
+        await ledger.flush()
+        with held(store):
+            await asyncio.sleep(0.1)  # the message of what holds is on its way
+            for entry in entries:
+                entry.close(Decimal(3))
+            ledger.hit(Context.new(), target="up", model="m", saved_usd=Decimal("0.5"))
+            asked = asyncio.create_task(budget.reserve(Decimal(1), what="x"))
+            await asyncio.sleep(0.1)
+            door.cut_after(b"COPY ledger", shut=True)
+        with pytest.raises(StoreDown):
+            await asked
+        door.shut = False
+        while await spent(budget) == 0:
+            await asyncio.sleep(0.05)
+        await ledger.flush()
+        standing = await budget.standing()
+        assert (door.cuts, standing.spent_usd, standing.reserved_usd) == (1, 9, 0)
+        assert [kind for kind, *_ in rows(store)].count(3) == 2
+        assert (await ledger.verify()).problems == []
 
 
 async def test_odd_texts_and_counts_are_written_harmlessly(store: Store) -> None:

@@ -21,10 +21,14 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.cuts = 0
+        self.shut = False
+        """Whoever knocks is turned away."""
+        self._shuts = False
         self._begin(self._accept)
 
-    def cut_after(self, word: bytes) -> None:
-        """Break the connection on which `word` is sent next, once the server has it."""
+    def cut_after(self, word: bytes, *, shut: bool = False) -> None:
+        """Break the connection on which `word` is sent next, once the server has it; with `shut` stay shut."""
+        self._shuts = shut
         self._word = word
 
     def close(self) -> None:
@@ -50,6 +54,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.shut:
+                client.close()
+                continue
             server = socket.create_connection(("127.0.0.1", self._target))
             self._sockets += [client, server]
             self._begin(self._upwards, client, server)
@@ -62,6 +69,7 @@ class Proxy:
                 if word is not None and word in data:
                     self._word = None
                     self.cuts += 1
+                    self.shut = self._shuts
                     _hang_up(client)  # first, so that no answer comes through
                     server.sendall(data)
                     break

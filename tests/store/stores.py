@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from tests.store.proxy import Proxy, proxy
 from tests.store.servers import postgres_url, store_url
 from tidyllm.store import Store
 
-__all__ = ["behind_a_door", "count", "fresh", "names", "note", "notes", "opened"]
+__all__ = ["behind_a_door", "count", "fresh", "held", "names", "note", "notes", "opened"]
 
 _ours = MetaData()
 notes = Table(
@@ -58,15 +59,26 @@ def opened(url: str, *, patience: float = 5.0, capacity: int = 200_000) -> Gener
 
 
 @contextlib.contextmanager
-def behind_a_door() -> Generator[tuple[Proxy, Store]]:
+def behind_a_door(*, patience: float = 5.0) -> Generator[tuple[Proxy, Store]]:
     """A new store on Postgres, and the door in front of it that can be shut."""
     url = urlsplit(postgres_url())
     assert url.port is not None
     with (
         proxy(url.port) as door,
-        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}") as store,
+        opened(f"postgresql://tidy:pass%2Fword@127.0.0.1:{door.port}{url.path}", patience=patience) as store,
     ):
         yield door, store
+
+
+@contextlib.contextmanager
+def held(store: Store) -> Generator[None]:
+    """Nothing is written until the block ends; then all that was put meanwhile is one transaction."""
+    go_on = threading.Event()
+    store.post(lambda _: go_on.wait(20))
+    try:
+        yield
+    finally:
+        go_on.set()
 
 
 def note(name: str) -> dict[str, object]:

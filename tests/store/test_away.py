@@ -73,6 +73,50 @@ async def test_while_the_server_is_away_writers_are_told_and_posts_are_kept(serv
         assert await store.read(names) == ["before", *(f"n{i}" for i in range(80 - len(lost)))]
 
 
+async def test_whoever_comes_while_something_kept_is_tried_again_is_told_in_time(server: Server) -> None:
+    with opened(url_of(server), patience=0.5) as store:
+        await store.append(notes, note("before"))
+        server.stop()
+        store.post(lambda c: c.execute(notes.insert(), note("kept")))
+        while store._writer._queue:  # pyright: ignore[reportPrivateUsage]
+            await asyncio.sleep(0.01)
+        with pytest.raises(StoreDown, match="cannot be used now"):
+            await asyncio.wait_for(store.append(notes, note("waited")), 20)
+        store.post(lambda c: c.execute(notes.insert(), note("kept too")))
+        server.start()
+        while await asyncio.to_thread(told, store) < 3:
+            await asyncio.sleep(0.05)
+        assert await store.read(names) == ["before", "kept", "kept too"]
+
+
+async def test_a_work_that_must_be_done_is_done_once_though_whoever_waited_was_told(server: Server) -> None:
+    heard: list[str] = []
+
+    def given_up(error: BaseException) -> None:
+        heard.append(f"given up: {type(error).__name__}")
+
+    with opened(url_of(server), patience=0.3) as store:
+        await store.append(notes, note("before"))
+        server.stop()
+        works = [
+            store.submit(
+                lambda c, n=number: bool(c.execute(notes.insert(), note(f"n{n}"))),
+                given_up=given_up,
+                written=lambda done: heard.append(f"written: {done}"),
+            )
+            for number in range(2)
+        ]
+        for work in works:
+            with pytest.raises(StoreDown):
+                await asyncio.wrap_future(work)
+        server.start()
+        while await asyncio.to_thread(told, store) < 3:
+            await asyncio.sleep(0.05)
+        await store.write(count)
+        assert heard == ["given up: StoreDown"] * 2 + ["written: True"] * 2
+        assert sorted(await store.read(names)) == ["before", "n0", "n1"]
+
+
 def told(store: Store) -> int:
     """How many notes there are; 0 while the server is not back."""
     try:
