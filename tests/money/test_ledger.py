@@ -376,7 +376,7 @@ async def test_a_batch_whose_commit_nobody_heard_of_settles_once_and_keeps_no_mo
             ledger.hit(Context.new(), target="up", model="m", saved_usd=Decimal("0.5"))
             asked = asyncio.create_task(budget.reserve(Decimal(1), what="x"))
             await asyncio.sleep(0.1)
-            door.cut_after(b"COPY ledger", shut=True)
+            door.cut_after(rb"\\x", shut=True)  # the rows, behind the COMMIT that waits for them
         with pytest.raises(StoreDown):
             await asked
         door.shut = False
