@@ -194,10 +194,13 @@ async def test_calls_of_one_trace_are_requests_of_their_own(tmp_path: Path) -> N
         said = [await admin.ask(secret, text, headers=trace) for text in ("One", "Two and a half")]
         for one in said:
             request_id = one.headers["x-request-id"]
-            while (found := await admin.http.get(f"/admin/v1/requests/{request_id}")).status_code == 404:
+            while (
+                found := await admin.http.get(f"/admin/v1/requests/{request_id}")
+            ).status_code == 404 or not all(
+                settled := [at["input_tokens"] for at in found.json()["data"]["attempts"]]
+            ):
                 await asyncio.sleep(0.02)
-            attempts = found.json()["data"]["attempts"]
-            assert [at["input_tokens"] for at in attempts] == [one.json()["usage"]["prompt_tokens"]]
+            assert settled == [one.json()["usage"]["prompt_tokens"]]
 
 
 async def test_feedback_reaches_the_arm_that_answered(tmp_path: Path) -> None:

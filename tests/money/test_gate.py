@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.store.servers import redis_url
+from tests.store.servers import databases, redis_url, store_url
 from tidyllm.errors import BudgetExceeded
 from tidyllm.money import Budget, Ledger
 from tidyllm.store import Store
 from tidyllm.store.shared import SharedState
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Generator[Store]:
-    one = Store.open(tmp_path / "s.db")
+@pytest.fixture(params=databases())
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store]:
+    one = Store.open(store_url(request.param, tmp_path))
     yield one
     one.close()
 

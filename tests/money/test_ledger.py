@@ -25,6 +25,7 @@ from tidyllm.errors import BudgetExceeded, ConfigError, ModelError, PriceUnknown
 from tidyllm.money import Budget, Budgeted, Ledger
 from tidyllm.money.budget import Stacked
 from tidyllm.money.posting import Batch, Posted
+from tidyllm.money.recovery import open_entries
 from tidyllm.store import Store
 from tidyllm.testing import FakeClock
 
@@ -325,10 +326,8 @@ async def test_a_flush_waits_for_what_was_closed_though_more_is_asked_behind_it(
     assert (await ledger.verify()).problems == []
 
 
-async def test_a_flush_waits_for_what_a_batch_at_fault_held(store: Store) -> None:
-    ledger = Ledger(store)
-    attempts = [AttemptStarted(Context.new(hooks=()), 1, "p", "t", model) for model in ("good", "bad")]
-    entries = [await ledger.intent(attempts[0], Decimal(1)) for _ in range(3)]
+async def refuse_the_model_bad(store: Store) -> None:
+    """From now on the database takes no intent of the model `bad`."""
     fails = "BEFORE INSERT ON ledger"
     if store.dialect == "sqlite":
         makes = f"CREATE TRIGGER fails {fails} WHEN NEW.model = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -339,6 +338,13 @@ async def test_a_flush_waits_for_what_a_batch_at_fault_held(store: Store) -> Non
             f" RETURN NEW; END $$; CREATE TRIGGER fails {fails} FOR EACH ROW EXECUTE FUNCTION fails()"
         )
     await store.write(lambda c: bool(c.exec_driver_sql(makes)))
+
+
+async def test_a_flush_waits_for_what_a_batch_at_fault_held(store: Store) -> None:
+    ledger = Ledger(store)
+    attempts = [AttemptStarted(Context.new(hooks=()), 1, "p", "t", model) for model in ("good", "bad")]
+    entries = [await ledger.intent(attempts[0], Decimal(1)) for _ in range(3)]
+    await refuse_the_model_bad(store)
     with held(store):
         for entry in entries:
             entry.close(Decimal(1))
@@ -350,6 +356,28 @@ async def test_a_flush_waits_for_what_a_batch_at_fault_held(store: Store) -> Non
     assert [kind for kind, *_ in rows(store)] == [0, 0, 0, 1, 1, 1]
     with pytest.raises(StoreError, match="no"):
         await asked
+    assert (await ledger.verify()).problems == []
+
+
+async def test_what_is_written_apart_hides_no_open_call_from_whoever_recovers(store: Store) -> None:
+    ledger = Ledger(store)
+    ledger.hit(Context.new(), target="up", model="m", saved_usd=None)
+    await ledger.flush()
+    await refuse_the_model_bad(store)
+    attempts = [
+        AttemptStarted(Context.new(hooks=()), 1, "p", "t", model) for model in ("good", "bad", "good")
+    ]
+    with held(store):
+        asked = [asyncio.create_task(ledger.intent(attempt, Decimal(1))) for attempt in attempts]
+        await asyncio.sleep(0.05)
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(one, StoreError) for one in done] == [False, True, False]
+    found = await store.write(lambda c: len(open_entries(c, ledger.writer or 0)))
+    assert found == 2
+    for one in (done[0], done[2]):
+        assert not isinstance(one, BaseException)
+        one.close(Decimal(0))
+    await ledger.flush()
     assert (await ledger.verify()).problems == []
 
 
@@ -386,6 +414,34 @@ async def test_a_batch_whose_commit_nobody_heard_of_settles_once_and_keeps_no_mo
         standing = await budget.standing()
         assert (door.cuts, standing.spent_usd, standing.reserved_usd) == (1, 9, 0)
         assert [kind for kind, *_ in rows(store)].count(3) == 2
+        assert (await ledger.verify()).problems == []
+
+
+@pytest.mark.skipif("postgresql" not in databases(), reason="not chosen")
+async def test_whoever_was_told_that_the_database_is_away_does_not_go_on_asking() -> None:
+    with behind_a_door(patience=0.5) as (door, store):
+        ledger = Watched(store)
+        budget = Budget(10, name="key:k", ledger=ledger, wait_seconds=60)
+        first = await budget.reserve(Decimal(9), what="x")
+        with held(store):
+            await asyncio.sleep(0.1)
+            first.close(Decimal(1))
+            asked = [asyncio.create_task(budget.reserve(Decimal(8), what="x")) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            door.cut_after(rb"\\x", shut=True)
+        told = await asyncio.gather(
+            *asked, return_exceptions=True
+        )  # one has its money, the other waits for it
+        assert [type(one) for one in told] == [StoreDown, StoreDown]
+        door.shut = False
+        while await spent(budget) == 0:
+            await asyncio.sleep(0.05)
+        await ledger.flush()
+        assert (await budget.standing()).left_usd == 9
+        written = len(rows(store))
+        await asyncio.sleep(0.3)
+        await ledger.flush()
+        assert (len(rows(store)), door.cuts) == (written, 1)
         assert (await ledger.verify()).problems == []
 
 

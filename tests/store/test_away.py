@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.store.servers import Server, databases, postgres
-from tests.store.stores import behind_a_door, count, names, note, notes, opened
+from tests.store.stores import behind_a_door, count, held, names, note, notes, opened
 from tidyllm.errors import StoreDown
 from tidyllm.store import Store
 
@@ -87,6 +87,31 @@ async def test_whoever_comes_while_something_kept_is_tried_again_is_told_in_time
         while await asyncio.to_thread(told, store) < 3:
             await asyncio.sleep(0.05)
         assert await store.read(names) == ["before", "kept", "kept too"]
+
+
+async def test_whoever_waits_in_a_batch_that_was_taken_apart_is_told_in_time(tmp_path: Path) -> None:
+    def fails(connection: Connection) -> None:
+        raise ValueError
+
+    def lock(error: BaseException) -> None:
+        other.execute("BEGIN IMMEDIATE")
+
+    path = tmp_path / "s.db"
+    with opened(f"sqlite:///{path}", patience=0.3) as store:
+        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+            with held(store):
+                # The file is locked between the first part and the next one.
+                store.post(fails, lost=lock)
+                store.post(lambda c: c.execute(notes.insert(), note("kept")))
+                waiting = [asyncio.create_task(store.append(notes, note(f"n{at}"))) for at in range(2)]
+                await asyncio.sleep(0.05)
+            done, _ = await asyncio.wait(waiting, timeout=20)
+            assert [type(one.exception()) for one in done] == [StoreDown, StoreDown]
+            other.execute("ROLLBACK")
+        while await asyncio.to_thread(told, store) < 1:
+            await asyncio.sleep(0.05)
+        await store.append(notes, note("after"))
+        assert await store.read(names) == ["kept", "after"]
 
 
 async def test_a_work_that_must_be_done_is_done_once_though_whoever_waited_was_told(server: Server) -> None:

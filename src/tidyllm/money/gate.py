@@ -272,7 +272,8 @@ def _asked(
 
 
 def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    statement = f"{_READ}{account.window.reads} {mark}"
+    statement = f"{_READ}{account.window.reads} ?"
+    if connection.dialect.name != "sqlite":
+        statement = statement.replace("?", "%s")
     rows = connection.exec_driver_sql(statement, (account.name, account.window.first(now)))
     return [(slot, spent, reserved) for slot, spent, reserved in rows]

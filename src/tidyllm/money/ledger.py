@@ -239,7 +239,7 @@ class Ledger:
                 self._queued = False
         first = next(iter(self._open), None)
         open_from = None if first is None else first & ((1 << WRITER_SHIFT) - 1)
-        return Batch(closes, [ask for ask in asks if not ask.answer.cancelled()], hits, open_from)
+        return Batch(closes, [ask for ask in asks if not ask.answer.done()], hits, open_from)
 
     def committed(self, batch: Batch, posted: Posted) -> None:
         """A batch is on disk: tell those who asked. In the writer's thread."""
@@ -260,9 +260,9 @@ class Ledger:
             answers.setdefault(entry.answer.get_loop(), []).append((entry, None))
         for entry, error in posted.refused:
             answers.setdefault(entry.answer.get_loop(), []).append((entry, error))
-        if posted.waiting:
+        if waiting := [ask for ask in posted.waiting if not ask.answer.done()]:
             with self._lock:
-                self._waiting += posted.waiting
+                self._waiting += waiting
             self._poll()
         self._tell(answers)
 
@@ -276,7 +276,7 @@ class Ledger:
             return
         self._refuse(batch.asks, error)
         if batch.closes or batch.hits:
-            self._put(Batch(batch.closes, [], batch.hits, batch.open_from))
+            self._put(Batch(batch.closes, [], batch.hits, batch.later))
 
     def lost(self, batch: Batch, error: BaseException) -> None:
         """A batch could not be written, and what is not at fault still can be."""
@@ -290,10 +290,10 @@ class Ledger:
         If it turns out that all of it was on disk, what was set aside for them is given back.
         """
         asks, batch.asks = batch.asks, []
+        batch.open_from = batch.later
         self._refuse(asks, error)
 
     def _put(self, batch: Batch) -> None:
-        self._put_again += 1
         work = Work(self, everything=bool(batch.asks), batch=batch)
         try:
             if batch.asks:
@@ -302,6 +302,8 @@ class Ledger:
                 self.store.post(work, lost=work.lost, written=work.written)
         except TidyllmError as error:  # closed: open calls are in doubt for whoever recovers this writer
             self._refuse(batch.asks, error)
+        with self._lock:
+            self._put_again += 1  # after it: whoever flushes looks at it first
 
     def _refuse(self, asks: list[LedgerEntry], error: BaseException) -> None:
         answers: dict[asyncio.AbstractEventLoop, list[tuple[LedgerEntry, BaseException | None]]] = {}

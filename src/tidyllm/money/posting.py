@@ -45,16 +45,23 @@ class Batch:
     asks: list[LedgerEntry] = field(default_factory=list[LedgerEntry])
     hits: list[Hit] = field(default_factory=list[Hit])
     open_from: int | None = None
-    """The first row of this writer that is still open."""
+    """The first row of this writer that is still open; None: none is."""
 
     def __bool__(self) -> bool:
         return bool(self.closes or self.asks or self.hits)
 
+    @property
+    def later(self) -> int:
+        """`open_from` for a batch that is written later than it was made for: meanwhile others may have begun, so
+        where none was open any row may be."""
+        return self.open_from or 1
+
     def apart(self) -> list[Batch]:
         """What is in it, each alone: settlements and hits first. Nothing, when it is one thing already."""
-        alone = [Batch([one], [], [], self.open_from) for one in self.closes]
-        alone += [Batch([], [], [one], self.open_from) for one in self.hits]
-        alone += [Batch([], [one], [], self.open_from) for one in self.asks]
+        first = self.later
+        alone = [Batch([one], [], [], first) for one in self.closes]
+        alone += [Batch([], [], [one], first) for one in self.hits]
+        alone += [Batch([], [one], [], first) for one in self.asks]
         return alone if len(alone) > 1 else []
 
 

@@ -53,7 +53,10 @@ class Item:
         told = Item(self.work, self.table, self.row, self.future)
         told.error = error
         self.future = None
-        self.given_up(error)
+        try:
+            self.given_up(error)
+        except Exception:
+            logging.getLogger("tidyllm.store").exception("the function that hears of a work given up failed")
         return told
 
     def fail(self, error: BaseException) -> None:

@@ -8,6 +8,7 @@ bytes are ours: hiredis packs and reads them in a quarter of the time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -106,17 +107,18 @@ class Lane:
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        try:
-            self._add()
-        finally:
-            self._flushes = False
+        self._add()
+        self._flushes = False
         if self._waiting:
             self._write()
 
     def _add(self) -> None:
         adds, self._adds = self._adds, []
         for add in adds:
-            add()
+            try:
+                add()
+            except Exception:
+                logging.getLogger("tidyllm.store").exception("what was to be sent to %s failed", self._name)
 
     def _write(self) -> None:
         line = self._line

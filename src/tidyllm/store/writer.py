@@ -20,6 +20,7 @@ from tidyllm.store.failures import kind_of, ours
 from tidyllm.store.inserts import Row
 from tidyllm.store.item import Item, deliver
 from tidyllm.store.session import Session
+from tidyllm.store.wake import Wake
 
 __all__ = ["Writer"]
 
@@ -33,27 +34,6 @@ _TRIES = 5
 _log = logging.getLogger("tidyllm.store")
 
 
-class _Wake:
-    """A flag that one thread waits for: a lock, because `threading.Event` takes ten times as long to set."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        try:
-            self._lock.release()
-        except RuntimeError:
-            pass  # it is set
-
-    def clear(self) -> None:
-        self._lock.acquire(blocking=False)
-
-    def wait(self, seconds: float | None) -> None:
-        """Until it is set, which clears it, or for so many seconds."""
-        self._lock.acquire(timeout=-1 if seconds is None else seconds)
-
-
 class Writer:
     """Writes to one database for all threads and event loops of this process."""
 
@@ -63,7 +43,7 @@ class Writer:
         self._capacity = capacity
         self._session = Session(engine)
         self._queue: deque[Item] = deque()
-        self._wake = _Wake()
+        self._wake = Wake()
         self._asleep = False
         self._lingers = False
         self._worked = False
@@ -72,6 +52,8 @@ class Writer:
         self._tried_at = 0.0
         self._began: float | None = None
         self._busy = False
+        self._behind: list[list[list[Item]]] = []
+        """What follows the part that is being written, where a batch had to be taken apart."""
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
         self.lost = 0
@@ -252,8 +234,11 @@ class Writer:
                 self._lose(item, item.error)
             deliver(batch)
             return
-        for part in _parts(batch):
-            self._write(part)
+        parts = _parts(batch)
+        self._behind.append(parts)
+        while parts:
+            self._write(parts.pop(0))
+        self._behind.pop()
 
     def _outlast(self, batch: list[Item], error: BaseException, *, last: bool) -> list[Item]:
         """The database is away: wait a little; returns what is still to be written, unless this try was the last."""
@@ -292,8 +277,18 @@ class Writer:
     def _late(self, error: BaseException) -> list[Item]:
         """Whoever came while the database was away already, and has been waiting behind the batch."""
         gone: list[Item] = []
+        for part in [part for parts in self._behind for part in parts]:
+            part[:] = self._told(part, error, gone)
+        queued = [self._queue.popleft() for _ in range(len(self._queue))]
+        self._queue.extendleft(
+            reversed(self._told(queued, error, gone))
+        )  # in front of what was put meanwhile
+        return gone
+
+    def _told(self, items: list[Item], error: BaseException, gone: list[Item]) -> list[Item]:
+        """What of `items` is still to be written; those who wait, and are to be told, are added to `gone`."""
         kept: list[Item] = []
-        for item in [self._queue.popleft() for _ in range(len(self._queue))]:
+        for item in items:
             if item.future is None:
                 kept.append(item)
             elif item.given_up is not None:
@@ -302,8 +297,7 @@ class Writer:
             else:
                 item.fail(ours(error, self._name))
                 gone.append(item)
-        self._queue.extendleft(reversed(kept))  # in front of what was put meanwhile
-        return gone
+        return kept
 
     def _unknown(self, error: BaseException) -> StoreDown:
         unknown = StoreDown(
