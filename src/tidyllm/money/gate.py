@@ -23,6 +23,7 @@ from tidyllm import clock
 from tidyllm.errors import StoreError
 from tidyllm.money.account import Account, Held, exceeded
 from tidyllm.money.local import free_at
+from tidyllm.money.sql import native
 from tidyllm.money.turn import Added, Passed, Turn
 from tidyllm.store import Store
 from tidyllm.store.shared import Script, SharedState
@@ -272,8 +273,6 @@ def _asked(
 
 
 def _read(connection: Connection, account: Account, now: float) -> list[tuple[int, int, int]]:
-    statement = f"{_READ}{account.window.reads} ?"
-    if connection.dialect.name != "sqlite":
-        statement = statement.replace("?", "%s")
+    statement = native(connection, f"{_READ}{account.window.reads} ?")
     rows = connection.exec_driver_sql(statement, (account.name, account.window.first(now)))
     return [(slot, spent, reserved) for slot, spent, reserved in rows]

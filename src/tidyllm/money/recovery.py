@@ -17,7 +17,7 @@ from tidyllm.money.counters import Counters
 from tidyllm.money.facts import NO_FACTS, NO_OUTCOME, Facts
 from tidyllm.money.process import alive
 from tidyllm.money.row import DOUBT
-from tidyllm.money.sql import Sql
+from tidyllm.money.sql import Sql, native
 from tidyllm.money.sums import DailySums
 
 __all__ = ["STALE_SECONDS", "open_entries", "recover", "sign_off"]
@@ -44,10 +44,9 @@ def recover(connection: Connection, writer: int | None, *, name: str = "recovery
     `writer`: our own number; None: we have none yet, and become one only if there is something to mark.
     """
     now = clock.now()
-    sql = str if connection.dialect.name == "sqlite" else _percent
     if writer is not None:
         connection.exec_driver_sql(
-            sql("UPDATE ledger_writers SET heartbeat_at = ? WHERE id = ?"), (now, writer)
+            native(connection, "UPDATE ledger_writers SET heartbeat_at = ? WHERE id = ?"), (now, writer)
         )
     dead = [
         number
@@ -56,23 +55,23 @@ def recover(connection: Connection, writer: int | None, *, name: str = "recovery
     ]
     marked = 0
     for number in dead:
-        if connection.exec_driver_sql(sql(_CLAIM), (now, number)).rowcount == 1:
+        if connection.exec_driver_sql(native(connection, _CLAIM), (now, number)).rowcount == 1:
             marked += _mark(connection, number, writer, name, now)
     return marked
 
 
 def open_entries(connection: Connection, writer: int) -> list[Any]:
     """The intents of `writer` that were neither settled nor marked."""
-    sql = str if connection.dialect.name == "sqlite" else _percent
-    return list(connection.exec_driver_sql(sql(_OPEN), (writer, writer)))
+    return list(connection.exec_driver_sql(native(connection, _OPEN), (writer, writer)))
 
 
 def sign_off(connection: Connection, writer: int) -> None:
     """The process `writer` is about to end. What it leaves open is in doubt."""
     now = clock.now()
     _mark(connection, writer, writer, "", now)
-    sql = str if connection.dialect.name == "sqlite" else _percent
-    connection.exec_driver_sql(sql("UPDATE ledger_writers SET ended_at = ? WHERE id = ?"), (now, writer))
+    connection.exec_driver_sql(
+        native(connection, "UPDATE ledger_writers SET ended_at = ? WHERE id = ?"), (now, writer)
+    )
 
 
 def _is_dead(host: str, pid: int, started: str, heartbeat: float, now: float) -> bool:
@@ -109,7 +108,3 @@ def _mark(connection: Connection, dead: int, writer: int | None, name: str, now:
     chain.write(int(own) if writer is not None and writer != dead else None)
     sql.send()
     return len(left)
-
-
-def _percent(statement: str) -> str:
-    return statement.replace("?", "%s")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tidyllm.store.direct import DIRECT, Direct, Rows
 
-__all__ = ["Sql"]
+__all__ = ["Sql", "native"]
 
 _AT_ONCE = 32
 """Rows in one statement; SQLite takes 32,766 values, and each number of rows is a statement of its own."""
@@ -81,6 +81,11 @@ class Sql:
             return self._raw.execute(statement, values)
         except sqlite3.Error as error:
             raise DBAPIError(statement, None, error, hide_parameters=True) from error
+
+
+def native(connection: Connection, statement: str) -> str:
+    """The statement with the driver's own marks in place of `?`, for `exec_driver_sql`."""
+    return statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
 
 
 @lru_cache(maxsize=512)

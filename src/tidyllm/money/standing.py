@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from tidyllm.money.account import Account
 from tidyllm.money.nanos import from_nanos
+from tidyllm.money.sql import native
 from tidyllm.money.till import Standing
 
 __all__ = ["standing_of"]
@@ -19,9 +20,7 @@ _READ = (
 
 def standing_of(connection: Connection, account: Account, now: float) -> Standing:
     """Limit, spent, reserved and window of `account` at `now`."""
-    statement = f"{_READ}{account.window.reads} ?"
-    if connection.dialect.name != "sqlite":
-        statement = statement.replace("?", "%s")
+    statement = native(connection, f"{_READ}{account.window.reads} ?")
     spent, reserved = connection.exec_driver_sql(statement, (account.name, account.window.first(now))).one()
     return Standing(
         account.name,

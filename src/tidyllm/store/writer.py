@@ -280,9 +280,8 @@ class Writer:
         for part in [part for parts in self._behind for part in parts]:
             part[:] = self._told(part, error, gone)
         queued = [self._queue.popleft() for _ in range(len(self._queue))]
-        self._queue.extendleft(
-            reversed(self._told(queued, error, gone))
-        )  # in front of what was put meanwhile
+        # In front of what was put meanwhile.
+        self._queue.extendleft(reversed(self._told(queued, error, gone)))
         return gone
 
     def _told(self, items: list[Item], error: BaseException, gone: list[Item]) -> list[Item]:
