@@ -36,11 +36,12 @@ def _changed(data: bytes, **changes: object) -> bytes:
     return msgspec.json.encode({**msgspec.json.decode(data), **changes})
 
 
+_NOTHING = base64.b64encode(zlib.compress(b"")).decode()
 _BOMB = base64.b64encode(zlib.compress(bytes(70 << 20), 1)).decode()
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut", "empty", "other", "newer", "shapes", "trees", "bomb", "bytes", "field"]
+    "damage", ["cut", "empty", "other", "newer", "shapes", "trees", "landmarks", "bomb", "bytes", "field"]
 )
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "p.json"
@@ -52,8 +53,11 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
             "empty": b"",
             "other": b'{"a": 1}',
             "newer": _changed(data, version=99),
-            "shapes": _changed(data, shape_mean=[1.0]),
+            "shapes": _changed(data, look_mean=[1.0]),
             "trees": _changed(data, forest={**msgspec.json.decode(data)["forest"], "roots": [10**10]}),
+            "landmarks": _changed(
+                data, kernel={**msgspec.json.decode(data)["kernel"], "weights_float32": _NOTHING}
+            ),
             "bomb": _changed(data, forest={**msgspec.json.decode(data)["forest"], "cut_float32": _BOMB}),
             "bytes": data.replace(b'"data": "', b'"data": "!!!'),
             "field": _changed(data, surprise=1),
@@ -75,7 +79,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_a_policy_of_the_former_version_is_refused_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     policy().save(path)
-    path.write_bytes(_changed(path.read_bytes(), version=2))
-    with pytest.raises(ConfigError, match="version 2; this program reads version 3") as refused:
+    path.write_bytes(_changed(path.read_bytes(), version=3))
+    with pytest.raises(ConfigError, match="version 3; this program reads version 4") as refused:
         LearnedPolicy.load(path)
     assert "Train it again" in str(refused.value)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tests.routing.prompts import COSTS, learnable
 from tidyllm.errors import ConfigError
 from tidyllm.routing import LearnedPolicy, Outcome, Outcomes
-from tidyllm.routing.features import SHAPES, hashed, shape, words_of
-from tidyllm.routing.ridge import Likeness, standard
+from tidyllm.routing.features import hashed, shape, words_of
+from tidyllm.routing.likeness import Likeness, standard
 from tidyllm.routing.training import Seen, left_out
 
 Array = NDArray[Any]
@@ -25,8 +25,8 @@ def _left_out(real: Array, rows: list[Outcome], groups: bool) -> Array:
     looks = (raw - standard(raw)[0]) / standard(raw)[1]
     kinds = np.array([row.group == "maths" for row in rows], int) if groups else np.full(len(rows), -1)
     likeness = Likeness([hashed(words_of(row.prompt)) for row in rows], looks)
-    seen = Seen(likeness, looks[:, :3], real, kinds, 2 if groups else 0)
-    return left_out(seen, looks[:, : len(SHAPES)], np.arange(len(rows)) % 5)[0]
+    seen = Seen(likeness, looks, real, kinds, 2 if groups else 0)
+    return left_out(seen, np.arange(len(rows)) % 5)[0]
 
 
 @pytest.mark.parametrize("groups", [True, False])

@@ -12,9 +12,9 @@ from tidyllm.errors import ConfigError
 from tidyllm.routing.curve import EXTREME, Point
 from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
-from tidyllm.routing.forest import Forest
-from tidyllm.routing.heads import Net, columns, forest_table, halfway, leaning, mixed
-from tidyllm.routing.ridge import weighed
+from tidyllm.routing.groups import softmax
+from tidyllm.routing.likeness import weighed
+from tidyllm.routing.mixture import Mixture, leaning, seen_table
 from tidyllm.routing.signs import signs
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     estimated: bool
     apgr: float | None
     groups: tuple[str, ...]
-    group_quality: tuple[tuple[float, ...], ...]
     offset: tuple[float, ...]
     slope: tuple[float, float]
     singles: tuple[float, ...]
@@ -67,32 +66,31 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Weights:
-    """The numbers behind a policy. `words` are by family and place, `shapes` by `SHAPES` and `SIGNS`; their columns,
-    and what `net` and `forest` make of them, are told in `heads`."""
+    """The numbers behind a policy. `words` are by family and place, `shapes` by `SHAPES`; the columns of both, and of
+    `offset`, are a score for each group, then the coordinates that the `mixture` sees. `look_mean` and `look_spread`
+    are by `SHAPES` and `SIGNS`."""
 
-    __slots__ = ("foreign", "forest", "mean", "net", "rare", "shape_mean", "shape_spread", "shapes", "words")
+    __slots__ = ("foreign", "look_mean", "look_spread", "mixture", "offset", "rare", "shapes", "words")
 
     def __init__(
         self,
         *,
         words: Sequence[Array32],
         shapes: Array,
-        mean: Array,
+        offset: Array,
         rare: Sequence[Array32],
-        shape_mean: Array,
-        shape_spread: Array,
-        net: Net,
-        forest: Forest,
+        look_mean: Array,
+        look_spread: Array,
+        mixture: Mixture,
         foreign: Foreign,
     ) -> None:
         self.words = list(words)
         self.shapes = shapes
-        self.mean = mean
+        self.offset = offset
         self.rare = list(rare)
-        self.shape_mean = shape_mean
-        self.shape_spread = shape_spread
-        self.net = net
-        self.forest = forest
+        self.look_mean = look_mean
+        self.look_spread = look_spread
+        self.mixture = mixture
         self.foreign = foreign
 
 
@@ -130,17 +128,16 @@ class LearnedPolicy:
 
         facts, weights = self.facts, self.weights
         words = words_of(prompt)
-        look = standing(np.array([*shape(prompt), *signs(prompt)]), weights.shape_mean, weights.shape_spread)
+        look = standing(np.array([*shape(prompt), *signs(prompt)]), weights.look_mean, weights.look_spread)
         features = hashed(words)
-        scores = weights.mean + look @ weights.shapes
+        scores = weights.offset + look[: len(SHAPES)] @ weights.shapes
         for family, values in enumerate(weighed(features, weights.rare)):
             # Not `@`: for so little, the threads of a BLAS take more time of the processors than they save.
             scores = scores + np.einsum("i,ij->j", values, weights.words[family][features.places[family]])
-        raw, likely = mixed(scores[None], weights.net, facts.group_quality)
-        coordinates = scores[None, columns(len(facts.routes), len(facts.groups)) :]
-        raw = halfway(raw, weights.forest.told(forest_table(look[None], likely, coordinates)))
-        expected = np.asarray(facts.offset) + leaning(raw)[0] @ np.asarray(facts.slope)
-        group = int(likely[0].argmax()) if facts.groups else None
+        likely, coordinates = softmax(scores[: len(facts.groups)]), scores[len(facts.groups) :]
+        told = weights.mixture.told(seen_table(look[None], likely[None], coordinates[None]))
+        expected = np.asarray(facts.offset) + leaning(told)[0] @ np.asarray(facts.slope)
+        group = int(likely.argmax()) if facts.groups else None
         allowed = self._allowed(among)
         foreign = weights.foreign.why(look[: len(SHAPES)], words)
         if foreign is not None:

@@ -15,9 +15,9 @@ from tidyllm.errors import ConfigError
 from tidyllm.routing.features import BITS, FAMILIES, SHAPES
 from tidyllm.routing.foreign import Foreign
 from tidyllm.routing.forest import Forest
-from tidyllm.routing.heads import NETS, Net, columns
+from tidyllm.routing.kernel import Kernel
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights
-from tidyllm.routing.net import HIDDEN
+from tidyllm.routing.mixture import Mixture
 from tidyllm.routing.signs import SIGNS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 _FORMAT = "tidyllm routing policy"
-_VERSION = 3
+_VERSION = 4
 _LARGEST = 64 << 20
 """Bytes of one part: the words of a policy with a thousand groups and nine routes take a third of that."""
 
@@ -48,11 +48,12 @@ class _Foreign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seen: str
 
 
-class _Net(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One network: a row of `weights` for each hidden unit; columns are the routes, then the groups."""
+class _Kernel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The arrays of `Kernel`, in rows; `landmarks` and `weights` as bytes of the named type, little end first."""
 
-    weights: tuple[tuple[float, ...], ...]
-    offset: tuple[float, ...]
+    landmarks_float16: str
+    weights_float32: str
+    mean: tuple[float, ...]
 
 
 class _Forest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,12 +70,12 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     format: str
     version: int
     facts: Facts
-    shape_names: tuple[str, ...]
-    shape_mean: tuple[float, ...]
-    shape_spread: tuple[float, ...]
-    mean: tuple[float, ...]
+    look_names: tuple[str, ...]
+    look_mean: tuple[float, ...]
+    look_spread: tuple[float, ...]
+    offset: tuple[float, ...]
     shapes: tuple[tuple[float, ...], ...]
-    net: tuple[_Net, ...]
+    kernel: _Kernel
     forest: _Forest
     foreign: _Foreign
     rare: tuple[_Packed, ...]
@@ -90,21 +91,21 @@ def write(policy: LearnedPolicy, path: Path) -> None:
     """Write beside `path` and move it there, so that no reader ever sees half a policy."""
     import numpy as np
 
-    weights, forest = policy.weights, policy.weights.forest
+    weights = policy.weights
+    kernel, forest = weights.mixture.kernel, weights.mixture.forest
     file = _File(
         format=_FORMAT,
         version=_VERSION,
         facts=policy.facts,
-        shape_names=(*SHAPES, *SIGNS),
-        shape_mean=tuple(weights.shape_mean.tolist()),
-        shape_spread=tuple(weights.shape_spread.tolist()),
-        mean=tuple(weights.mean.tolist()),
+        look_names=(*SHAPES, *SIGNS),
+        look_mean=tuple(weights.look_mean.tolist()),
+        look_spread=tuple(weights.look_spread.tolist()),
+        offset=tuple(weights.offset.tolist()),
         shapes=tuple(map(tuple, weights.shapes.round(6).tolist())),
-        net=tuple(
-            _Net(weights=tuple(map(tuple, each.tolist())), offset=tuple(offset.tolist()))
-            for each, offset in zip(
-                weights.net.weights.astype(float).round(6), weights.net.offset.astype(float), strict=True
-            )
+        kernel=_Kernel(
+            landmarks_float16=_text(kernel.landmarks.astype("<f2").tobytes()),
+            weights_float32=_text(kernel.weights.astype("<f4").tobytes()),
+            mean=tuple(kernel.mean.tolist()),
         ),
         forest=_Forest(
             column_int16=_text(forest.column.astype("<i2").tobytes()),
@@ -164,15 +165,11 @@ def read(path: Path) -> LearnedPolicy:
         weights = Weights(
             words=[_unpack(each) for each in file.words],
             shapes=np.array(file.shapes, float),
-            mean=np.array(file.mean, float),
+            offset=np.array(file.offset, float),
             rare=[_unpack(each).reshape(-1) for each in file.rare],
-            shape_mean=np.array(file.shape_mean, float),
-            shape_spread=np.array(file.shape_spread, float),
-            net=Net(
-                np.array([each.weights for each in file.net], float),
-                np.array([each.offset for each in file.net], float),
-            ),
-            forest=_forest(file.forest, len(file.facts.routes)),
+            look_mean=np.array(file.look_mean, float),
+            look_spread=np.array(file.look_spread, float),
+            mixture=_mixture(file),
             foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
         )
         _check(file, weights)
@@ -183,40 +180,40 @@ def read(path: Path) -> LearnedPolicy:
 
 def _check(file: _File, weights: Weights) -> None:
     """:raises ValueError: parts do not fit together."""
-    facts, names, outputs = file.facts, (*SHAPES, *SIGNS), len(file.facts.routes) + len(file.facts.groups)
-    wide = len(weights.mean)
-    coordinates = wide - columns(len(facts.routes), len(facts.groups))
+    facts, names, wide = file.facts, (*SHAPES, *SIGNS), len(weights.offset)
     fits = (
-        file.shape_names == names
-        and weights.shapes.shape == (len(names), wide)
-        and coordinates >= 0
-        and weights.forest.fits(len(names) + len(facts.groups) + coordinates, len(facts.routes))
-        and weights.shape_mean.shape == weights.shape_spread.shape == (len(names),)
-        and weights.net.weights.shape == (NETS, HIDDEN, outputs)
-        and weights.net.offset.shape == (NETS, outputs)
+        file.look_names == names
+        and weights.shapes.shape == (len(SHAPES), wide)
+        and wide >= len(facts.groups)
+        and weights.mixture.fits(len(names) + wide, len(facts.routes))
+        and weights.look_mean.shape == weights.look_spread.shape == (len(names),)
         and weights.foreign.inverse.shape == (len(SHAPES), len(SHAPES))
         and weights.foreign.seen.shape == (1 << 18,)
         and [each.shape for each in weights.words] == [(1 << BITS, wide)] * FAMILIES
         and [each.shape for each in weights.rare] == [(1 << BITS,)] * FAMILIES
         and facts.safe in facts.routes
         and len(facts.routes) == len(facts.costs_usd) == len(facts.offset) == len(facts.singles)
-        and all(len(each) == len(facts.routes) for each in facts.group_quality)
-        and len(facts.group_quality) == len(facts.groups)
         and bool(facts.curve)
     )
     if not fits:
         raise ValueError("its parts do not fit together")
 
 
-def _forest(packed: _Forest, routes: int) -> Forest:
+def _mixture(file: _File) -> Mixture:
     import numpy as np
 
-    return Forest(
-        np.frombuffer(_bytes(packed.column_int16), "<i2"),
-        np.frombuffer(_bytes(packed.cut_float32), "<f4"),
-        np.frombuffer(_bytes(packed.other_int32), "<i4"),
-        np.frombuffer(_bytes(packed.quality_float16), "<f2").astype(np.float32).reshape(-1, routes),
-        np.array(packed.roots, np.int64),
+    kernel, forest, routes = file.kernel, file.forest, len(file.facts.routes)
+    weights = np.frombuffer(_bytes(kernel.weights_float32), "<f4").reshape(-1, routes)
+    landmarks = np.frombuffer(_bytes(kernel.landmarks_float16), "<f2").astype(np.float32)
+    return Mixture(
+        Kernel(landmarks.reshape(len(weights), -1), weights, np.array(kernel.mean, np.float32)),
+        Forest(
+            np.frombuffer(_bytes(forest.column_int16), "<i2"),
+            np.frombuffer(_bytes(forest.cut_float32), "<f4"),
+            np.frombuffer(_bytes(forest.other_int32), "<i4"),
+            np.frombuffer(_bytes(forest.quality_float16), "<f2").astype(np.float32).reshape(-1, routes),
+            np.array(forest.roots, np.int64),
+        ),
     )
 
 

@@ -12,11 +12,11 @@ from tidyllm.errors.extras import installed
 from tidyllm.routing.curve import apgr, curve, oracle
 from tidyllm.routing.features import SHAPES, hashed, shape, words_of
 from tidyllm.routing.foreign import Foreign
-from tidyllm.routing.forest import Forest, fit_forest
-from tidyllm.routing.heads import DIRECTIONS, fit_heads, forest_table, halfway, leaning, mixed
+from tidyllm.routing.groups import fit_groups, softmax
 from tidyllm.routing.learned import Facts, LearnedPolicy, Weights, standing
+from tidyllm.routing.likeness import Likeness, standard
+from tidyllm.routing.mixture import DIRECTIONS, Mixture, fit_mixture, leaning, seen_table
 from tidyllm.routing.outcomes import Outcome, Outcomes
-from tidyllm.routing.ridge import Likeness, solve, standard
 from tidyllm.routing.signs import signs
 
 if TYPE_CHECKING:
@@ -32,12 +32,8 @@ __all__ = ["MAX_ROWS", "Seen", "left_out", "train"]
 MAX_ROWS = 10_000
 """The table of likeness grows with the square: 400 MB and minutes at this size. Of more rows a sample is used."""
 _FOLDS = 5
-_LOOSE, _TIGHT = 1.0, 8.0
-"""The two penalties of the ridge: a mixture of both is taken, one to two."""
 _RANK = 500
-"""Directions of meaning that the other fits see: with all of them they would learn prompts by heart."""
-_PRIOR = 20.0
-"""A group's quality is pulled towards the mean as if by this many rows."""
+"""Directions of meaning that tell the groups: with all of them prompts would be learned by heart."""
 
 
 def train(
@@ -82,12 +78,10 @@ def train(
     middle, spread = standard(raw)
     looks = standing(raw, middle, spread)
     shapes = looks[:, : len(SHAPES)]
-    seen = Seen(
-        Likeness([hashed(each) for each in words], shapes), looks[:, len(SHAPES) :], real, kinds, len(groups)
-    )
+    seen = Seen(Likeness([hashed(each) for each in words], shapes), looks, real, kinds, len(groups))
     folds = _folds(rows, random)
     _check(real, folds, routes)
-    score, forest = left_out(seen, looks, folds)
+    score, mixture = left_out(seen, folds)
     offset, slope = _calibrated(score, real)
     expected = offset + leaning(score) @ slope
     missing = np.isnan(real)
@@ -108,14 +102,13 @@ def train(
         estimated=bool(missing.any()),
         apgr=_apgr(expected, filled, folds) if len(routes) == 2 else None,
         groups=groups,
-        group_quality=tuple(map(tuple, _means(real, kinds, len(groups)).tolist())),
         offset=tuple(offset.tolist()),
         slope=(float(slope[0]), float(slope[1])),
         singles=tuple(singles.tolist()),
         curve=tuple(curve(expected, filled, costs, safe=safest, foreign=flagged)),
         hindsight=tuple(oracle(filled, costs)),
     )
-    weights = seen.weights((middle, spread), foreign, forest)
+    weights = seen.weights((middle, spread), foreign, mixture)
     policy = LearnedPolicy(facts, weights)
     return (
         policy.for_share(share)
@@ -157,39 +150,6 @@ def _check(real: Array, folds: Array, routes: tuple[str, ...]) -> None:
             )
 
 
-def _fit(table: Array32, real: Array, used: Flags, penalty: float) -> tuple[Array, Array]:
-    """Weights of the rows by target, and the targets' means. Targets with the same rows are solved at once."""
-    import numpy as np
-
-    alphas, mean = np.zeros(real.shape), np.zeros(real.shape[1])
-    known = ~np.isnan(real) & used[:, None]
-    left = set(range(real.shape[1]))
-    while left:
-        first = min(left)
-        alike = [at for at in sorted(left) if (known[:, at] == known[:, first]).all()]
-        left.difference_update(alike)
-        at = np.flatnonzero(known[:, first])
-        targets = real[at[:, None], alike]
-        mean[alike] = targets.mean(0)
-        whole = len(at) == len(table)
-        alphas[at[:, None], alike] = solve(
-            table if whole else table[at[:, None], at], targets - mean[alike], penalty
-        )
-    return alphas, mean
-
-
-def _means(real: Array, kinds: Array, count: int) -> Array:
-    """The mean quality of each group by route, pulled towards the overall mean."""
-    import numpy as np
-
-    overall = np.nanmean(real, axis=0)
-    found = np.empty((count, real.shape[1]))
-    for group in range(count):
-        inside = real[kinds == group]
-        found[group] = (np.nansum(inside, axis=0) + _PRIOR * overall) / ((~np.isnan(inside)).sum(0) + _PRIOR)
-    return found
-
-
 def _calibrated(score: Array, real: Array) -> tuple[Array, Array]:
     """The offset by route and the two slopes that make left-out scores an expected quality; never falling ones."""
     import numpy as np
@@ -217,76 +177,56 @@ def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
 
 
 class Seen:
-    """All that was seen of the rows: how alike they are, their signs, the quality of each route, their groups."""
+    """All that was seen of the rows: how alike they are, shape and signs, the quality of each route, their groups."""
 
-    def __init__(self, likeness: Likeness, signs: Array, real: Array, kinds: Array, count: int) -> None:
+    def __init__(self, likeness: Likeness, looks: Array, real: Array, kinds: Array, count: int) -> None:
         self.likeness = likeness
-        self.signs = signs
+        self.looks = looks
         self.real = real
         self.kinds = kinds
         self.count = count
         self.space, self.directions = likeness.space(_RANK)
 
-    def _ridge(self, used: Flags) -> tuple[Array, Array]:
-        loose, mean = _fit(self.likeness.table, self.real, used, _LOOSE)
-        tight, _ = _fit(self.likeness.table, self.real, used, _TIGHT)
-        return (loose + 2 * tight) / 3, mean
+    def table(self, folds: Array) -> Array:
+        """What the fits see of each row: as later prompts will look, groups are told by the other folds.
 
-    def left_out(self, out: Flags) -> tuple[Array, Array]:
-        """What all fits but the trees tell of every row, learned without the rows `out`; and the likely groups."""
+        Coordinates hold a prompt's likeness to itself, which later prompts have not; taking it out was tried and chose
+        no better.
+        """
         import numpy as np
 
-        alphas, mean = self._ridge(~out)
-        real, kinds = self.real[~out], self.kinds[~out]
-        by_space, by_sign, offset, net = fit_heads(
-            self.space[~out], self.signs[~out], real, kinds, self.count
-        )
-        scores = np.hstack(
-            [
-                mean + self.likeness.table @ alphas,
-                self.space @ by_space + self.signs @ by_sign + offset,
-            ]
-        )
-        return mixed(scores, net, _means(real, kinds, self.count))
+        likely = np.zeros((len(self.real), self.count))
+        for fold in range(_FOLDS):
+            out = folds == fold
+            weights, offset = fit_groups(self.space[~out], self.kinds[~out], self.count)
+            likely[out] = softmax(self.space[out] @ weights + offset)
+        return seen_table(self.looks, likely, self.space[:, :DIRECTIONS])
 
-    def weights(self, scale: tuple[Array, Array], foreign: Foreign, forest: Forest) -> Weights:
-        """The final fit, on all rows. The last columns are the coordinates that the trees see."""
+    def weights(self, scale: tuple[Array, Array], foreign: Foreign, mixture: Mixture) -> Weights:
+        """The final fit, on all rows."""
         import numpy as np
 
-        alphas, mean = self._ridge(np.ones(len(self.real), bool))
-        by_space, by_sign, offset, net = fit_heads(self.space, self.signs, self.real, self.kinds, self.count)
+        by_space, offset = fit_groups(self.space, self.kinds, self.count)
         first = self.directions[:, :DIRECTIONS]
-        words, by_shape = self.likeness.heads(np.hstack([alphas, self.directions @ by_space, first]))
-        no_sign, no_more = (np.zeros((len(by_sign), each.shape[1])) for each in (alphas, first))
+        words, shapes = self.likeness.heads(np.hstack([self.directions @ by_space, first]))
         return Weights(
             words=words,
-            shapes=np.vstack([by_shape, np.hstack([no_sign, by_sign, no_more])]),
-            mean=np.concatenate([mean, offset, np.zeros(first.shape[1])]),
+            shapes=shapes,
+            offset=np.concatenate([offset, np.zeros(first.shape[1])]),
             rare=self.likeness.rare,
-            shape_mean=scale[0],
-            shape_spread=scale[1],
-            net=net,
-            forest=forest,
+            look_mean=scale[0],
+            look_spread=scale[1],
+            mixture=mixture,
             foreign=foreign,
         )
 
 
-def left_out(seen: Seen, looks: Array, folds: Array) -> tuple[Array, Forest]:
-    """What is expected of each row by all that was learned without its fold; and the trees of all rows."""
+def left_out(seen: Seen, folds: Array) -> tuple[Array, Mixture]:
+    """What is expected of each row by all that was learned without its fold; and the fits of all rows."""
     import numpy as np
 
-    real, missing = seen.real, np.isnan(seen.real)
-    score, likely = np.zeros(real.shape), np.zeros((len(real), seen.count))
-    targets: list[Array] = []
+    table, score = seen.table(folds), np.zeros(seen.real.shape)
     for fold in range(_FOLDS):
         out = folds == fold
-        told, like = seen.left_out(out)
-        score[out], likely[out] = told[out], like[out]
-        targets.append(np.where(missing, np.clip(told, 0, 1), real))
-    # Only now: the trees learn from how likely groups were told of prompts that were left out. Coordinates hold a
-    # prompt's likeness to itself, which later prompts have not; taking it out was tried and chose no better.
-    table = forest_table(looks, likely, seen.space[:, :DIRECTIONS])
-    for fold, wanted in enumerate(targets):
-        out = folds == fold
-        score[out] = halfway(score[out], fit_forest(table[~out], wanted[~out]).told(table[out]))
-    return score, fit_forest(table, np.where(missing, np.clip(score, 0, 1), real))
+        score[out] = fit_mixture(table[~out], seen.real[~out]).told(table[out])
+    return score, fit_mixture(table, seen.real)

@@ -1,7 +1,6 @@
-"""Linear fits over hashed prompts, by their likeness to each other. It knows matrices, not routes.
+"""How alike hashed prompts are, and the directions in which they differ most. It knows matrices, not routes.
 
-With a few thousand prompts and many more features the likeness of every two prompts is the smaller table: solved once
-for each weight of the penalty, it gives the fit for all targets and, with folds left out, honest predictions.
+With a few thousand prompts and many more features the likeness of every two prompts is the smaller table.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Array32: TypeAlias = NDArray[Any]
 
-__all__ = ["SHAPE_SHARE", "Likeness", "rarity", "solve", "standard", "weighed"]
+__all__ = ["SHAPE_SHARE", "Likeness", "rarity", "standard", "weighed"]
 
 SHAPE_SHARE = 0.02
 """How much the shape of prompts counts beside their words."""
@@ -130,12 +129,3 @@ class Likeness:
             for family in range(FAMILIES):
                 words[family][prompt.places[family]] += np.outer(weights[family], alpha)
         return words, (self.shapes.T @ alphas) * (SHAPE_SHARE / self.shapes.shape[1])
-
-
-def solve(table: Array32, targets: Array, penalty: float) -> Array:
-    """The `alphas` of the ridge fit: `table @ alphas` are its predictions. Targets are centred already."""
-    import numpy as np
-
-    square = table.copy()
-    square[np.diag_indices(len(square))] += np.float32(penalty)
-    return np.linalg.solve(square, targets.astype(np.float32)).astype(np.float64)
