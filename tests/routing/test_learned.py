@@ -56,7 +56,7 @@ def test_a_prompt_unlike_those_it_learned_from_gets_the_safe_route(prompt: str) 
 def test_the_wanted_quality_costs_as_little_as_measured() -> None:
     at = policy().for_quality(0.95)
     safe = policy().facts.singles[1]
-    assert at.point.quality - at.point.error >= 0.95 * safe
+    assert at.point.quality - at.point.error / 2 >= 0.95 * safe
     assert at.point.cost_usd < COSTS["premium"]
     assert policy().for_quality(2).point.shares == (0.0, 1.0)
 
