@@ -33,8 +33,8 @@ FOLDS = 10
 DRAWS = 1000
 TRIED = 1_400
 """Combinations of features, fits and mixtures that were looked at on this half of the data. The first 1,200 were of
-ridge fits, the next 50 of other linear fits and networks, then 70 of trees and 80 of kernels, chosen on this very split:
-the figures here are a little flattered by the choice."""
+ridge fits, the next 50 of other linear fits and networks, then 70 of trees and 80 of kernels, chosen on this very
+split: the figures here are a little flattered by the choice."""
 Row = dict[str, Any]
 
 
