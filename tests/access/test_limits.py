@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.access.places import key_with, store_in
 from tests.store.servers import databases, redis_url
 from tidyllm import clock
-from tidyllm.access import Key, Limits, LocalLimits, RedisLimits, StoreLimits, Subject
+from tidyllm.access import Key, Lease, Limits, LocalLimits, RedisLimits, StoreLimits, Subject
 from tidyllm.errors import ConfigError, LimitExceeded
 from tidyllm.store.shared import SharedState
 
@@ -123,6 +124,64 @@ async def test_whoever_is_cancelled_while_he_asks_takes_no_place(tmp_path: Path,
                 await task
         await limited.backend.renew((), 1)  # answered after all that was asked before
         assert await let_in(limited, key, 4, tokens=5) == 2
+
+
+async def test_whoever_is_cancelled_in_the_turn_in_which_he_is_let_in_takes_no_place() -> None:
+    asking: list[asyncio.Task[Any]] = []
+
+    class Late(RedisLimits):
+        def _answered(self, subjects: tuple[Subject, ...], coming: list[Any], answer: Any) -> None:
+            super()._answered(subjects, coming, answer)
+            for task in asking:
+                task.cancel()
+
+    key, shared = key_with(concurrency=2, tpm=10), SharedState.open(redis_url())
+    limited = Limits(Late(shared))
+    for _ in range(3):
+        asking.append(asyncio.create_task(limited.enter(key, tokens=5)))
+        with pytest.raises(asyncio.CancelledError):
+            await asking[0]
+        asking.clear()
+    assert await let_in(limited, key, 4, tokens=5) == 2
+    await limited.aclose()
+    await shared.aclose()
+
+
+async def test_more_tokens_than_there_are_numbers_harm_nobody_who_asks_beside() -> None:
+    shared = SharedState.open(redis_url())
+    limited = Limits(RedisLimits(shared))
+    for used in (None, 7, 10**40):
+        leases = await asyncio.gather(
+            *(limited.enter(key_with(rpm=12), tokens=10**n) for n in (1, 40, 19, 2))
+        )
+        for lease in leases:
+            lease.used = used
+            await lease.leave()
+    with pytest.raises(LimitExceeded, match="12 requests per minute; 12 are taken"):
+        await limited.enter(key_with(rpm=12))
+    await limited.aclose()
+    await shared.aclose()
+
+
+async def test_more_calls_than_one_script_takes_are_let_in_and_leave_at_once() -> None:
+    shared = SharedState.open(redis_url())
+    limited = Limits(RedisLimits(shared))
+    key = key_with(rpm=1300, concurrency=1200, tpm=100_000)
+    for inside in (1200, 100):
+        answers = await asyncio.gather(
+            *(limited.enter(key, tokens=10) for _ in range(1250)), return_exceptions=True
+        )
+        leases = [one for one in answers if isinstance(one, Lease)]
+        assert len(leases) == inside
+        for lease in leases:
+            lease.used = 1
+            await lease.leave()
+    with pytest.raises(LimitExceeded, match="1,300 are taken"):
+        await limited.enter(key)
+    with pytest.raises(LimitExceeded, match="1,300 are taken, and this needs up to 98,701"):
+        await limited.enter(key_with(tpm=100_000), tokens=98_701)
+    await limited.aclose()
+    await shared.aclose()
 
 
 @elsewhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,29 @@ async def down_and_back(
     await shared.aclose()
     server.close()
     return got, told, limits
+
+
+async def test_whoever_asks_while_a_connection_is_being_made_hears_that_it_could_not_be(
+    tmp_path: Path,
+) -> None:
+    opened: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: opened.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    shared = SharedState.open(f"redis://127.0.0.1:{port}/0", patience=0.4)
+    limits = Limits(RedisLimits(shared))
+    asking = [asyncio.create_task(limits.enter(key_with(rpm=3)))]
+    while not opened:
+        await asyncio.sleep(0.01)
+    asking.append(asyncio.create_task(limits.enter(key_with(rpm=3))))
+    got = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in got] == [StoreDown, StoreDown]
+    assert got[0] is not got[1]
+    assert len(opened) == 1
+    await limits.aclose()
+    await shared.aclose()
+    for one in opened:
+        one.close()
+    server.close()
 
 
 async def test_refuse_means_that_nobody_gets_in_uncounted(

@@ -1,7 +1,6 @@
-"""Limits in Redis, for many workers on many machines. It knows one script a question, and no tables.
+"""Limits in Redis, for many workers on many machines. It knows who asks in one turn of an event loop, and no tables.
 
-The scripts do the sums of `window.Window` on a hash (`r<second>`, `t<second>`, their sums `R` and `T`, the oldest and
-newest second `o` and `n`) and on a sorted set of places by when each ends. Time is the server's.
+All who come in one turn under the same key and team are asked for in one script, and so are those who go.
 
 A mark in Redis, the time when it was made, says that its counters are whole. Where it is missing Redis was restarted
 or flushed: then whoever comes first reads the last minute of all keys and teams in the ledger, and writes it there
@@ -12,15 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import json
 
 from tidyllm.access.key import Subject
+from tidyllm.access.limits_scripts import ENTER, FILL, LEAVE, RENEW
 from tidyllm.access.recent import used_lately
-from tidyllm.access.window import SPAN, Denied, What
-from tidyllm.errors import StoreDown
+from tidyllm.access.window import Denied, What
+from tidyllm.errors import StoreDown, StoreError
 
 if TYPE_CHECKING:
     from tidyllm.store import Store
@@ -28,180 +30,47 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisLimits"]
 
-_NOW = """
-local now = tonumber(ARGV[1])
-if now == nil then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-end
-local span = SPAN
-local function number(value) return tonumber(value or 0) or 0 end
-local function fields(key, from, to)
-  local names = {}
-  for second = from, to do
-    names[#names + 1] = 'r' .. second
-    names[#names + 1] = 't' .. second
-  end
-  return names
-end
-local function present(key, newest)
-  local second = math.max(math.floor(now), newest)
-  if newest == 0 then redis.call('HSET', key, 'o', second) end
-  redis.call('HSET', key, 'n', second)
-  redis.call('EXPIRE', key, 2 * span)
-  return second
-end
-""".replace("SPAN", str(SPAN))
-
-_ENTER = (
-    """
-local whole = 0
-if #KEYS % 2 == 1 then
-  whole = redis.call('GET', KEYS[#KEYS])
-  if not whole then return {-1} end
-end
-"""
-    + _NOW
-    + """
-local tokens, place, lease = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-local oldest = math.floor(now) - span + 1
-local newest = {}
-
-local function wait(key, from, to, offset, excess)
-  local counts = redis.call('HMGET', key, unpack(fields(key, from, to)))
-  for at = 0, to - from do
-    excess = excess - number(counts[2 * at + offset])
-    if excess <= 0 then return tostring(from + at + span - now) end
-  end
-  return ''
-end
-
-for i = 1, #KEYS / 2 do
-  local key = KEYS[2 * i - 1]
-  local rpm, tpm, places = tonumber(ARGV[2 + 3 * i]), tonumber(ARGV[3 + 3 * i]), tonumber(ARGV[4 + 3 * i])
-  newest[i] = 0
-  if rpm >= 0 or tpm >= 0 then
-    local state = redis.call('HMGET', key, 'R', 'T', 'o', 'n')
-    local requests, used, first, last = number(state[1]), number(state[2]), number(state[3]), number(state[4])
-    if last > 0 and last < oldest then
-      redis.call('DEL', key)
-      requests, used, first, last = 0, 0, 0, 0
-    elseif last > 0 and first < oldest then
-      local names = fields(key, first, oldest - 1)
-      local counts = redis.call('HMGET', key, unpack(names))
-      for at = 1, #counts, 2 do
-        requests = requests - number(counts[at])
-        used = used - number(counts[at + 1])
-      end
-      redis.call('HDEL', key, unpack(names))
-      first = oldest
-      redis.call('HSET', key, 'R', requests, 'T', used, 'o', first)
-    end
-    newest[i] = last
-    if rpm >= 0 and requests + 1 > rpm then
-      return {0, i, 1, requests, wait(key, first, last, 1, requests + 1 - rpm)}
-    end
-    if tpm >= 0 and used + tokens > tpm then
-      if tokens > tpm then return {0, i, 2, used, ''} end
-      return {0, i, 2, used, wait(key, first, last, 2, used + tokens - tpm)}
-    end
-  end
-  if places >= 0 then
-    redis.call('ZREMRANGEBYSCORE', KEYS[2 * i], '-inf', now)
-    local inside = redis.call('ZCARD', KEYS[2 * i])
-    if inside + 1 > places then return {0, i, 3, inside, ''} end
-  end
-end
-
-local answer = {1}
-for i = 1, #KEYS / 2 do
-  local key = KEYS[2 * i - 1]
-  local second = math.max(math.floor(now), newest[i])
-  if tonumber(ARGV[2 + 3 * i]) >= 0 or tonumber(ARGV[3 + 3 * i]) >= 0 then
-    present(key, newest[i])
-    redis.call('HINCRBY', key, 'r' .. second, 1)
-    redis.call('HINCRBY', key, 'R', 1)
-    redis.call('HINCRBY', key, 't' .. second, tokens)
-    redis.call('HINCRBY', key, 'T', tokens)
-  end
-  if tonumber(ARGV[4 + 3 * i]) >= 0 then
-    redis.call('ZADD', KEYS[2 * i], now + lease, place)
-    redis.call('PEXPIRE', KEYS[2 * i], math.ceil(lease * 2000))
-  end
-  answer[i + 1] = second
-end
-if #KEYS % 2 == 1 then answer[#answer + 1] = tonumber(whole) end
-return answer
-"""
-)
-
-_LEAVE = (
-    _NOW
-    + """
-local place, counted, used = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
--- What was counted before the counters were lost was lost with them: all that was used is missing now.
-if #KEYS % 2 == 1 and redis.call('GET', KEYS[#KEYS]) ~= ARGV[#ARGV] then counted = 0 end
-for i = 1, #KEYS / 2 do
-  local key = KEYS[2 * i - 1]
-  local second, counts = tonumber(ARGV[3 + 2 * i]), tonumber(ARGV[4 + 2 * i])
-  redis.call('ZREM', KEYS[2 * i], place)
-  if counts == 1 and used < counted then
-    local there = number(redis.call('HGET', key, 't' .. second))
-    local back = math.min(counted - used, there)
-    if back > 0 then
-      redis.call('HINCRBY', key, 't' .. second, -back)
-      redis.call('HINCRBY', key, 'T', -back)
-    end
-  elseif counts == 1 and used > counted then
-    local at = present(key, number(redis.call('HGET', key, 'n')))
-    redis.call('HINCRBY', key, 't' .. at, used - counted)
-    redis.call('HINCRBY', key, 'T', used - counted)
-  end
-end
-return 1
-"""
-)
-
-_RENEW = (
-    _NOW
-    + """
-local lease = tonumber(ARGV[2])
-for i = 1, #KEYS do
-  redis.call('ZADD', KEYS[i], now + lease, ARGV[2 + i])
-  redis.call('PEXPIRE', KEYS[i], math.ceil(lease * 2000))
-end
-return 1
-"""
-)
-
-_FILL = (
-    _NOW
-    + """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('SET', KEYS[1], string.format('%.0f', now * 1000))
-for i = 2, #KEYS do
-  local oldest, newest, requests, tokens = nil, 0, 0, 0
-  redis.call('DEL', KEYS[i])
-  for second, used in pairs(cjson.decode(ARGV[i])) do
-    local at = tonumber(second)
-    redis.call('HSET', KEYS[i], 'r' .. second, used[1], 't' .. second, used[2])
-    oldest, newest = math.min(oldest or at, at), math.max(newest, at)
-    requests, tokens = requests + used[1], tokens + used[2]
-  end
-  redis.call('HSET', KEYS[i], 'R', requests, 'T', tokens, 'o', oldest, 'n', newest)
-  redis.call('EXPIRE', KEYS[i], 2 * span)
-end
-return 1
-"""
-)
-
 _WHAT: tuple[What, ...] = ("requests_per_minute", "tokens_per_minute", "concurrency")
-
-
 _MANY = 10_000
 """Sets of subjects that are remembered."""
 _AGAIN = 2
 """Times that counters are rebuilt for one call: a Redis that is flushed again and again counts nothing."""
+_AT_ONCE = 500
+"""Calls in one script: others wait meanwhile, and Lua takes some thousand values."""
+_MOST_TOKENS = 10**12
+"""More are no tokens of anybody, and no number that a script could add."""
+_Seconds: TypeAlias = tuple[int, ...]
+
+
+class _Coming:
+    """One call that asks to be let in: None where the counters are not whole."""
+
+    __slots__ = ("answer", "place", "tokens")
+
+    def __init__(self, answer: asyncio.Future[_Seconds | Denied | None], tokens: int, place: str) -> None:
+        self.answer = answer
+        self.tokens = tokens
+        self.place = place
+
+
+class _Going:
+    """Calls that are over: their places, and how their tokens differ from what was counted."""
+
+    __slots__ = ("back", "more", "places", "used")
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+        self.back = self.more = self.used = 0
+
+
+class _Turn:
+    """Who came and went since the last scripts were sent."""
+
+    __slots__ = ("coming", "going")
+
+    def __init__(self) -> None:
+        self.coming: dict[tuple[tuple[Subject, ...], float], list[_Coming]] = {}
+        self.going: dict[tuple[tuple[Subject, ...], _Seconds], _Going] = {}
 
 
 class RedisLimits:
@@ -225,62 +94,127 @@ class RedisLimits:
 
         self._shared = shared
         self._store = store
-        self._fill = Script(_FILL)
-        self._filling: asyncio.Future[None] | None = None
         self._prefix = prefix
         self._now = now
-        self._enter = Script(_ENTER)
-        self._leave = Script(_LEAVE)
-        self._renew = Script(_RENEW)
+        self._enter, self._leave = Script(ENTER), Script(LEAVE)
+        self._renew, self._fill = Script(RENEW), Script(FILL)
+        self._filling: asyncio.Future[None] | None = None
+        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()
         self._known: dict[tuple[Subject, ...], tuple[tuple[str, ...], tuple[int, ...]]] = {}
 
     async def enter(
         self, subjects: Sequence[Subject], tokens: int, place: str, lease_seconds: float
     ) -> tuple[int, ...] | Denied:
-        keys, limits = self._told(tuple(subjects))
-        arguments = (self._time(), tokens, place, lease_seconds, *limits)
-
-        def give_back(answer: list[Any]) -> None:
-            if answer[0] == 1:
-                self._post_leave(subjects, answer[1:], place, tokens, 0)
-
-        run = self._shared.run
-        answer: list[Any] = await run(self._enter, keys, arguments, late=give_back)
+        subjects = tuple(subjects)
+        answer = await self._ask(subjects, tokens, place, lease_seconds)
         for _ in range(_AGAIN):
-            if answer[0] != -1:
+            if answer is not None:
                 break
             await self._rebuilt()
-            answer = await run(self._enter, keys, arguments, late=give_back)
-        if answer[0] == -1:
+            answer = await self._ask(subjects, tokens, place, lease_seconds)
+        if answer is None:
             raise StoreDown(f"{self._shared.name} forgets what it is told.", hint="Give it more memory.")
-        if answer[0] == 1:
-            return tuple(answer[1:])
-        which, what = int(answer[1]) - 1, _WHAT[int(answer[2]) - 1]
-        limit: int = getattr(subjects[which], what)
-        return Denied(
-            subjects[which].name, what, int(answer[3]), limit, float(answer[4]) if answer[4] else None
-        )
+        return answer
+
+    async def _ask(
+        self, subjects: tuple[Subject, ...], tokens: int, place: str, lease_seconds: float
+    ) -> _Seconds | Denied | None:
+        loop = asyncio.get_running_loop()
+        one = _Coming(loop.create_future(), min(tokens, _MOST_TOKENS), place)
+        self._turn(loop).coming.setdefault((subjects, lease_seconds), []).append(one)
+        try:
+            return await one.answer
+        except asyncio.CancelledError:
+            # If the answer is still to come, `_answered` gives back what it brings.
+            if one.answer.done() and not one.answer.cancelled() and one.answer.exception() is None:
+                answer = one.answer.result()
+                if answer is not None and not isinstance(answer, Denied):
+                    self._post_leave(subjects, answer, place, one.tokens, 0)
+            raise
 
     async def leave(
         self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
     ) -> None:
-        self._post_leave(subjects, seconds, place, counted, used)
+        self._post_leave(tuple(subjects), tuple(seconds), place, counted, used)
 
     def _post_leave(
-        self, subjects: Sequence[Subject], seconds: Sequence[int], place: str, counted: int, used: int
+        self, subjects: tuple[Subject, ...], seconds: _Seconds, place: str, counted: int, used: int
     ) -> None:
-        arguments: list[str | int | float] = [self._time(), place, counted, used]
-        for one, second in zip(subjects, seconds, strict=False):
-            arguments += [
-                second,
-                int(one.requests_per_minute is not None or one.tokens_per_minute is not None),
-            ]
-        keys, _ = self._told(tuple(subjects))
+        counted, used = min(counted, _MOST_TOKENS), min(used, _MOST_TOKENS)
+        turn = self._turn(asyncio.get_running_loop())
+        going = turn.going.get((subjects, seconds))
+        if going is None:
+            going = turn.going[subjects, seconds] = _Going()
+        going.places.append(place)
+        going.used += used
+        if used < counted:
+            going.back += counted - used
+        else:
+            going.more += used - counted
+
+    # -- what one turn of an event loop sends
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> _Turn:
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = _Turn()
+            self._shared.before(partial(self._send, loop))
+        return turn
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.pop(loop)
+        # First who goes: there is room for those who come.
+        for (subjects, seconds), going in turn.going.items():
+            self._send_going(subjects, seconds, going)
+        for (subjects, lease_seconds), coming in turn.coming.items():
+            for start in range(0, len(coming), _AT_ONCE):
+                self._send_coming(subjects, lease_seconds, coming[start : start + _AT_ONCE])
+
+    def _send_coming(
+        self, subjects: tuple[Subject, ...], lease_seconds: float, coming: list[_Coming]
+    ) -> None:
+        keys, limits = self._told(subjects)
+        arguments: list[str | int | float] = [self._time(), lease_seconds, *limits]
+        for one in coming:
+            arguments += (one.tokens, one.place)
+        answered = partial(self._answered, subjects, coming)
+        self._shared.post(self._enter, keys, arguments, answered=answered)
+
+    def _answered(self, subjects: tuple[Subject, ...], coming: list[_Coming], answer: Any) -> None:
+        if isinstance(answer, StoreError):
+            for one in coming:
+                if not one.answer.done():
+                    # Each its own: an error grows a traceback for each task that it is raised in.
+                    own = type(answer)(answer.message, hint=answer.hint)
+                    own.__cause__ = answer.__cause__
+                    one.answer.set_exception(own)
+            return
+        if answer[0] == -1:
+            for one in coming:
+                if not one.answer.done():
+                    one.answer.set_result(None)
+            return
+        seconds, told = tuple(answer[0]), answer[1]
+        for one, why in zip(coming, told, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(seconds if why == 1 else _denied(subjects, why))
+            elif why == 1:  # he was cancelled meanwhile
+                self._post_leave(subjects, seconds, one.place, one.tokens, 0)
+
+    def _send_going(self, subjects: tuple[Subject, ...], seconds: _Seconds, going: _Going) -> None:
+        keys, _ = self._told(subjects)
+        mark: int | str = ""
         if len(seconds) > len(subjects):
-            arguments.append(seconds[-1])
+            mark = seconds[-1]
         elif self._store is not None:
             keys = keys[:-1]  # it was let in elsewhere: nothing tells whether the counters are the same ones
-        self._shared.post(self._leave, keys, arguments)
+        arguments: list[str | int] = [self._time(), going.back, going.more, going.used, mark]
+        for one, second in zip(subjects, seconds, strict=False):
+            rated = one.requests_per_minute is not None or one.tokens_per_minute is not None
+            arguments += (second, int(rated))
+        for start in range(0, len(going.places), _AT_ONCE):
+            self._shared.post(self._leave, keys, [*arguments, *going.places[start : start + _AT_ONCE]])
+            arguments[1:4] = 0, 0, 0
 
     async def renew(self, places: Sequence[tuple[Subject, str]], lease_seconds: float) -> None:
         keys = [f"{self._prefix}{one.name}:places" for one, _ in places]
@@ -326,3 +260,10 @@ class RedisLimits:
             ]
             told = self._known[subjects] = tuple(keys), tuple(limits)
         return told
+
+
+def _denied(subjects: tuple[Subject, ...], why: list[Any]) -> Denied:
+    """What the script says, in our words."""
+    subject, what = subjects[int(why[0]) - 1], _WHAT[int(why[1]) - 1]
+    limit: int = getattr(subject, what)
+    return Denied(subject.name, what, int(why[2]), limit, float(why[3]) if why[3] else None)

@@ -200,6 +200,7 @@ class Lane:
 
     def _hang_up(self, error: StoreError) -> None:
         line, self._line = self._line, None
+        self._add()  # who has only just asked need not wait for the next connection
         self.scripts.clear()
         sent, self._sent = self._sent, deque()
         waiting, self._waiting = self._waiting, []

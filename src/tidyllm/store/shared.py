@@ -153,8 +153,8 @@ class SharedState:
     ) -> None:
         """`run` for who does not wait: it leaves with what else is sent in this turn of the loop.
 
-        Commands issued afterwards on this event loop come after it. `answered` is called with its answer, or with an
-        exception when it failed.
+        Commands issued afterwards on this event loop come after it. `answered` is called with its answer, or with the
+        `StoreError` that `run` would raise.
         """
         lane = self._lane()
         # The text where the server may not know the script: asking again would be too late for what comes next.
@@ -180,8 +180,13 @@ class SharedState:
                 lane.scripts.discard(script.sha)
                 self._post(lane, script, rest, answered, known=False)
                 return
-            if answered is not None:
-                answered(answer)
+            if answered is None:
+                return
+            if isinstance(answer, Exception) and not isinstance(answer, StoreError):
+                refused = self._refused("a script", answer)
+                refused.__cause__ = answer
+                answer = refused
+            answered(answer)
 
         command = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
         lane.post((*command, *rest), heard)
