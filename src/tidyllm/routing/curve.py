@@ -56,7 +56,8 @@ def curve(
         for other in range(one)
         if relative[one] != relative[other]
     ]
-    steps = np.quantile(np.concatenate(breaks), np.linspace(1, 0, _POINTS))
+    # Where all cost the same, nothing is traded: each prompt gets the best route.
+    steps = np.quantile(np.concatenate(breaks), np.linspace(1, 0, _POINTS)) if breaks else [0.0]
     found: list[Point] = []
     rows = np.arange(len(real))
     for tradeoff in (EXTREME, *dict.fromkeys(float(step) for step in steps), -EXTREME):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Bytes: TypeAlias = NDArray[Any]
 
-__all__ = ["Foreign", "known_words"]
+__all__ = ["Foreign"]
 
 _BITS = 18
 _QUANTILE = 0.999
@@ -21,16 +21,6 @@ _QUANTILE = 0.999
 
 def _spots(words: Sequence[str]) -> list[int]:
     return [zlib.crc32(word.encode(errors="replace")) & ((1 << _BITS) - 1) for word in set(words)]
-
-
-def known_words(prompts: Sequence[Sequence[str]]) -> Bytes:
-    """Which words were seen, as a table of hashed bits."""
-    import numpy as np
-
-    seen = np.zeros(1 << _BITS, np.uint8)
-    for words in prompts:
-        seen[_spots(words)] = 1
-    return seen
 
 
 class Foreign:

@@ -20,6 +20,8 @@ TREES = 300
 """With 100 the luck of the draw alone moves APGR by .003, with 300 by .001."""
 _LEAST_ROWS = 5
 """Of a leaf. Fewer rows remember prompts, more see only what a straight line sees."""
+_LONGEST = 1_000
+"""Steps from a root to a leaf: no tree that was learned is near it, and a longer one would hold up each choice."""
 _TRIED = 0.3
 """Share of the columns that are tried for each cut."""
 
@@ -60,7 +62,18 @@ class Forest:
             and (other[leaf] < leaves).all()
             and np.isfinite(self.cut).all()
             and np.isfinite(self.quality).all()
+            and self._longest() <= _LONGEST
         )
+
+    def _longest(self) -> int:
+        """The steps of the longest way; more than `_LONGEST` are not counted."""
+        import numpy as np
+
+        leaf, at, longest = self.column < 0, self.roots, 0
+        while longest <= _LONGEST and len(at := at[~leaf[at]]):
+            at = np.concatenate([at + 1, self.other[at]])
+            longest += 1
+        return longest
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, int]:
@@ -76,12 +89,8 @@ class Forest:
         steps[:, 1] = self.cut.astype(np.float32).view(np.int32)
         steps[:, 2] = 4 * np.where(leaf, nodes, nodes + 1)
         steps[:, 3] = 4 * np.where(leaf, nodes, self.other)
-        longest, at = 0, self.roots
-        while len(at := at[~leaf[at]]):
-            at = np.concatenate([at + 1, self.other[at]])
-            longest += 1
         flat = steps.ravel()
-        return flat, flat.view(np.float32), longest
+        return flat, flat.view(np.float32), self._longest()
 
     def told(self, table: Array) -> Array:
         """The expected quality by row of `table` and route."""
@@ -91,19 +100,22 @@ class Forest:
         values, width = np.ascontiguousarray(table).ravel(), table.shape[1]
         first = np.arange(len(table))[:, None] * width
         at = np.broadcast_to(4 * self.roots, (len(table), len(self.roots)))
-        for _ in range(longest):
+        for step in range(longest):
             above = values.take(steps.take(at) + first) > cuts.take(at + 1)
-            at = steps.take(at + 2 + above)
+            further = steps.take(at + 2 + above)
+            if step % 8 == 7 and (further == at).all():
+                break  # for most prompts all ways end long before the longest one does
+            at = further
         return self.quality[self.other[at // 4]].mean(1)
 
 
-def fit_forest(table: Array, quality: Array, *, seed: int = 0) -> Forest:
+def fit_forest(table: Array, quality: Array) -> Forest:
     """Grow the trees for a whole table of `quality` (row by route)."""
     import numpy as np
     from sklearn import ensemble
 
     trees: Any = ensemble.ExtraTreesRegressor(  # scikit-learn has no types
-        TREES, min_samples_leaf=_LEAST_ROWS, max_features=_TRIED, random_state=seed, n_jobs=-1
+        TREES, min_samples_leaf=_LEAST_ROWS, max_features=_TRIED, random_state=0, n_jobs=-1
     )
     columns: list[Array] = []
     cuts: list[Array] = []

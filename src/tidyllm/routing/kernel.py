@@ -1,11 +1,12 @@
 """Prompts near each other are expected to fare alike: a ridge fit in the space of a Gaussian kernel. It knows tables.
 
 The kernel compares with some known prompts only, drawn at random (Nyström's method: Williams and Seeger 2001), so that
-neither learning nor choosing slows down with all that was ever seen.
+choosing does not slow down with all that was ever seen, and learning only in proportion.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -42,17 +43,24 @@ class Kernel:
 
     def told(self, table: Array) -> Array:
         """The expected quality by row of `table` and route."""
-        return self.mean + _closeness(table, self.landmarks) @ self.weights
+        return self.mean + _closeness(table, self.landmarks, self._squares) @ self.weights
+
+    @cached_property
+    def _squares(self) -> Array:
+        return (self.landmarks**2).sum(1)
 
 
-def fit_kernel(table: Array, quality: Array, *, seed: int = 0) -> Kernel:
-    """Fit the `quality` (row by route; NaN where a route was not asked). `seed`: of which rows are landmarks."""
+def fit_kernel(table: Array, quality: Array) -> Kernel:
+    """Fit the `quality` (row by route; NaN where a route was not asked)."""
     import numpy as np
 
-    drawn = np.random.default_rng(seed).permutation(len(table))[:_LANDMARKS]
-    # As the file of a policy keeps them, so that a policy that was read says what the one that was learned said.
+    drawn = np.random.default_rng(0).permutation(len(table))[:_LANDMARKS]
+    # As the file of a policy keeps them.
     landmarks = table[drawn].astype(np.float16).astype(np.float32)
-    near, apart = _closeness(table, landmarks), _closeness(landmarks, landmarks).astype(float)
+    squares = (landmarks**2).sum(1)
+    # In double precision: single rounds away what `_STEADY` adds where thousands of prompts are nearly equal.
+    near = _closeness(table, landmarks, squares).astype(float)
+    apart = _closeness(landmarks, landmarks, squares).astype(float)
     apart[np.diag_indices(len(apart))] += _STEADY
     known = ~np.isnan(quality)
     weights, mean = np.zeros((len(landmarks), quality.shape[1])), np.zeros(quality.shape[1])
@@ -64,14 +72,14 @@ def fit_kernel(table: Array, quality: Array, *, seed: int = 0) -> Kernel:
         left.difference_update(alike)
         asked, targets = near[known[:, first]], quality[known[:, first]][:, alike]
         mean[alike] = targets.mean(0)
-        square = (asked.T @ asked).astype(float) + _PENALTY * apart
+        square = asked.T @ asked + _PENALTY * apart
         weights[:, alike] = np.linalg.solve(square, asked.T @ (targets - mean[alike]))
     return Kernel(landmarks, weights.astype(np.float32), mean.astype(np.float32))
 
 
-def _closeness(table: Array, landmarks: Array) -> Array:
-    """From 0 for what is far apart to 1 for what is equal, by row of `table` and landmark."""
+def _closeness(table: Array, landmarks: Array, squares: Array) -> Array:
+    """From 0 for what is far apart to 1 for what is equal, by row of `table` and landmark; `squares` of landmarks."""
     import numpy as np
 
-    square = (table**2).sum(1)[:, None] + (landmarks**2).sum(1) - 2 * (table @ landmarks.T)
+    square = (table**2).sum(1)[:, None] + squares - 2 * (table @ landmarks.T)
     return np.exp(-0.5 * np.maximum(square, 0))

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Facts", "LearnedPolicy", "Prediction", "Weights"]
 
-FAR = 4.0
+_FAR = 4.0
 """A sign further than this many spreads from the usual counts as this far."""
-
-
 _SPARE = 0.5
 """Standard errors of quality to spare. On recorded outcomes (MMLU) luck was worth less: with none to spare 99.1 % was
 kept where 99 % was wanted, with a half 99.3 %, with a whole one 99.4 %."""
@@ -251,9 +249,9 @@ class LearnedPolicy:
 
 
 def standing(measured: Array, middle: Array, spread: Array) -> Array:
-    """Shape and signs in spreads from their means. Signs are kept within `FAR`; shapes also tell what is foreign."""
+    """Shape and signs in spreads from their means. Signs are kept within `_FAR`; shapes also tell what is foreign."""
     import numpy as np
 
     found = (measured - middle) / spread
-    found[..., len(SHAPES) :] = np.clip(found[..., len(SHAPES) :], -FAR, FAR)
+    found[..., len(SHAPES) :] = np.clip(found[..., len(SHAPES) :], -_FAR, _FAR)
     return found

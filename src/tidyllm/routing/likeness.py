@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     Array32: TypeAlias = NDArray[Any]
 
-__all__ = ["SHAPE_SHARE", "Likeness", "rarity", "standard", "weighed"]
+__all__ = ["Likeness", "rarity", "standard", "weighed"]
 
-SHAPE_SHARE = 0.02
+_SHAPE_SHARE = 0.02
 """How much the shape of prompts counts beside their words."""
 _BLOCK = 4096
 _SPARE = 60
@@ -73,7 +73,7 @@ class Likeness:
         self.bits = bits
         self.rare = rarity(prompts, bits)
         self._weights = [weighed(prompt, self.rare) for prompt in prompts]
-        scaled = (shapes * np.sqrt(SHAPE_SHARE / shapes.shape[1])).astype(np.float32)
+        scaled = (shapes * np.sqrt(_SHAPE_SHARE / shapes.shape[1])).astype(np.float32)
         self.table: Array32 = scaled @ scaled.T
         for family in range(FAMILIES):
             self._add(family)
@@ -99,7 +99,7 @@ class Likeness:
 
     def space(self, rank: int) -> tuple[Array32, Array32]:
         """Coordinates of the prompts along the `rank` directions in which they differ most, and the `alphas` of these:
-        `heads(alphas @ weights)` writes weights of the coordinates as weights of places and shapes.
+        `as_weights(alphas @ weights)` writes weights of the coordinates as weights of places and shapes.
 
         By a randomised search of the largest directions, which is the same every time.
         """
@@ -118,8 +118,8 @@ class Likeness:
         directions = tried @ inside[:, best]
         return directions * root, directions / root
 
-    def heads(self, alphas: Array) -> tuple[list[Array32], Array]:
-        """The fit written as weights of places (by family) and of shapes, for each column of `alphas`."""
+    def as_weights(self, alphas: Array) -> tuple[list[Array32], Array]:
+        """Each column of `alphas`, which is by prompt, as weights of places (by family) and of shapes."""
         import numpy as np
 
         words = [np.zeros((1 << self.bits, alphas.shape[1]), np.float32) for _ in range(FAMILIES)]
@@ -128,4 +128,4 @@ class Likeness:
         ):
             for family in range(FAMILIES):
                 words[family][prompt.places[family]] += np.outer(weights[family], alpha)
-        return words, (self.shapes.T @ alphas) * (SHAPE_SHARE / self.shapes.shape[1])
+        return words, (self.shapes.T @ alphas) * (_SHAPE_SHARE / self.shapes.shape[1])

@@ -17,14 +17,15 @@ __all__ = ["DIRECTIONS", "Mixture", "fit_mixture", "leaning", "seen_table"]
 DIRECTIONS = 50
 """Of the space of meaning, those that are seen: with many more the fits would learn prompts by heart."""
 _REACH = 4.0
-"""Of coordinates: along so few directions of a space in which prompts have length one, they are small."""
+"""Of coordinates beside the rest. Between two prompts of MMLU they make some three fifths of the squared distance,
+shape and signs a quarter, groups an eighth; 2.5 in its place chose as well."""
 
 
 def seen_table(looks: Array, likely: Array, coordinates: Array) -> Array:
     """All that is seen of each prompt: shape and signs, how likely each group is, and the first coordinates. None of
     these has been fitted to the quality of a route.
 
-    The three parts have about the same length, because the kernel measures distances; to trees it is all the same.
+    How long the three parts are matters to the kernel, which measures distances; to trees it is all the same.
     """
     import numpy as np
 

@@ -53,9 +53,9 @@ def draw_text(policy: LearnedPolicy) -> str:
     """The curve in letters: `*` policy, `.` chance, `o` hindsight, `X` the chosen point."""
     facts = policy.facts
     random = _chance(policy)
-    everything = [*facts.curve, *facts.hindsight]
-    low, high = min(p.quality for p in everything), max(p.quality for p in everything)
-    left, right = min(p.cost_usd for p in everything), max(p.cost_usd for p in everything)
+    everything = [(point.cost_usd, point.quality) for point in (*facts.curve, *facts.hindsight)] + random
+    left, right = min(cost for cost, _ in everything), max(cost for cost, _ in everything)
+    low, high = min(quality for _, quality in everything), max(quality for _, quality in everything)
     canvas = [[" "] * _WIDTH for _ in range(_HEIGHT)]
 
     def dot(cost: float, quality: float, mark: str) -> None:

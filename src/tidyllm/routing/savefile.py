@@ -30,7 +30,9 @@ __all__ = ["read", "write"]
 _FORMAT = "tidyllm routing policy"
 _VERSION = 4
 _LARGEST = 64 << 20
-"""Bytes of one part: the words of a policy with a thousand groups and nine routes take a third of that."""
+"""Bytes of one part: the words of a policy with a thousand groups take a quarter of that."""
+_MOST = 1e9
+"""No measured number is larger; what is could make a choice overflow."""
 
 
 class _Packed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,6 +162,7 @@ def read(path: Path) -> LearnedPolicy:
                 hint="Train it again, or use the program that wrote it.",
             )
         file = msgspec.json.decode(data, type=_File)
+        _check_parts(file)
         foreign = file.foreign
         seen = np.unpackbits(np.frombuffer(_bytes(foreign.seen), np.uint8))
         weights = Weights(
@@ -173,13 +176,38 @@ def read(path: Path) -> LearnedPolicy:
             foreign=Foreign(np.array(foreign.inverse, float), foreign.far, seen, foreign.unknown),
         )
         _check(file, weights)
-    except (msgspec.DecodeError, ArithmeticError, ValueError, binascii.Error, zlib.error) as error:
+    except (
+        msgspec.DecodeError,
+        ArithmeticError,
+        ValueError,
+        RecursionError,
+        binascii.Error,
+        zlib.error,
+    ) as error:
         raise ConfigError(f"is damaged: {error}.", where=where, hint="Train it again.") from error
     return LearnedPolicy(file.facts, weights)
 
 
+def _check_parts(file: _File) -> None:
+    """Before anything is unpacked: small text can stand for much memory.
+
+    :raises ValueError: parts are missing, or of the wrong size.
+    """
+    tables = [*((each, len(file.offset)) for each in file.words), *((each, 1) for each in file.rare)]
+    fits = len(file.words) == len(file.rare) == FAMILIES and all(
+        each.rows == 1 << BITS
+        and len(each.scale) == columns
+        and all(0 <= scale <= _MOST for scale in each.scale)
+        for each, columns in tables
+    )
+    if not fits:
+        raise ValueError("its parts do not fit together")
+
+
 def _check(file: _File, weights: Weights) -> None:
     """:raises ValueError: parts do not fit together."""
+    import numpy as np
+
     facts, names, wide = file.facts, (*SHAPES, *SIGNS), len(weights.offset)
     fits = (
         file.look_names == names
@@ -187,13 +215,21 @@ def _check(file: _File, weights: Weights) -> None:
         and wide >= len(facts.groups)
         and weights.mixture.fits(len(names) + wide, len(facts.routes))
         and weights.look_mean.shape == weights.look_spread.shape == (len(names),)
+        and bool((weights.look_spread >= 1e-9).all())
+        and all(
+            bool((np.abs(each) <= _MOST).all())
+            for each in (weights.shapes, weights.offset, weights.look_mean, weights.look_spread)
+        )
         and weights.foreign.inverse.shape == (len(SHAPES), len(SHAPES))
         and weights.foreign.seen.shape == (1 << 18,)
-        and [each.shape for each in weights.words] == [(1 << BITS, wide)] * FAMILIES
-        and [each.shape for each in weights.rare] == [(1 << BITS,)] * FAMILIES
         and facts.safe in facts.routes
         and len(facts.routes) == len(facts.costs_usd) == len(facts.offset) == len(facts.singles)
+        and 0 <= min(facts.costs_usd) <= max(facts.costs_usd) <= _MOST
+        and max(facts.costs_usd) > 0
+        and all(0 <= each <= 1 for each in facts.singles)
+        and all(abs(each) <= _MOST for each in (*facts.offset, *facts.slope))
         and bool(facts.curve)
+        and all(len(point.shares) == len(facts.routes) for point in (*facts.curve, *facts.hindsight))
     )
     if not fits:
         raise ValueError("its parts do not fit together")

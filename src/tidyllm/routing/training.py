@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array: TypeAlias = NDArray[Any]
-    Array32: TypeAlias = NDArray[Any]
-    Flags: TypeAlias = NDArray[np.bool_]
 
 __all__ = ["MAX_ROWS", "Seen", "left_out", "train"]
 
@@ -100,7 +98,7 @@ def train(
         tradeoff=0.0,
         rows=len(rows),
         estimated=bool(missing.any()),
-        apgr=_apgr(expected, filled, folds) if len(routes) == 2 else None,
+        apgr=_apgr(score, filled, folds) if len(routes) == 2 else None,
         groups=groups,
         offset=tuple(offset.tolist()),
         slope=(float(slope[0]), float(slope[1])),
@@ -125,7 +123,7 @@ def _targets(
 
     real = np.array([[row.quality.get(route, np.nan) for route in routes] for row in rows])
     number = {name: at for at, name in enumerate(groups)}
-    return real, np.array([number.get(row.group or "", -1) for row in rows])
+    return real, np.array([-1 if row.group is None else number.get(row.group, -1) for row in rows])
 
 
 def _folds(rows: tuple[Outcome, ...], random: np.random.Generator) -> Array:
@@ -166,11 +164,11 @@ def _calibrated(score: Array, real: Array) -> tuple[Array, Array]:
     return mean - middle @ slope, slope
 
 
-def _apgr(expected: Array, real: Array, folds: Array) -> float | None:
+def _apgr(score: Array, real: Array, folds: Array) -> float | None:
     """The mean over the folds."""
     import numpy as np
 
-    gain = expected[:, 1] - expected[:, 0]
+    gain = score[:, 1] - score[:, 0]
     each = [apgr(gain[folds == fold], *real[folds == fold].T) for fold in range(_FOLDS)]
     known = [value for value in each if not np.isnan(value)]
     return float(np.mean(known)) if known else None
@@ -208,7 +206,7 @@ class Seen:
 
         by_space, offset = fit_groups(self.space, self.kinds, self.count)
         first = self.directions[:, :DIRECTIONS]
-        words, shapes = self.likeness.heads(np.hstack([self.directions @ by_space, first]))
+        words, shapes = self.likeness.as_weights(np.hstack([self.directions @ by_space, first]))
         return Weights(
             words=words,
             shapes=shapes,
