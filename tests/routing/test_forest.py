@@ -105,3 +105,16 @@ def test_a_damaged_forest_is_seen() -> None:
         "a quality for another number of routes": _changed(quality=whole.quality[:, :1]),
     }
     assert [name for name, forest in damaged.items() if forest.fits(4, 2)] == []
+
+
+def test_a_way_that_would_hold_up_each_choice_is_seen() -> None:
+    """Each node's first child is the next one; the leaves of the second children stand behind all of these."""
+
+    def chain(steps: int) -> Forest:
+        column = np.concatenate([np.zeros(steps, np.int16), np.full(steps + 1, -1, np.int16)])
+        other = np.concatenate([np.arange(steps) + steps + 1, np.zeros(steps + 1)]).astype(np.int32)
+        cut = np.zeros(2 * steps + 1, np.float32)
+        return Forest(column, cut, other, np.ones((1, 2), np.float32), np.array([0]))
+
+    assert chain(900).fits(4, 2)
+    assert not chain(1100).fits(4, 2)

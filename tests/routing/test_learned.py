@@ -57,6 +57,9 @@ def test_the_wanted_quality_costs_as_little_as_measured() -> None:
     at = policy().for_quality(0.95)
     safe = policy().facts.singles[1]
     assert at.point.quality - at.point.error / 2 >= 0.95 * safe
+    cheaper = [point for point in at.facts.curve if point.cost_usd < at.point.cost_usd]
+    assert cheaper
+    assert all(point.quality - point.error / 2 < 0.95 * safe for point in cheaper)
     assert at.point.cost_usd < COSTS["premium"]
     assert policy().for_quality(2).point.shares == (0.0, 1.0)
 
@@ -94,6 +97,21 @@ def test_it_chooses_among_three_routes_and_only_among_those_allowed() -> None:
     assert learned.choose(EASY, among=["middle"]) == "middle"
     with pytest.raises(ConfigError, match="learned about fast, middle, premium"):
         learned.choose(EASY, among=["other"])
+
+
+def test_where_all_routes_cost_the_same_each_prompt_gets_the_best_one() -> None:
+    learned = LearnedPolicy.train(Outcomes(learnable(), costs={"fast": 1.0, "premium": 1.0}))
+    assert learned.choose(HARD) == "premium"
+    assert learned.point.cost_usd == 1
+
+
+def test_a_group_without_a_name_has_only_the_prompts_that_say_so() -> None:
+    rows = [
+        msgspec.structs.replace(row, group="" if number % 10 == 0 else None)
+        for number, row in enumerate(learnable())
+    ]
+    rows += [msgspec.structs.replace(row, group="maths") for row in learnable(20, seed=3)]
+    assert LearnedPolicy.train(Outcomes(rows, costs=COSTS)).facts.groups == ()
 
 
 # -- what cannot be learned from

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tests.routing.prompts import learnable
 from tidyllm.routing.features import hashed, words_of
+from tidyllm.routing.forest import fit_forest
 from tidyllm.routing.groups import fit_groups, softmax
 from tidyllm.routing.kernel import Kernel, fit_kernel
 from tidyllm.routing.likeness import Likeness
@@ -63,12 +64,33 @@ def test_far_from_all_that_it_saw_a_kernel_tells_the_mean() -> None:
 def test_a_kernel_learns_each_route_from_the_prompts_that_it_was_asked() -> None:
     table, quality = _circle(0)
     partly = quality.copy()
-    partly[::3, 0] = np.nan
-    partly[1::3, 1] = np.nan
+    partly[::2, 0] = np.nan
+    partly[1::2, 1] = np.nan
     told = fit_kernel(table, partly).told(table)
-    alone = fit_kernel(table, np.where(np.isnan(partly), 0.5, partly)).told(table)
     assert ((told > 0.5) == quality).mean() > 0.95
-    assert np.abs(told - quality).mean() < np.abs(alone - quality).mean()
+
+
+def test_of_thousands_of_nearly_equal_prompts_a_kernel_learns_what_exact_sums_would_teach() -> None:
+    random = np.random.default_rng(0)
+    table = (30 + 0.01 * random.standard_normal((4000, 2))).astype(np.float32)
+    quality = (random.random((4000, 1)) < 0.5).astype(float)
+    kernel = fit_kernel(table, quality)
+    known = kernel.landmarks.astype(float)
+
+    def near(one: Array) -> Array:
+        # In single precision, as the policy sees them when it chooses.
+        square = (one**2).sum(1)[:, None] + (kernel.landmarks**2).sum(1) - 2 * (one @ kernel.landmarks.T)
+        return np.exp(-0.5 * np.maximum(square, 0)).astype(float)
+
+    square = near(table).T @ near(table) + 3 * (near(kernel.landmarks) + 0.01 * np.eye(len(known)))
+    exact: Array = np.linalg.solve(square, near(table).T @ (quality - quality.mean()))
+    assert kernel.weights == pytest.approx(exact, abs=1e-3)
+
+
+def test_landmarks_are_as_a_file_keeps_them() -> None:
+    kernel = fit_kernel(*_circle(0))
+    assert (kernel.landmarks == kernel.landmarks.astype(np.float16)).all()
+    assert len(kernel.landmarks) == 1500
 
 
 def test_equal_prompts_are_told_their_mean() -> None:
@@ -99,6 +121,8 @@ def test_both_fits_together_learn_where_a_route_was_not_asked() -> None:
     partly[::3, 0] = np.nan
     later, real = _circle(1)
     mixture = fit_mixture(table, partly)
+    known = fit_forest(table, np.where(np.isnan(partly), np.clip(mixture.kernel.told(table), 0, 1), partly))
+    assert (known.quality == mixture.forest.quality).all()
     assert ((mixture.told(later) > 0.5) == real).mean() > 0.95
     assert mixture.told(later) == pytest.approx((mixture.kernel.told(later) + mixture.forest.told(later)) / 2)
 

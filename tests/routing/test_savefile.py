@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -67,6 +69,71 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
         ConfigError, match=r"p\.json: is (damaged|not a routing policy|a policy of version 99)"
     ):
         LearnedPolicy.load(path)
+
+
+def _with(part: dict[str, Any] | list[Any], *path: str | int, value: Any) -> Any:
+    """The same with another value at `path`."""
+    first, *rest = path
+    changed: Any = dict(part) if isinstance(part, dict) else list(part)
+    changed[first] = _with(changed[first], *rest, value=value) if rest else value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("look_spread", 0), 0.0),
+        (("look_spread", 3), 1e39),
+        (("look_mean", 0), 1e39),
+        (("offset", 0), -1e39),
+        (("shapes", 0, 0), 1e39),
+        (("words", 0, "scale", 0), 1e39),
+        (("words", 1, "scale", 0), -1.0),
+        (("rare", 0, "scale", 0), 1e39),
+        (("facts", "costs_usd"), [0.0, 0.0]),
+        (("facts", "costs_usd"), [-1.0, 1.0]),
+        (("facts", "singles"), [0.5, 2.0]),
+        (("facts", "slope"), [1e39, 1.0]),
+        (("facts", "curve", 0, "shares"), []),
+        (("facts", "hindsight", 0, "shares"), [1.0]),
+        (("kernel", "mean"), [0.5]),
+        (("words",), []),
+        (("rare", 1, "rows"), 5),
+    ],
+)
+def test_a_number_that_no_learning_gives_is_refused(
+    tmp_path: Path, path: tuple[str | int, ...], value: Any
+) -> None:
+    file = tmp_path / "p.json"
+    policy().save(file)
+    whole = msgspec.json.decode(file.read_bytes())
+    file.write_bytes(msgspec.json.encode(_with(whole, *path, value=value)))
+    with pytest.raises(ConfigError, match=r"p\.json: is damaged"):
+        LearnedPolicy.load(file)
+
+
+def test_a_file_of_brackets_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    policy().save(file)
+    file.write_bytes(file.read_bytes().rstrip()[:-1] + b', "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+    with pytest.raises(ConfigError, match="is damaged"):
+        LearnedPolicy.load(file)
+
+
+def test_small_text_that_stands_for_much_memory_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    policy().save(file)
+    whole = msgspec.json.decode(file.read_bytes())
+    large = base64.b64encode(zlib.compress(bytes(16 << 20), 9)).decode()
+    part = {"rows": 1 << 14, "scale": [1.0] * 1024, "data": large}
+    file.write_bytes(msgspec.json.encode({**whole, "words": [part] * 8}))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match="its parts do not fit together"):
+            LearnedPolicy.load(file)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
