@@ -82,8 +82,9 @@ def test_of_thousands_of_nearly_equal_prompts_a_kernel_learns_what_exact_sums_wo
         square = (one**2).sum(1)[:, None] + (kernel.landmarks**2).sum(1) - 2 * (one @ kernel.landmarks.T)
         return np.exp(-0.5 * np.maximum(square, 0)).astype(float)
 
-    square: Any = near(table).T @ near(table) + 3 * (near(kernel.landmarks) + 0.01 * np.eye(len(known)))
-    exact: Any = np.linalg.solve(square, near(table).T @ (quality - quality.mean()))
+    square = near(table).T @ near(table) + 3 * (near(kernel.landmarks) + 0.01 * np.eye(len(known)))
+    solve: Any = np.linalg.solve
+    exact: Array = solve(square, near(table).T @ (quality - quality.mean()))
     assert kernel.weights == pytest.approx(exact, abs=1e-3)
 
 
