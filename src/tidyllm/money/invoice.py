@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from tidyllm.errors import ConfigError
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.nanos import from_nanos, to_nanos
+from tidyllm.money.sql import native
 
 __all__ = ["Billed", "Difference", "Reconciled", "read_invoice", "reconcile"]
 
@@ -204,12 +205,10 @@ def _booked(
         " WHERE s.kind <> 0 AND s.kind IN (1, 2) AND COALESCE(s.error, '') <> 'NotSent' AND s.at >= ? AND s.at < ?"
         " AND NOT (s.kind = 2 AND EXISTS (SELECT 1 FROM ledger AS t WHERE t.entry = s.entry AND t.kind = 1))"
     )
-    if connection.dialect.name != "sqlite":
-        statement = statement.replace("?", "%s")
     bounds = (0.0 if since is None else since, 1e18 if until is None else until)
     costs: dict[str, int] = {}
     doubtful: set[str] = set()
-    for request, at, model, kind, cost in connection.exec_driver_sql(statement, bounds):
+    for request, at, model, kind, cost in connection.exec_driver_sql(native(connection, statement), bounds):
         if by_request:
             if request is None:
                 continue

@@ -18,6 +18,7 @@ from tidyllm.core.tags import EXPERIMENT_TAG
 from tidyllm.errors import ConfigError
 from tidyllm.money.chain import WRITER_SHIFT
 from tidyllm.money.nanos import from_nanos
+from tidyllm.money.sql import native
 
 __all__ = ["By", "Spend", "SpendRow", "moment", "spend"]
 
@@ -191,5 +192,4 @@ def _range(
 
 
 def _run(connection: Connection, statement: str, values: tuple[float, ...]) -> list[Any]:
-    marked = statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
-    return list(connection.exec_driver_sql(marked, values))
+    return list(connection.exec_driver_sql(native(connection, statement), values))
