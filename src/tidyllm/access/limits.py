@@ -166,7 +166,7 @@ class Limits:
         return await self.enter_as(key.subjects, tokens=tokens)
 
     async def enter_as(self, subjects: tuple[Subject, ...], *, tokens: int = 0) -> Lease:
-        """The same for any subjects: all have room, or nothing is counted."""
+        """The same for any subjects, each named once: all have room, or nothing is counted."""
         backend = self.backend
         if isinstance(backend, LocalLimits):
             place = str(next(_numbers))

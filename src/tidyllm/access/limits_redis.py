@@ -1,6 +1,6 @@
 """Limits in Redis, for many workers on many machines. It knows who asks in one turn of an event loop, and no tables.
 
-All who come in one turn under the same key and team are asked for in one script, and so are those who go.
+All who come in one turn under the same key and team are asked for in one script (500 at most), and so are those who go.
 
 A mark in Redis, the time when it was made, says that its counters are whole. Where it is missing Redis was restarted
 or flushed: then whoever comes first reads the last minute of all keys and teams in the ledger, and writes it there
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisLimits"]
 
 _WHAT: tuple[What, ...] = ("requests_per_minute", "tokens_per_minute", "concurrency")
+_log = logging.getLogger("tidyllm.access")
 _MANY = 10_000
 """Sets of subjects that are remembered."""
 _AGAIN = 2
@@ -38,7 +39,7 @@ _AGAIN = 2
 _AT_ONCE = 500
 """Calls in one script: others wait meanwhile, and Lua takes some thousand values."""
 _MOST_TOKENS = 10**12
-"""More are no tokens of anybody, and no number that a script could add."""
+"""More are no tokens of anybody, and sums of them would soon be no numbers that Redis counts with."""
 _Seconds: TypeAlias = tuple[int, ...]
 
 
@@ -119,8 +120,9 @@ class RedisLimits:
     async def _ask(
         self, subjects: tuple[Subject, ...], tokens: int, place: str, lease_seconds: float
     ) -> _Seconds | Denied | None:
+        self._shared.check_open()
         loop = asyncio.get_running_loop()
-        one = _Coming(loop.create_future(), min(tokens, _MOST_TOKENS), place)
+        one = _Coming(loop.create_future(), _bounded(tokens), place)
         self._turn(loop).coming.setdefault((subjects, lease_seconds), []).append(one)
         try:
             return await one.answer
@@ -140,7 +142,7 @@ class RedisLimits:
     def _post_leave(
         self, subjects: tuple[Subject, ...], seconds: _Seconds, place: str, counted: int, used: int
     ) -> None:
-        counted, used = min(counted, _MOST_TOKENS), min(used, _MOST_TOKENS)
+        counted, used = _bounded(counted), _bounded(used)
         turn = self._turn(asyncio.get_running_loop())
         going = turn.going.get((subjects, seconds))
         if going is None:
@@ -165,10 +167,19 @@ class RedisLimits:
         turn = self._turns.pop(loop)
         # First who goes: there is room for those who come.
         for (subjects, seconds), going in turn.going.items():
-            self._send_going(subjects, seconds, going)
-        for (subjects, lease_seconds), coming in turn.coming.items():
-            for start in range(0, len(coming), _AT_ONCE):
-                self._send_coming(subjects, lease_seconds, coming[start : start + _AT_ONCE])
+            try:
+                self._send_going(subjects, seconds, going)
+            except Exception:  # noqa: BLE001 - others of this turn must be sent all the same
+                _log.exception("places were not given back, they end by themselves")
+        for (subjects, lease_seconds), all_coming in turn.coming.items():
+            for start in range(0, len(all_coming), _AT_ONCE):
+                coming = all_coming[start : start + _AT_ONCE]
+                try:
+                    self._send_coming(subjects, lease_seconds, coming)
+                except Exception as error:  # noqa: BLE001 - those who wait must hear of it
+                    _log.exception("nobody can be let in")
+                    failed = StoreError(f"{self._shared.name} was not asked: {type(error).__name__}.")
+                    self._answered(subjects, coming, failed)
 
     def _send_coming(
         self, subjects: tuple[Subject, ...], lease_seconds: float, coming: list[_Coming]
@@ -239,7 +250,7 @@ class RedisLimits:
         told = [json.encode(seconds).decode() for seconds in used.values()]
         if await self._shared.run(self._fill, keys, [self._time(), *told]) and used:
             what = "the limits of %d keys and teams in %s were lost, and are rebuilt from the ledger"
-            logging.getLogger("tidyllm.access").warning(what, len(used), self._shared.name)
+            _log.warning(what, len(used), self._shared.name)
 
     def _time(self) -> str:
         return "" if self._now is None else repr(self._now())
@@ -260,6 +271,10 @@ class RedisLimits:
             ]
             told = self._known[subjects] = tuple(keys), tuple(limits)
         return told
+
+
+def _bounded(tokens: int) -> int:
+    return max(0, min(tokens, _MOST_TOKENS))
 
 
 def _denied(subjects: tuple[Subject, ...], why: list[Any]) -> Denied:

@@ -63,13 +63,16 @@ for i = 1, math.floor(#KEYS / 2) do
       redis.call('DEL', key)
       one.requests, one.used, one.first, one.last = 0, 0, 0, 0
     elseif one.last > 0 and one.first < oldest then
-      local names = fields(key, one.first, oldest - 1)
-      local counts = redis.call('HMGET', key, unpack(names))
-      for at = 1, #counts, 2 do
-        one.requests = one.requests - number(counts[at])
-        one.used = one.used - number(counts[at + 1])
+      -- Some at a time: a key whose calls only end may have hours of them, and Lua takes some thousand values.
+      for from = one.first, oldest - 1, 1000 do
+        local names = fields(key, from, math.min(from + 999, oldest - 1))
+        local counts = redis.call('HMGET', key, unpack(names))
+        for at = 1, #counts, 2 do
+          one.requests = one.requests - number(counts[at])
+          one.used = one.used - number(counts[at + 1])
+        end
+        redis.call('HDEL', key, unpack(names))
       end
-      redis.call('HDEL', key, unpack(names))
       one.first = oldest
       redis.call('HSET', key, 'R', one.requests, 'T', one.used, 'o', oldest)
     end
@@ -94,7 +97,7 @@ local function write()
       redis.call('HINCRBY', one.key, 't' .. second, sum)
       redis.call('HINCRBY', one.key, 'T', sum)
       if one.last == 0 then one.first = second end
-      one.last = second
+      one.last, one.counts = second, nil
     end
     if one.places >= 0 then
       redis.call('ZADD', KEYS[2 * i], unpack(places))
@@ -106,9 +109,10 @@ end
 
 local function wait(one, offset, excess)
   write()
-  local counts = redis.call('HMGET', one.key, unpack(fields(one.key, one.first, one.last)))
+  -- Read once, however many are denied.
+  one.counts = one.counts or redis.call('HMGET', one.key, unpack(fields(one.key, one.first, one.last)))
   for at = 0, one.last - one.first do
-    excess = excess - number(counts[2 * at + offset])
+    excess = excess - number(one.counts[2 * at + offset])
     if excess <= 0 then return tostring(one.first + at + span - now) end
   end
   return ''

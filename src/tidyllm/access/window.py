@@ -4,7 +4,7 @@ The minute slides in steps of a second. What came is counted in the second in wh
 that second is at least a minute old. So in any 60 seconds never more is let through than the limit, at the price that
 a subject which always asks for all gets it every 61 seconds (98.4 % of it).
 
-The script of `limits_redis` does the same sums; a property test holds the two together.
+The scripts of `limits_scripts` do the same sums; a property test holds the two together.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Lane:
         self._flushes = False
         self._adds: list[Callable[[], object]] = []
         self._watch: clock.Timer | None = None
-        self._closed = False
+        self.closed = False
+        """It is closing: nobody may ask any more."""
         self._gone = False
         self._empty: asyncio.Future[None] | None = None
         self.scripts: set[str] = set()
@@ -58,7 +59,7 @@ class Lane:
         What is sent in the same turn of the loop travels together, eight in one write.
         """
         future: asyncio.Future[Any] = self.loop.create_future()
-        if self._closed:
+        if self.closed:
             future.set_exception(self._is_closed())
         else:
             self._put(command, (future, late))
@@ -82,7 +83,7 @@ class Lane:
     async def close(self) -> None:
         """Wait for what was sent, up to the usual patience, then hang up."""
         self._add()
-        self._closed = True
+        self.closed = True
         if self._sent or self._waiting:
             self._empty = self.loop.create_future()
             await asyncio.wait([self._empty], timeout=self._patience)
@@ -111,6 +112,9 @@ class Lane:
         self._flushes = False
         if self._waiting:
             self._write()
+        if self._adds:
+            self._soon()
+        self._look_empty()
 
     def _add(self) -> None:
         adds, self._adds = self._adds, []
@@ -180,7 +184,7 @@ class Lane:
         self._look_empty()
 
     def _look_empty(self) -> None:
-        if self._empty is not None and not (self._empty.done() or self._sent or self._waiting):
+        if self._empty is not None and not (self._empty.done() or self._sent or self._waiting or self._adds):
             self._empty.set_result(None)
 
     def _broken(self, line: _Line, error: Exception) -> None:
@@ -200,7 +204,8 @@ class Lane:
 
     def _hang_up(self, error: StoreError) -> None:
         line, self._line = self._line, None
-        self._add()  # who has only just asked need not wait for the next connection
+        if line is None or self._gone:
+            self._add()  # who has only just asked need not wait for the next connection to fail as well
         self.scripts.clear()
         sent, self._sent = self._sent, deque()
         waiting, self._waiting = self._waiting, []

@@ -160,6 +160,12 @@ class SharedState:
         # The text where the server may not know the script: asking again would be too late for what comes next.
         self._post(lane, script, (len(keys), *keys, *args), answered, known=script.sha in lane.scripts)
 
+    def check_open(self) -> None:
+        """:raises StoreDown: it is being closed."""
+        lane = self._lane()
+        if lane.closed:
+            raise StoreDown(f"the connection to {self.name} is closed.", hint="Open it again.")
+
     def before(self, add: Callable[[], object]) -> None:
         """Call `add` at the end of this turn of the event loop: what it posts leaves with what else is sent in it."""
         self._lane().before(add)
