@@ -14,7 +14,7 @@ from tests.access.places import key_with, store_in
 from tests.store.servers import databases, redis_url
 from tidyllm import clock
 from tidyllm.access import Key, Lease, Limits, LocalLimits, RedisLimits, StoreLimits, Subject
-from tidyllm.errors import ConfigError, LimitExceeded
+from tidyllm.errors import ConfigError, LimitExceeded, StoreDown, StoreError
 from tidyllm.store.shared import SharedState
 
 elsewhere = pytest.mark.parametrize("where", [*databases(), "redis"])
@@ -150,15 +150,18 @@ async def test_whoever_is_cancelled_in_the_turn_in_which_he_is_let_in_takes_no_p
 async def test_more_tokens_than_there_are_numbers_harm_nobody_who_asks_beside() -> None:
     shared = SharedState.open(redis_url())
     limited = Limits(RedisLimits(shared))
+    key = key_with(rpm=12)
     for used in (None, 7, 10**40):
-        leases = await asyncio.gather(
-            *(limited.enter(key_with(rpm=12), tokens=10**n) for n in (1, 40, 19, 2))
-        )
+        wanted = (10, 10**40, -(10**40), 100)
+        leases = await asyncio.gather(*(limited.enter(key, tokens=tokens) for tokens in wanted))
         for lease in leases:
             lease.used = used
             await lease.leave()
     with pytest.raises(LimitExceeded, match="12 requests per minute; 12 are taken"):
-        await limited.enter(key_with(rpm=12))
+        await limited.enter(key)
+    used = await shared.command("HGET", f"tidyllm:limit:{key.subjects[0].name}:minute", "T")
+    # As wanted, then 7 each, then as many as are counted at most.
+    assert int(used) == (10 + 10**12 + 100) + 4 * 7 + 4 * 10**12
     await limited.aclose()
     await shared.aclose()
 
@@ -181,6 +184,54 @@ async def test_more_calls_than_one_script_takes_are_let_in_and_leave_at_once() -
     with pytest.raises(LimitExceeded, match="1,300 are taken, and this needs up to 98,701"):
         await limited.enter(key_with(tpm=100_000), tokens=98_701)
     await limited.aclose()
+    await shared.aclose()
+
+
+async def test_when_one_script_cannot_be_sent_nobody_waits_for_ever_and_others_are_let_in() -> None:
+    shared = SharedState.open(redis_url())
+
+    class Torn(RedisLimits):
+        def _told(self, subjects: tuple[Subject, ...]) -> Any:
+            if subjects[0].name == "key:torn":
+                raise ZeroDivisionError
+            return super()._told(subjects)
+
+    torn = Torn(shared)
+    await torn.leave((Subject("key:torn", 1),), (1,), "nowhere", 0, 0)
+    asking = [torn.enter((Subject(name, 5),), 0, "here", 60.0) for name in ("key:torn", "key:b")]
+    bad, good = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(bad, StoreError)
+    assert "was not asked: ZeroDivisionError" in str(bad)
+    assert isinstance(good, tuple)
+    await shared.aclose()
+
+
+async def test_whoever_was_cancelled_while_all_is_closed_leaves_no_place_behind() -> None:
+    key, shared = key_with(concurrency=2), SharedState.open(redis_url())
+    limited = Limits(RedisLimits(shared))
+    await (await limited.enter(key)).leave()
+    await shared.command("SCRIPT", "FLUSH")
+    asking = [asyncio.create_task(limited.enter(key)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for task in asking:
+        task.cancel()
+    closing = asyncio.create_task(shared.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(StoreDown, match="is closed"):
+        await limited.enter(key)
+    await closing
+    assert await shared.command("ZCARD", f"tidyllm:limit:{key.subjects[0].name}:places") == 0
+    await shared.aclose()
+
+
+async def test_counts_of_hours_in_which_calls_only_ended_are_forgotten() -> None:
+    now, shared = 1_750_000_000.0, SharedState.open(redis_url())
+    limits, subject = RedisLimits(shared, prefix="hours:", now=lambda: now), Subject("key:long", 5, 1000)
+    for _ in range(100):
+        await limits.leave((subject,), (1,), "p", 0, 7)
+        await asyncio.sleep(0)
+        now += 100
+    assert isinstance(await limits.enter((subject,), 1000, "p", 60.0), tuple)
     await shared.aclose()
 
 

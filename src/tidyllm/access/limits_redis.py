@@ -1,6 +1,6 @@
 """Limits in Redis, for many workers on many machines. It knows who asks in one turn of an event loop, and no tables.
 
-All who come in one turn under the same key and team are asked for in one script (500 at most), and so are those who go.
+All who come in one turn under the same key and team are asked for in one script (16 at most), and so are those who go.
 
 A mark in Redis, the time when it was made, says that its counters are whole. Where it is missing Redis was restarted
 or flushed: then whoever comes first reads the last minute of all keys and teams in the ledger, and writes it there
@@ -36,8 +36,9 @@ _MANY = 10_000
 """Sets of subjects that are remembered."""
 _AGAIN = 2
 """Times that counters are rebuilt for one call: a Redis that is flushed again and again counts nothing."""
-_AT_ONCE = 500
-"""Calls in one script: others wait meanwhile, and Lua takes some thousand values."""
+_AT_ONCE = 16
+"""Calls in one script. With more all calls of a busy worker would go in step, and wait for Redis and the database at the
+same moments; with fewer Redis does more."""
 _MOST_TOKENS = 10**12
 """More are no tokens of anybody, and sums of them would soon be no numbers that Redis counts with."""
 _Seconds: TypeAlias = tuple[int, ...]

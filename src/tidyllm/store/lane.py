@@ -1,6 +1,6 @@
 """One connection to Redis on one event loop, with many commands on the way at once. It knows bytes, not commands.
 
-Commands issued in one turn of the loop leave together, eight in one write. Answers come in the order of the commands,
+Commands issued in one turn of the loop leave together, two in one write. Answers come in the order of the commands,
 so that the next write need not wait for them. redis-py opens the connection (names, passwords, TLS); after that its
 bytes are ours: hiredis packs and reads them in a quarter of the time.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "Lane"]
 
-_AT_ONCE = 8
+_AT_ONCE = 2
 """Commands in one write: Redis answers none before it has done all that it read, and could do these meanwhile."""
 _Command = tuple[Any, ...]
 Answered: TypeAlias = Callable[[Any], object]
@@ -56,7 +56,7 @@ class Lane:
     def send(self, command: _Command, late: Answered | None = None) -> asyncio.Future[Any]:
         """The future answer. `late` gets it when it comes after whoever waited was cancelled.
 
-        What is sent in the same turn of the loop travels together, eight in one write.
+        What is sent in the same turn of the loop travels together, two in one write.
         """
         future: asyncio.Future[Any] = self.loop.create_future()
         if self.closed:
