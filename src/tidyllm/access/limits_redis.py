@@ -37,8 +37,8 @@ _MANY = 10_000
 _AGAIN = 2
 """Times that counters are rebuilt for one call: a Redis that is flushed again and again counts nothing."""
 _AT_ONCE = 16
-"""Calls in one script. With more all calls of a busy worker would go in step, and wait for Redis and the database at the
-same moments; with fewer Redis does more."""
+"""Calls in one script. With more all calls of a busy worker would go in step, and wait for Redis and the database at
+the same moments; with fewer Redis does more."""
 _MOST_TOKENS = 10**12
 """More are no tokens of anybody, and sums of them would soon be no numbers that Redis counts with."""
 _Seconds: TypeAlias = tuple[int, ...]
