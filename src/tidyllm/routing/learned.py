@@ -30,8 +30,8 @@ __all__ = ["Facts", "LearnedPolicy", "Prediction", "Weights"]
 _FAR = 4.0
 """A sign further than this many spreads from the usual counts as this far."""
 _SPARE = 0.5
-"""Standard errors of quality to spare. On recorded outcomes (MMLU) the luck of the cheapest setting was worth less: even
-with none to spare, what was wanted was kept. On few outcomes an error is large, and so is what is spared."""
+"""Standard errors of quality to spare. On recorded outcomes (MMLU) the luck of the cheapest setting was worth less:
+even with none to spare, what was wanted was kept. On few outcomes an error is large, and so is what is spared."""
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
