@@ -68,7 +68,7 @@ async def test_commands_of_one_turn_travel_together() -> None:
     await reads()
     before = await reads()
     await asyncio.gather(*(shared.set(f"k{i}", i) for i in range(300)))
-    assert await reads() - before < 70  # in eights, and not 300: others may use the same server
+    assert await reads() - before < 200  # two by two, and not 300: others may use the same server
     await shared.aclose()
 
 
