@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +22,7 @@ from tidyllm.access.limits_scripts import ENTER, FILL, LEAVE, RENEW
 from tidyllm.access.recent import used_lately
 from tidyllm.access.window import Denied, What
 from tidyllm.errors import StoreDown, StoreError
+from tidyllm.errors.twin import twin
 
 if TYPE_CHECKING:
     from tidyllm.store import Store
@@ -93,6 +93,7 @@ class RedisLimits:
         now: Callable[[], float] | None = None,
     ) -> None:
         from tidyllm.store.shared import Script
+        from tidyllm.store.turns import Turns
 
         self._shared = shared
         self._store = store
@@ -101,7 +102,7 @@ class RedisLimits:
         self._enter, self._leave = Script(ENTER), Script(LEAVE)
         self._renew, self._fill = Script(RENEW), Script(FILL)
         self._filling: asyncio.Future[None] | None = None
-        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turn] = weakref.WeakKeyDictionary()
+        self._turns = Turns(shared, _Turn, self._send)
         self._known: dict[tuple[Subject, ...], tuple[tuple[str, ...], tuple[int, ...]]] = {}
 
     async def enter(
@@ -122,9 +123,8 @@ class RedisLimits:
         self, subjects: tuple[Subject, ...], tokens: int, place: str, lease_seconds: float
     ) -> _Seconds | Denied | None:
         self._shared.check_open()
-        loop = asyncio.get_running_loop()
-        one = _Coming(loop.create_future(), _bounded(tokens), place)
-        self._turn(loop).coming.setdefault((subjects, lease_seconds), []).append(one)
+        one = _Coming(asyncio.get_running_loop().create_future(), _bounded(tokens), place)
+        self._turns.current().coming.setdefault((subjects, lease_seconds), []).append(one)
         try:
             return await one.answer
         except asyncio.CancelledError:
@@ -144,7 +144,7 @@ class RedisLimits:
         self, subjects: tuple[Subject, ...], seconds: _Seconds, place: str, counted: int, used: int
     ) -> None:
         counted, used = _bounded(counted), _bounded(used)
-        turn = self._turn(asyncio.get_running_loop())
+        turn = self._turns.current()
         going = turn.going.get((subjects, seconds))
         if going is None:
             going = turn.going[subjects, seconds] = _Going()
@@ -157,15 +157,7 @@ class RedisLimits:
 
     # -- what one turn of an event loop sends
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> _Turn:
-        turn = self._turns.get(loop)
-        if turn is None:
-            turn = self._turns[loop] = _Turn()
-            self._shared.before(partial(self._send, loop))
-        return turn
-
-    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        turn = self._turns.pop(loop)
+    def _send(self, turn: _Turn) -> None:
         # First who goes: there is room for those who come.
         for (subjects, seconds), going in turn.going.items():
             try:
@@ -196,10 +188,7 @@ class RedisLimits:
         if isinstance(answer, StoreError):
             for one in coming:
                 if not one.answer.done():
-                    # Each its own: an error grows a traceback for each task that it is raised in.
-                    own = type(answer)(answer.message, hint=answer.hint)
-                    own.__cause__ = answer.__cause__
-                    one.answer.set_exception(own)
+                    one.answer.set_exception(twin(answer))
             return
         if answer[0] == -1:
             for one in coming:

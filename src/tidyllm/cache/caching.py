@@ -19,7 +19,7 @@ from tidyllm.cache.broadcast import Broadcast
 from tidyllm.cache.control import CacheControl
 from tidyllm.cache.counts import Counts
 from tidyllm.cache.entry import Corrupt, Entry
-from tidyllm.cache.flight import Flights, for_all, twin
+from tidyllm.cache.flight import Flights, for_all
 from tidyllm.cache.kept import Kept
 from tidyllm.cache.landed import Landed, Packed
 from tidyllm.cache.memory import MemoryCache
@@ -27,6 +27,7 @@ from tidyllm.cache.telling import Telling
 from tidyllm.core import Context, Wrapper
 from tidyllm.core.tags import CONTROL_TAG
 from tidyllm.errors import ConfigError, NotCached
+from tidyllm.errors.twin import twin
 from tidyllm.models.per_loop import PerLoop
 
 __all__ = ["Caching"]

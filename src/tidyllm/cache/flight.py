@@ -7,14 +7,14 @@ cancelled, or run into his deadline, while others still want the answer.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from tidyllm.errors import BreakerOpen, LimitExceeded, ModelError, Refused, TimeoutExceeded
+from tidyllm.errors.twin import twin
 from tidyllm.models.per_loop import PerLoop
 
-__all__ = ["Flights", "for_all", "stop", "twin"]
+__all__ = ["Flights", "for_all", "stop"]
 
 T = TypeVar("T")
 
@@ -105,15 +105,6 @@ def for_all(error: BaseException) -> bool:
 
 def _personal(error: BaseException) -> bool:
     return isinstance(error, Refused | TimeoutExceeded | asyncio.CancelledError)
-
-
-def twin(error: BaseException) -> BaseException:
-    """The same error for another caller, so that each has a traceback and notes of its own."""
-    try:
-        again = copy.copy(error)
-    except Exception:  # noqa: BLE001 - errors of others may refuse to be copied, in any way
-        return error
-    return again if type(again) is type(error) else error
 
 
 async def _nothing(flights: dict[bytes, _Flight[Any]]) -> None:

@@ -11,9 +11,7 @@ alone; that is logged, and `degraded` says so.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import weakref
 from functools import partial
 from typing import Any
 
@@ -27,6 +25,7 @@ from tidyllm.money.sql import native
 from tidyllm.money.turn import Added, Passed, Turn
 from tidyllm.store import Store
 from tidyllm.store.shared import Script, SharedState
+from tidyllm.store.turns import Turns
 
 __all__ = ["Gate"]
 
@@ -109,7 +108,8 @@ class Gate:
         self._ask_again_at = float("-inf")
         self._room: dict[str, tuple[float, int]] = {}
         """By account with a limit: when Redis told what is free of it, and how much of that we have left."""
-        self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = weakref.WeakKeyDictionary()
+        self._turns = Turns(shared, Turn, self._send)
+        """What each turn of an event loop adds and takes away: one script for each set of counters."""
 
     async def enter(self, path: tuple[Account, ...], amount: int, what: str, until: float) -> Passed | None:
         """Add `amount` in all accounts, or wait until `until`; None: Redis is away, ask the database.
@@ -154,7 +154,7 @@ class Gate:
 
     def _add(self, path: tuple[Account, ...], amount: int, now: float) -> Passed:
         """Add without waiting. Where Redis does not do so, whoever comes next waits, and sees why."""
-        turn = self._turn(asyncio.get_running_loop())
+        turn = self._turns.current()
         added = turn.added.get(path)
         if added is None:
             added = turn.added[path] = Added(path, *_asked(path, 0, now), now)
@@ -164,18 +164,7 @@ class Gate:
         added.passed.append(passed)
         return passed
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> Turn:
-        """What this turn of the loop adds and takes away: one script for each set of counters, however many calls."""
-        turn = self._turns.get(loop)
-        if turn is None:
-            turn = self._turns[loop] = Turn()
-            self._shared.before(partial(self._send, loop))
-        return turn
-
-    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        turn = self._turns.pop(loop, None)
-        if turn is None:
-            return  # it had to go earlier
+    def _send(self, turn: Turn) -> None:
         for added in turn.added.values():
             answered = partial(self._answered, added)
             self._shared.post(_ENTER, added.keys, added.arguments, answered=answered)
@@ -208,7 +197,7 @@ class Gate:
         while True:
             now = clock.now()
             keys, slots, arguments = _asked(path, amount, now)
-            self._send(asyncio.get_running_loop())  # what came before counts
+            self._turns.send_now()  # what came before counts
             answer: list[Any] = await self._shared.run(_ENTER, keys, arguments)
             if answer[0] == b"in":
                 self._told(path, answer, now)
@@ -253,10 +242,9 @@ class Gate:
             passed.cost = cost
             return
         try:
-            loop = asyncio.get_running_loop()
+            left = self._turns.current().left
         except RuntimeError:  # closed from plain code: these counters are off until they are next compared
             return
-        left = self._turn(loop).left
         before = left.get((passed.keys, passed.slots), (0, 0))
         left[passed.keys, passed.slots] = before[0] + passed.amount, before[1] + cost
 

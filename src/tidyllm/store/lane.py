@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tidyllm import clock
 from tidyllm.core import Alarm
 from tidyllm.errors import StoreDown, StoreError, TimeoutExceeded
+from tidyllm.errors.twin import twin
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -210,10 +211,7 @@ class Lane:
         sent, self._sent = self._sent, deque()
         waiting, self._waiting = self._waiting, []
         for waiter in [*(one for _, batch in sent for one in batch), *(one for _, one in waiting)]:
-            # Each its own: an error grows a traceback for each task that it is raised in.
-            own = type(error)(error.message, hint=error.hint)
-            own.__cause__ = error.__cause__
-            _tell(waiter, own)
+            _tell(waiter, twin(error))
         self._look_empty()
         if line is not None:
             line.close()
